@@ -1,0 +1,363 @@
+package proxy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/dialback"
+	"sallyport/internal/jid"
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+const (
+	nsTLS      = "urn:ietf:params:xml:ns:xmpp-tls"
+	nsSASL     = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsCompress = "http://jabber.org/protocol/compress"
+)
+
+// proof is one domain pair's way to trust on one inbound stream. Its zero value proves nothing.
+type proof struct {
+	done  chan struct{} // closed when decided
+	valid bool          // written before done is closed
+	means string        // dialback, dialback+tls, pkix
+}
+
+// authenticate answers what a stream may say before a pair is proved, and makes the stream trusted once one is: this is the
+// only place that does. A stanza that comes first ends the stream ([C15], RFC 6120 §4.9.3.12).
+func (in *inbound) authenticate(ctx context.Context, s *stream.Stream) (*stream.Trusted, error) {
+	for {
+		el, err := s.Next()
+		switch {
+		case errors.Is(err, stream.ErrStanza):
+			if !in.awaitProof(ctx) {
+				return nil, &stream.Error{Condition: stream.NotAuthorized, Err: errors.New("a stanza before any domain was proved")}
+			}
+			return s.Trust(), nil
+		case err != nil:
+			return nil, in.late(err)
+		}
+		if err := in.negotiate(ctx, el); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// late tells a peer that let the time before authentication run out why it is cut off.
+func (in *inbound) late(err error) error {
+	if isTimeout(err) {
+		return &stream.Error{Condition: stream.ConnectionTimeout, Err: errors.New("no domain proved in time (limits.pre_auth)")}
+	}
+	return err
+}
+
+// awaitProof says whether any pair of this stream is proved, waiting for those that are being proved inside (outside nobody
+// may run ahead of the answer).
+func (in *inbound) awaitProof(ctx context.Context) bool {
+	in.mu.Lock()
+	if len(in.senders) > 0 || in.door == Outside {
+		defer in.mu.Unlock()
+		return len(in.senders) > 0
+	}
+	var waiting []*proof
+	for _, pr := range in.pairs {
+		waiting = append(waiting, pr)
+	}
+	in.mu.Unlock()
+	for _, pr := range waiting {
+		select {
+		case <-pr.done:
+			if pr.valid {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
+// negotiate answers one first-level element that is not a stanza, in every state of the stream.
+func (in *inbound) negotiate(ctx context.Context, el *stanza.Element) error {
+	s := in.s.Load()
+	switch {
+	case el.Is(nsTLS, "starttls"):
+		return in.startTLS(ctx, s)
+	case el.Is(nsSASL, "auth"):
+		return in.external(ctx, s, el)
+	case el.Is(dialback.Namespace, "verify"), el.Is(dialback.Namespace, "result"):
+		return in.dialback(ctx, s, el)
+	case el.Is(nsCompress, "compress"):
+		_, err := s.Write([]byte("<failure xmlns='" + nsCompress + "'><unsupported-method/></failure>"))
+		return err
+	case in.door == Inside:
+		return nil
+	}
+	return &stream.Error{Condition: stream.UnsupportedStanzaType, Err: errors.New("an element that no server sends here")}
+}
+
+// startTLS secures the stream and forgets what was learnt before ([C11], RFC 6120 §5.4.3.3).
+func (in *inbound) startTLS(ctx context.Context, s *stream.Stream) error {
+	cfg := in.tlsConfig(s)
+	if cfg == nil || s.TLS() != nil || in.hasProof() {
+		s.Write([]byte("<failure xmlns='" + nsTLS + "'/></stream:stream>"))
+		s.Abort()
+		return &stream.Error{Condition: stream.PolicyViolation, Err: errors.New("STARTTLS asked for where it is not offered")}
+	}
+	in.forget()
+	tlsCtx, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
+	defer cancel()
+	if err := s.StartTLS(tlsCtx, cfg); err != nil {
+		in.p.instruments.failed(in.door, StepTLS)
+		return failure(StepTLS, in.peer.String(), err)
+	}
+	return nil
+}
+
+func (in *inbound) hasProof() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.senders) > 0
+}
+
+// forget drops proofs and pending verifications: their stream id is no longer in force.
+func (in *inbound) forget() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	clear(in.pairs)
+	clear(in.senders)
+}
+
+// dialback takes the part that an XEP-0220 element gives us: authoritative server for a verify, receiving server for a result.
+func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.Element) error {
+	m, err := parseDialback(el)
+	if err != nil {
+		return &stream.Error{Condition: stream.BadFormat, Err: err}
+	}
+	switch {
+	case m.Type != "":
+		// Answers that nobody asked for change nothing ([B21], ABUSE 1).
+		in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: "db:" + el.Local() + " type=" + clip(m.Type, 16)})
+		in.log.Warn("unsolicited dialback answer ignored", "from", m.From, "to", m.To)
+		return nil
+	case m.Verify:
+		_, err := s.Write(in.p.answerVerify(in.door, m).AppendTo(nil))
+		return err
+	}
+	return in.result(ctx, s, m)
+}
+
+// result decides about a sender that wants to be proved (XEP-0220 §2.1.2, PROTOCOL W1, W9, W13).
+func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Message) error {
+	pair, refusal, err := in.petition(s, m)
+	if err != nil {
+		return err
+	}
+	if refusal.cond != "" {
+		return in.refuseResult(s, m, refusal)
+	}
+	pr, first := in.claim(pair)
+	if !first {
+		// Proved already: say so again ([B09]). Under way: its one answer serves both.
+		if pr.decided() && pr.valid {
+			return in.reply(s, m, dialback.Valid)
+		}
+		return nil
+	}
+	if means := in.certified(s, pair); means != "" {
+		// The certificate of this very connection names the domain: no call-back is needed (XEP-0344 §2.4, W8).
+		in.decide(s, pair, pr, true, means)
+		return in.reply(s, m, dialback.Valid)
+	}
+	if in.pending.Load() >= int32(in.p.now().Limits.PendingPerStream) {
+		in.decide(s, pair, pr, false, "")
+		return in.refuseResult(s, m, denied(stanza.ResourceConstraint, "too many pairs being proved on this stream"))
+	}
+	in.pending.Add(1)
+	turn := in.queueAnswer()
+	id := s.ID()
+	in.verifying.Go(func() {
+		defer in.pending.Add(-1)
+		in.verify(ctx, s, verification{pair: pair, proof: pr, message: m, id: id, turn: turn})
+	})
+	return nil
+}
+
+// refusal is why a db:result is answered with an error instead of being verified.
+type refusal struct {
+	cond   stanza.Condition
+	reason string
+	policy bool
+}
+
+func denied(c stanza.Condition, reason string) refusal { return refusal{cond: c, reason: reason} }
+
+// petition checks who asks for what, before a byte is sent on the asker's behalf.
+func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal, error) {
+	from, errFrom := jid.ParseDomain(m.From)
+	to, errTo := jid.ParseDomain(m.To)
+	if errFrom != nil || errTo != nil {
+		return Pair{}, refusal{}, &stream.Error{Condition: stream.ImproperAddressing, Err: errors.Join(errFrom, errTo)}
+	}
+	pair := pairOf(in.direction(), from, to)
+	settings := in.p.now()
+	if in.door == Inside {
+		return pair, in.insidePetition(settings, from, to), nil
+	}
+	switch {
+	case settings.claims(from):
+		in.note(audit.Event{Kind: audit.AuthSpoof, From: m.From, To: m.To, Text: "a stranger names a domain of ours as its own"})
+		return pair, refusal{}, &stream.Error{Condition: stream.InvalidFrom, Err: fmt.Errorf("%s is one of our own domains", from)}
+	case !settings.hosts(to):
+		return pair, denied(stanza.ItemNotFound, to.String()+" is not served here"), nil
+	case !from.Qualified():
+		return pair, denied(stanza.JIDMalformed, "not a domain name of the internet"), nil
+	}
+	return pair, in.permitted(s, pair), nil
+}
+
+// insidePetition keeps the backend's own names from leaving (D7, D24): a component that is down is not a stranger.
+func (in *inbound) insidePetition(settings *Settings, from, to jid.Domain) refusal {
+	owner, ok := settings.backendOf(from)
+	switch {
+	case !ok || owner.Address != in.backend.Address:
+		return denied(stanza.ItemNotFound, from.String()+" is not a domain of this backend")
+	case settings.claims(to):
+		return denied(stanza.ItemNotFound, to.String()+" is a domain of our own")
+	case !to.Qualified():
+		return denied(stanza.ItemNotFound, to.String()+" is not a domain name of the internet")
+	}
+	return refusal{}
+}
+
+// permitted asks policy about the pair as it would be once its key is verified, so that nothing, not even a DNS question, is
+// sent for a domain that may not federate.
+func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
+	facts := in.factsFor(s, pair)
+	d := in.p.Policy.Snapshot().Link(in.p.ctx, &policy.Input{Direction: In.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: facts})
+	switch {
+	case d.Effect != policy.Allow:
+		return refusal{cond: stanza.PolicyViolation, reason: d.Reason + " (rule " + d.Rule + ")", policy: true}
+	case short(facts.Channel, d.Require.Channel):
+		return denied(stanza.PolicyViolation, "TLS is required of "+pair.Remote.String())
+	case unproved(facts.Proof, d.Require.Proof):
+		return denied(stanza.NotAuthorized, fmt.Sprintf("%s is required of %s, it proved %s", d.Require.Proof, pair.Remote, facts.Proof))
+	}
+	return refusal{}
+}
+
+// refuseResult answers a db:result with an error. The stream stays open for its other pairs, but for a stranger whom policy
+// shuts out altogether.
+func (in *inbound) refuseResult(s *stream.Stream, m dialback.Message, r refusal) error {
+	in.p.instruments.failed(in.door, StepDialback)
+	if r.policy {
+		in.note(audit.Event{Kind: audit.LinkDeny, From: m.From, To: m.To, Local: m.To, Remote: m.From, Text: r.reason, Condition: string(r.cond)})
+		in.log.Warn("link denied by policy", "from", m.From, "to", m.To, "reason", r.reason)
+		if !in.hasProof() {
+			return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(r.reason)}
+		}
+	} else {
+		in.note(audit.Event{Kind: audit.DialbackError, From: m.From, To: m.To, Text: r.reason, Condition: string(r.cond)})
+		in.log.Warn("dialback refused", "from", m.From, "to", m.To, "reason", r.reason)
+	}
+	_, err := s.Write(dialback.ErrorReply(m, string(r.cond)).AppendTo(nil))
+	return err
+}
+
+// claim returns the pair's proof on this stream; first says that the caller is to decide it.
+func (in *inbound) claim(pair Pair) (pr *proof, first bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if pr := in.pairs[pair]; pr != nil && (!pr.decided() || pr.valid) {
+		return pr, false
+	}
+	pr = &proof{done: make(chan struct{})}
+	in.pairs[pair] = pr
+	return pr, true
+}
+
+func (pr *proof) decided() bool {
+	select {
+	case <-pr.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// decide ends a pair's proof, once. A proof that was begun before the stream restarted decides nothing.
+func (in *inbound) decide(s *stream.Stream, pair Pair, pr *proof, valid bool, means string) bool {
+	in.mu.Lock()
+	current := in.pairs[pair] == pr
+	if valid && current {
+		pr.valid, pr.means = true, means
+		in.senders[pair.sender(in.direction())]++
+	}
+	if !valid && current {
+		delete(in.pairs, pair)
+	}
+	close(pr.done)
+	in.mu.Unlock()
+	if !valid || !current {
+		return false
+	}
+	// From here on the peer may take its time.
+	s.SetReadDeadline(time.Time{})
+	in.announce(s, pair, means)
+	return true
+}
+
+// announce records and logs that a pair stands on this link.
+func (in *inbound) announce(s *stream.Stream, pair Pair, means string) {
+	facts := in.factsFor(s, pair)
+	facts.Proof = means
+	in.mu.Lock()
+	in.facts = facts
+	known := in.announced
+	in.announced = true
+	in.mu.Unlock()
+	if !known {
+		in.p.instruments.opened(in.door, "in", facts)
+	}
+	in.note(linkEvent(audit.LinkOpen, in.direction(), pair, facts))
+	in.log.Info("link open", "from", pair.sender(in.direction()).String(), "to", pair.receiver(in.direction()).String(),
+		"channel", facts.Channel, "proof", facts.Proof, "tls", facts.TLSVersion, "cipher", facts.Cipher)
+}
+
+// certified names the proof that the certificate of this connection gives for the pair's sender, empty for none.
+func (in *inbound) certified(s *stream.Stream, pair Pair) string {
+	if in.door == Inside || s.TLS() == nil {
+		return ""
+	}
+	if in.certificateNames(s.TLS().PeerCertificates, pair.Remote) {
+		return "pkix"
+	}
+	return ""
+}
+
+func (in *inbound) certificateNames(chain []*x509.Certificate, d jid.Domain) bool {
+	return len(chain) > 0 && in.p.Certs.Verifier().Verify(chain, d.ASCII()).Proved
+}
+
+// answer orders the replies to db:result: some servers take the next answer for their own (L41).
+type answer struct{ said chan struct{} }
+
+// queueAnswer reserves the place behind the answers that are still to come.
+func (in *inbound) queueAnswer() (turn [2]*answer) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	mine := &answer{said: make(chan struct{})}
+	turn = [2]*answer{in.order, mine}
+	in.order = mine
+	return turn
+}
+
+func (in *inbound) reply(s *stream.Stream, m dialback.Message, v dialback.Verdict) error {
+	_, err := s.Write(m.Reply(v).AppendTo(nil))
+	return err
+}

@@ -1,0 +1,238 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"sallyport/certs"
+	"sallyport/internal/resolve"
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// connection is a stream that we opened, as far as policy wants it secured, with nothing proved yet about us.
+type connection struct {
+	s     *stream.Stream
+	facts policy.LinkFacts
+	need  policy.Requirement
+}
+
+// connect opens a stream for a route: outside to where DNS or a static route leads, inside to the backend's address. It does
+// what policy requires of the channel and of the peer's certificate, or fails with the step that fell short.
+func (p *Proxy) connect(ctx context.Context, r route) (*connection, error) {
+	if r.dir == In {
+		return p.connectBackend(ctx, r)
+	}
+	d := p.Policy.Snapshot().Link(ctx, &policy.Input{Direction: Out.String(), Local: r.pair.Local.String(), Remote: r.pair.Remote.String()})
+	if d.Effect != policy.Allow {
+		return nil, &Failure{Step: StepPolicy, Condition: stanza.NotAllowed, Permanent: true,
+			Advice: "allow the domain under peers, or in the policy", Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
+	}
+	eps, err := p.endpoints(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var last error
+	for len(eps) > 0 {
+		var c *connection
+		c, eps, last = p.connectFirst(ctx, r, eps, d.Require)
+		if last == nil {
+			return c, nil
+		}
+		var f *Failure
+		if errors.As(last, &f) && f.Permanent {
+			break
+		}
+	}
+	return nil, last
+}
+
+func (p *Proxy) endpoints(ctx context.Context, r route) ([]resolve.Endpoint, error) {
+	if ep, ok := p.now().Routes[r.to()]; ok {
+		return []resolve.Endpoint{ep}, nil
+	}
+	ctx, span := p.Telemetry.span(ctx, "dns", attribute.String("xmpp.domain", r.to().String()))
+	defer span.End()
+	eps, err := p.Resolver.Endpoints(ctx, r.to())
+	if err != nil {
+		endSpan(span, err)
+		f := failure(StepDNS, "", err)
+		var missing *resolve.NotFoundError
+		f.Permanent = errors.As(err, &missing)
+		return nil, f
+	}
+	return eps, nil
+}
+
+// connectFirst goes as far as it can with the first endpoint that takes a TCP connection; rest are those still to try.
+func (p *Proxy) connectFirst(ctx context.Context, r route, eps []resolve.Endpoint, need policy.Requirement) (*connection, []resolve.Endpoint, error) {
+	dialCtx, span := p.Telemetry.span(ctx, "dial")
+	conn, _, rest, err := p.Resolver.Dial(dialCtx, eps)
+	endSpan(span, err)
+	if err != nil {
+		return nil, nil, failure(StepTCP, "", err)
+	}
+	c, err := p.greet(ctx, r, conn)
+	if err != nil {
+		return nil, rest, err
+	}
+	if err := p.secure(ctx, r, c, need); err != nil {
+		c.s.Abort()
+		return nil, rest, err
+	}
+	return c, rest, nil
+}
+
+// connectBackend calls a backend in the name of a remote domain (W12).
+func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error) {
+	backend, ok := p.now().backendOf(r.pair.Local)
+	if !ok {
+		return nil, &Failure{Step: StepPolicy, Condition: stanza.ItemNotFound, Permanent: true, Err: fmt.Errorf("%s is no longer served", r.pair.Local)}
+	}
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", backend.Address)
+	if err != nil {
+		return nil, &Failure{Step: StepTCP, Peer: backend.Address, Advice: "is the backend running, and does it take s2s streams at backends[].address?", Err: err}
+	}
+	c, err := p.greet(ctx, r, conn)
+	if err != nil {
+		return nil, err
+	}
+	offered, _ := c.s.FeatureStartTLS()
+	switch {
+	case backend.TLS == TLSOff, backend.TLS == TLSOptional && !offered:
+		return c, nil
+	}
+	// Which certificate a backend shows on its own network decides nothing: address and call-back do (D10).
+	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
+	defer cancel()
+	if err := c.s.ClientTLS(tlsCtx, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: r.pair.Local.ASCII()}); err != nil {
+		c.s.Abort()
+		return nil, failure(StepTLS, backend.Address, err)
+	}
+	c.describe()
+	return c, nil
+}
+
+// greet exchanges the stream headers. The peer's connection is closed when it does not answer them.
+func (p *Proxy) greet(ctx context.Context, r route, conn net.Conn) (*connection, error) {
+	peer := conn.RemoteAddr().String()
+	s, err := stream.Initiate(ctx, conn, p.initiating(r.dir.exit()), r.from(), r.to())
+	if err != nil {
+		conn.Close()
+		return nil, failure(StepStream, peer, err)
+	}
+	c := &connection{s: s}
+	c.describe()
+	return c, nil
+}
+
+func (p *Proxy) initiating(d Door) stream.Config {
+	l := p.now().Limits
+	scan := stanza.DefaultLimits()
+	scan.Stanza = l.StanzaBytes
+	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: "en", Log: p.Log, WriteTimeout: l.Write,
+		Limits: stream.Limits{Stanza: scan, PreAuthBytes: l.PreAuthBytes * 4, PreAuthElements: l.PreAuthElements}}
+}
+
+// secure brings the channel and the peer's proof to what policy requires. TLS is taken whenever it can be had, and asked for
+// even when it is not offered if it is required ([T10]).
+func (p *Proxy) secure(ctx context.Context, r route, c *connection, need policy.Requirement) error {
+	c.need = need
+	offered, _ := c.s.FeatureStartTLS()
+	if !offered && !short("plaintext", need.Channel) {
+		return p.enoughProof(c, certs.Result{})
+	}
+	peer := c.s.RemoteAddr().String()
+	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
+	defer cancel()
+	tlsCtx, span := p.Telemetry.span(tlsCtx, "tls")
+	err := c.s.ClientTLS(tlsCtx, p.Certs.ClientConfig(r.pair.Local.ASCII(), r.pair.Remote.ASCII()))
+	endSpan(span, err)
+	if err != nil {
+		f := failure(StepTLS, peer, err)
+		f.Permanent = !offered
+		if !offered {
+			f.Advice = "the peer offers no TLS; if that must be, give it channel: plaintext with a date until when"
+		}
+		return f
+	}
+	c.describe()
+	verdict := p.Certs.Verifier().Verify(c.s.TLS().PeerCertificates, r.pair.Remote.ASCII())
+	c.describeCert(verdict)
+	return p.enoughProof(c, verdict)
+}
+
+// enoughProof compares who the peer has shown to be with what policy wants to see. Dialback proves the caller to the called:
+// it says nothing about a peer that we call.
+func (p *Proxy) enoughProof(c *connection, v certs.Result) error {
+	if c.need.TLSMin == "1.3" && c.s.TLS() != nil && c.s.TLS().Version < tls.VersionTLS13 {
+		return &Failure{Step: StepTLS, Peer: c.s.RemoteAddr().String(), Permanent: true, Err: errors.New("TLS 1.3 is required of this peer, it speaks an older one")}
+	}
+	switch c.need.Proof {
+	case "", "none", "dialback", "dialback+tls":
+		return nil
+	}
+	if v.Proved {
+		return nil
+	}
+	err := v.Err
+	if err == nil {
+		err = errors.New("the peer showed no certificate")
+	}
+	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: certFacts(v), Permanent: true,
+		Advice: "policy requires proof: " + c.need.Proof + "; the peer's operator must mend its certificate, or lower `proof` for this peer", Err: err}
+}
+
+// certFacts puts a certificate on one line.
+func certFacts(v certs.Result) string {
+	if v.SPKI == "" {
+		return ""
+	}
+	return fmt.Sprintf("names %v, issuer %q, not after %s, spki sha256/%s", v.Names, v.Issuer, v.NotAfter.Format(time.DateOnly), v.SPKI)
+}
+
+// describe fills in the facts of the channel.
+func (c *connection) describe() {
+	c.facts.Channel = "plaintext"
+	c.facts.Proof = "none"
+	c.facts.RemoteIP = c.s.RemoteAddr().Addr().String()
+	if state := c.s.TLS(); state != nil {
+		describeTLS(&c.facts, state)
+	}
+}
+
+func describeTLS(f *policy.LinkFacts, state *tls.ConnectionState) {
+	f.Channel = "tls"
+	f.TLSVersion = tls.VersionName(state.Version)
+	f.Cipher = tls.CipherSuiteName(state.CipherSuite)
+	f.ALPN = state.NegotiatedProtocol
+}
+
+func (c *connection) describeCert(v certs.Result) { describeCert(&c.facts, v) }
+
+func describeCert(f *policy.LinkFacts, v certs.Result) {
+	if v.SPKI == "" {
+		return
+	}
+	f.CertSPKI, f.CertIssuer = v.SPKI, v.Issuer
+	f.CertNotAfter = v.NotAfter.UTC().Format(time.RFC3339)
+	if v.Proved {
+		f.Proof = "pkix"
+	}
+}
+
+func endSpan(span trace.Span, err error) {
+	if err != nil {
+		span.RecordError(err)
+	}
+	span.End()
+}

@@ -1,0 +1,287 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/internal/jid"
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// inbound is a stream that a peer opened to one of our doors. One goroutine reads it; verifications run beside it.
+type inbound struct {
+	// Set at birth.
+	p       *Proxy
+	door    Door
+	id      string
+	conn    net.Conn
+	peer    netip.AddrPort
+	backend *Backend // inside: who calls
+	log     *slog.Logger
+	opened  time.Time
+
+	// Set by the reading goroutine before anybody else can see it.
+	s atomic.Pointer[stream.Stream]
+
+	// Owned by the reading goroutine.
+	addrs     *jid.Cache
+	batch     []stanza.Element
+	cross     []crossing
+	events    []audit.Event
+	out       []byte       // the stanza that is being forwarded
+	last      *outbound    // the link that the last one went to
+	input     policy.Input // what policy is being asked
+	verdicts  map[Pair]linkVerdict
+	saslTries int
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	pairs     map[Pair]*proof
+	senders   map[jid.Domain]int // proved pairs per sender domain
+	order     *answer            // last db:result answer in the queue (L41)
+	facts     policy.LinkFacts
+	announced bool
+
+	verifying sync.WaitGroup
+	pending   atomic.Int32
+	carried   atomic.Uint64
+	draining  atomic.Bool
+}
+
+// direction is the way in which this link's stanzas travel.
+func (in *inbound) direction() Direction {
+	if in.door == Inside {
+		return Out
+	}
+	return In
+}
+
+func newInbound(p *Proxy, d Door, conn net.Conn, peer netip.AddrPort) *inbound {
+	id := linkID()
+	return &inbound{
+		p: p, door: d, id: id, conn: conn, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
+		log:    p.Log.With("link", id, "door", d.String(), "peer", peer.String()),
+		opened: time.Now(), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]int), verdicts: make(map[Pair]linkVerdict),
+	}
+}
+
+// linkID is short: it only has to tell apart the lines of one log.
+func linkID() string { return stream.NewID()[:12] }
+
+// serve lives as long as the link: header, proof, stanzas, end. It logs the end, once.
+func (in *inbound) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	err := in.converse(ctx)
+	cancel()
+	in.verifying.Wait()
+	if s := in.s.Load(); s != nil {
+		in.finish(s, err)
+	} else {
+		in.conn.Close()
+	}
+	in.report(err)
+}
+
+func (in *inbound) converse(ctx context.Context) error {
+	limits := in.p.now().Limits
+	allowed := limits.PreAuthOutside
+	if in.door == Inside {
+		allowed = limits.PreAuthInside
+	}
+	deadline := time.Now().Add(allowed)
+	accept, cancel := context.WithDeadline(ctx, deadline)
+	s, err := stream.Accept(accept, in.conn, in.streamConfig(limits), in.hosts, in.features)
+	cancel()
+	if err != nil {
+		return err
+	}
+	in.s.Store(s)
+	// The deadline stands until a pair is proved; prove lifts it.
+	if err := s.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	trusted, err := in.authenticate(ctx, s)
+	if err != nil {
+		return err
+	}
+	return in.read(ctx, trusted)
+}
+
+func (in *inbound) streamConfig(l Limits) stream.Config {
+	scan := stanza.DefaultLimits()
+	scan.Stanza = l.StanzaBytes
+	return stream.Config{
+		Strict: in.door == Outside,
+		Side:   in.door.String(),
+		Lang:   "en",
+		Log:    in.log,
+		Limits: stream.Limits{Stanza: scan, PreAuthBytes: l.PreAuthBytes, PreAuthElements: l.PreAuthElements},
+	}
+}
+
+// hosts answers the header's question whether we serve a domain ([C19]). Inside, we are every domain but the backend's own (D7).
+func (in *inbound) hosts(to, from jid.Domain) (jid.Domain, error) {
+	settings := in.p.now()
+	if in.door == Inside {
+		if settings.hosts(to) {
+			return to, &stream.Error{Condition: stream.HostUnknown, Err: errors.New("a backend called the inside gate for a domain of our own")}
+		}
+		return to, nil
+	}
+	if to.IsZero() {
+		// jabberd-like callers name nobody in the header; their db: elements will ([C08]).
+		return settings.Backends[0].Domains[0], nil
+	}
+	if !settings.hosts(to) {
+		return settings.Backends[0].Domains[0], &stream.Error{Condition: stream.HostUnknown, Err: errors.New(to.String() + " is not in backends[].domains")}
+	}
+	return to, nil
+}
+
+// read carries what a proved stream brings, batch by batch, until it ends.
+func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
+	in.addrs = jid.NewCache(in.p.now().Limits.AddressesPerStream)
+	in.batch = make([]stanza.Element, 0, 64)
+	for {
+		batch, err := t.Batch(in.batch[:0])
+		if err != nil {
+			return err
+		}
+		for i := range batch {
+			if err := in.take(ctx, &batch[i]); err != nil {
+				in.p.carry(ctx, in)
+				return err
+			}
+		}
+		in.p.carry(ctx, in)
+		in.batch = batch
+	}
+}
+
+// take adds a stanza to what is to be carried; anything else is negotiation, and comes after the stanzas before it.
+func (in *inbound) take(ctx context.Context, el *stanza.Element) error {
+	if el.Kind() == stanza.Other {
+		in.p.carry(ctx, in)
+		return in.negotiate(ctx, el)
+	}
+	c, err := in.address(ctx, el)
+	if err != nil {
+		return err
+	}
+	if c.el != nil {
+		in.cross = append(in.cross, c)
+	}
+	return nil
+}
+
+// address holds a stanza to the rules that no policy can loosen: from a proved domain, to a domain that this door leads to
+// ([A01]–[A06], D22, D24).
+func (in *inbound) address(ctx context.Context, el *stanza.Element) (crossing, error) {
+	from, err := in.addrs.Parse(el.From())
+	if err != nil {
+		return crossing{}, &stream.Error{Condition: stream.ImproperAddressing, Err: wrapped("from", err)}
+	}
+	to, err := in.addrs.Parse(el.To())
+	if err != nil {
+		return crossing{}, &stream.Error{Condition: stream.ImproperAddressing, Err: wrapped("to", err)}
+	}
+	c := crossing{el: el, dir: in.direction(), from: from, to: to, pair: pairOf(in.direction(), from.JID.Domain, to.JID.Domain)}
+	if !in.mayCarry(ctx, c.pair) {
+		in.note(audit.Event{Kind: audit.AuthSpoof, Local: c.pair.Local.String(), Remote: c.pair.Remote.String(), From: from.Bare, To: to.Bare})
+		return crossing{}, &stream.Error{Condition: stream.InvalidFrom, Err: errors.New("stanza from " + from.JID.Domain.String() + ", which this stream has not proved")}
+	}
+	if in.door == Outside && !in.p.now().hosts(to.JID.Domain) {
+		return crossing{}, &stream.Error{Condition: stream.HostUnknown, Err: errors.New("stanza to " + to.JID.Domain.String() + ", which is not ours")}
+	}
+	return c, nil
+}
+
+// mayCarry says whether the pair's sender is proved on this stream. Inside the exact pair counts, and a proof still under way
+// is waited for; outside the sender domain counts, as all real receivers have it ([A04]).
+func (in *inbound) mayCarry(ctx context.Context, pair Pair) bool {
+	in.mu.Lock()
+	proved := in.senders[pair.sender(in.direction())] > 0
+	pr := in.pairs[pair]
+	in.mu.Unlock()
+	if in.door == Outside {
+		return proved
+	}
+	if pr == nil {
+		return false
+	}
+	select {
+	case <-pr.done:
+		return pr.valid
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// hangUp ends the link from outside of its goroutines.
+func (in *inbound) hangUp(e *stream.Error) {
+	in.draining.Store(true)
+	if s := in.s.Load(); s != nil {
+		s.Fail(e)
+		return
+	}
+	in.conn.Close()
+}
+
+// finish ends the stream as its reading ended: with the condition of our own error, or with the closing tag.
+func (in *inbound) finish(s *stream.Stream, err error) {
+	var ours *stream.Error
+	switch {
+	case errors.As(err, &ours) && !ours.Received:
+		s.Fail(ours)
+	default:
+		s.Close()
+	}
+}
+
+// report logs and records the end of the link. Peers that come and go are not worth a warning.
+func (in *inbound) report(err error) {
+	in.mu.Lock()
+	known, facts := in.announced, in.facts
+	in.mu.Unlock()
+	reason := ending(err)
+	if known {
+		in.p.instruments.closed(in.door, "in", facts)
+		in.note(audit.Event{Kind: audit.LinkClose, Channel: facts.Channel, Proof: facts.Proof, Text: reason})
+		in.log.Info("link closed", "reason", reason, "stanzas", in.carried.Load(), "open_for", time.Since(in.opened).Round(time.Millisecond).String())
+		return
+	}
+	in.log.Info("inbound stream ended before a domain was proved", "reason", reason)
+}
+
+// ending puts the end of a stream into words.
+func ending(err error) string {
+	var e *stream.Error
+	switch {
+	case err == nil, errors.Is(err, stream.ErrClosed):
+		return "closed by the peer"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection lost"
+	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
+		return "closed by us"
+	case errors.As(err, &e) && e.Received:
+		return "peer said " + e.Error()
+	}
+	return err.Error()
+}
+
+// note records an event of this link.
+func (in *inbound) note(e audit.Event) {
+	e.Link, e.RemoteIP = in.id, in.peer.Addr().String()
+	e.Dir = in.direction().String()
+	in.p.Record.Note(e)
+}

@@ -1,0 +1,181 @@
+package proxy
+
+import (
+	"context"
+
+	"sallyport/audit"
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// fill translates a crossing into what policy sees. Attributes that cost an allocation are extracted only when the policy in
+// force reads them.
+func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
+	i := &in.input
+	i.Direction = c.dir.String()
+	i.Local, i.Remote = c.pair.Local.String(), c.pair.Remote.String()
+	i.From = policy.Address{Bare: c.from.Bare, Local: c.from.JID.Local, Domain: c.from.JID.Domain.String(), Resource: c.from.JID.Resource}
+	i.To = policy.Address{Bare: c.to.Bare, Local: c.to.JID.Local, Domain: c.to.JID.Domain.String(), Resource: c.to.JID.Resource}
+	i.Link = in.linkFacts(c)
+	i.Stanza = policy.StanzaFacts{Kind: kindName(c.el.Kind()), Type: typeName(c.el), Size: len(c.el.Raw())}
+	if rules.Reads(policy.FieldID) {
+		i.Stanza.ID = string(c.el.ID())
+	}
+	if rules.Reads(policy.FieldLang) {
+		i.Stanza.Lang = string(c.el.Lang())
+	}
+	if rules.Reads(policy.FieldPayloads) {
+		for space, local := range c.el.Payloads() {
+			i.Stanza.Payloads = append(i.Stanza.Payloads, space+"|"+local)
+		}
+	}
+	if rules.Reads(policy.FieldBody) || rules.Reads(policy.FieldSubject) || rules.Reads(policy.FieldHasBody) {
+		fillText(&i.Stanza, c.el)
+	}
+}
+
+func fillText(f *policy.StanzaFacts, el *stanza.Element) {
+	tree := el.Tree()
+	for _, child := range tree.Children {
+		if child.Space != "jabber:server" {
+			continue
+		}
+		switch child.Local {
+		case "body":
+			// Each language's body counts: a rule must not be passed by writing in a second one.
+			f.HasBody = true
+			f.Body = joined(f.Body, child.Text)
+		case "subject":
+			f.Subject = joined(f.Subject, child.Text)
+		}
+	}
+}
+
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "\n" + b
+}
+
+// linkFacts are those of the outside leg, whichever way the stanza goes: that is where policy wants to look.
+func (in *inbound) linkFacts(c *crossing) policy.LinkFacts {
+	if c.dir == In {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		return in.facts
+	}
+	if in.last != nil && in.last.r == (route{c.dir, c.pair}) {
+		in.last.mu.Lock()
+		defer in.last.mu.Unlock()
+		return in.last.facts
+	}
+	return policy.LinkFacts{}
+}
+
+// linkVerdict is what policy said of a pair, under one revision.
+type linkVerdict struct {
+	revision string
+	d        policy.LinkDecision
+}
+
+// linkDecision is policy's word about the pair, asked again whenever the policy has changed.
+func (in *inbound) linkDecision(ctx context.Context, rules *policy.Snapshot, pair Pair) policy.LinkDecision {
+	if v, ok := in.verdicts[pair]; ok && v.revision == rules.Revision() && !v.d.Uncacheable {
+		return v.d
+	}
+	i := policy.Input{Direction: in.direction().String(), Local: pair.Local.String(), Remote: pair.Remote.String()}
+	if in.door == Outside {
+		in.mu.Lock()
+		i.Link = in.facts
+		in.mu.Unlock()
+	}
+	d := rules.Link(ctx, &i)
+	if len(in.verdicts) >= in.p.now().Limits.PairsPerStream {
+		clear(in.verdicts)
+	}
+	in.verdicts[pair] = linkVerdict{rules.Revision(), d}
+	return d
+}
+
+// factsFor describes an inbound link as it stands for a pair.
+func (in *inbound) factsFor(s *stream.Stream, pair Pair) policy.LinkFacts {
+	f := policy.LinkFacts{ID: in.id, Channel: "plaintext", Proof: "dialback", RemoteIP: in.peer.Addr().String()}
+	state := s.TLS()
+	if state == nil {
+		return f
+	}
+	describeTLS(&f, state)
+	f.Proof = "dialback+tls"
+	if in.door == Outside && len(state.PeerCertificates) > 0 {
+		describeCert(&f, in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII()))
+	}
+	return f
+}
+
+// stanzaEvent is what the record says of a crossing.
+func stanzaEvent(in *inbound, c *crossing) audit.Event {
+	d := &c.decision
+	e := audit.Event{
+		Kind: audit.Stanza, Dir: c.dir.String(), From: c.from.Full, To: c.to.Full, Local: c.pair.Local.String(), Remote: c.pair.Remote.String(),
+		Link: in.id, Channel: in.input.Link.Channel, Proof: in.input.Link.Proof, TLS: in.input.Link.TLSVersion, RemoteIP: in.input.Link.RemoteIP,
+	}
+	e.Stanza = audit.StanzaPart{Kind: kindName(c.el.Kind()), Type: typeName(c.el), ID: c.el.ID(), Size: len(c.el.Raw())}
+	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached}
+	return e
+}
+
+func linkEvent(k audit.Kind, d Direction, pair Pair, f policy.LinkFacts) audit.Event {
+	return audit.Event{Kind: k, Dir: d.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: f.ID, Channel: f.Channel, Proof: f.Proof,
+		TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP, CertSPKI: f.CertSPKI, CertIssuer: f.CertIssuer}
+}
+
+func kindName(k stanza.Kind) string {
+	switch k {
+	case stanza.Message:
+		return "message"
+	case stanza.Presence:
+		return "presence"
+	case stanza.IQ:
+		return "iq"
+	}
+	return ""
+}
+
+// typeName gives the defined types (RFC 6121 §5.2.2, §4.7.1, RFC 6120 §8.2.3) without allocating.
+func typeName(el *stanza.Element) string {
+	switch string(el.Type()) {
+	case "":
+		return ""
+	case "chat":
+		return "chat"
+	case "groupchat":
+		return "groupchat"
+	case "headline":
+		return "headline"
+	case "normal":
+		return "normal"
+	case "error":
+		return "error"
+	case "get":
+		return "get"
+	case "set":
+		return "set"
+	case "result":
+		return "result"
+	case "subscribe":
+		return "subscribe"
+	case "subscribed":
+		return "subscribed"
+	case "unsubscribe":
+		return "unsubscribe"
+	case "unsubscribed":
+		return "unsubscribed"
+	case "unavailable":
+		return "unavailable"
+	case "probe":
+		return "probe"
+	}
+	return string(el.Type())
+}

@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sallyport/dialback"
+	"sallyport/internal/stream"
+)
+
+// prove makes the peer accept us for the route's sender: SASL EXTERNAL where the peer offers it and we have the certificate,
+// dialback otherwise (PROTOCOL 11.7, W3–W5). Inside it is always dialback, with the inside secret (W12).
+func (p *Proxy) prove(ctx context.Context, r route, c *connection) error {
+	stop := context.AfterFunc(ctx, c.s.Abort)
+	defer stop()
+	if r.dir == Out && c.s.TLS() != nil && c.s.FeatureExternal() {
+		err := c.s.ClientExternal(ctx, r.from())
+		if err == nil {
+			return nil
+		}
+		var refused *stream.SASLError
+		if !errors.As(err, &refused) {
+			return failure(StepSASL, c.s.RemoteAddr().String(), err)
+		}
+		// The id is still the one before SASL: a failure restarts nothing ([S07], W5).
+		p.Log.Info("peer refused our certificate for EXTERNAL, going on with dialback", "from", r.from().String(), "to", r.to().String(), "condition", refused.Condition)
+	}
+	return p.proveByDialback(ctx, r, c)
+}
+
+func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) error {
+	ctx, span := p.Telemetry.span(ctx, "dialback")
+	defer span.End()
+	peer := c.s.RemoteAddr().String()
+	id := c.s.ID()
+	if id == "" {
+		return &Failure{Step: StepDialback, Peer: peer, Err: errors.New("the peer's stream header has no id, so no key can be made ([B11])")}
+	}
+	if !c.s.PeerHeader().Dialback && !c.s.FeatureDialback() {
+		return &Failure{Step: StepDialback, Peer: peer, Permanent: true, Err: errors.New("the peer offers neither dialback nor EXTERNAL"),
+			Advice: "the peer accepts certificates only, and not ours; is clientAuth in our certificate, and our name in it?"}
+	}
+	key := p.secret(r.dir.exit()).Key(dialback.Challenge{Receiving: r.to().String(), Originating: r.from().String(), StreamID: id})
+	if r.dir == In {
+		p.innerIDs.add(id)
+		defer p.innerIDs.remove(id)
+	}
+	claim := dialback.Message{From: r.from().String(), To: r.to().String(), Key: key}
+	if _, err := c.s.Write(claim.AppendTo(nil)); err != nil {
+		return failure(StepDialback, peer, err)
+	}
+	limits := p.now().Limits
+	patience := limits.Result
+	if r.dir == In {
+		patience = limits.ResultInside
+	}
+	c.s.SetReadDeadline(time.Now().Add(patience))
+	m, err := awaitResult(c.s, claim)
+	c.s.SetReadDeadline(time.Time{})
+	if err != nil {
+		return failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:result: %w", err))
+	}
+	switch m.Verdict() {
+	case dialback.Valid:
+		return nil
+	case dialback.Invalid:
+		return &Failure{Step: StepDialback, Peer: peer, Err: errors.New("the peer says that our key is invalid"), Advice: p.invalidAdvice(r)}
+	}
+	return &Failure{Step: StepDialback, Peer: peer, Err: fmt.Errorf("the peer answered %s %s", clip(m.Condition, 64), clip(m.Text, 200)),
+		Advice: "the peer could not verify us; does the SRV record of " + r.from().String() + " lead to this gate, and is port 5269 open from outside?"}
+}
+
+func (p *Proxy) invalidAdvice(r route) string {
+	if r.dir == In {
+		return "the backend asked somebody else: does its resolver point at inside.dns?"
+	}
+	return "the peer asked somebody else: does the SRV record of " + r.from().String() + " lead to this gate alone?"
+}
+
+// awaitResult reads until the answer to our own db:result; other answers are nobody's ([B13]).
+func awaitResult(s *stream.Stream, claim dialback.Message) (dialback.Message, error) {
+	for {
+		el, err := s.Next()
+		if err != nil {
+			return dialback.Message{}, err
+		}
+		if !el.Is(dialback.Namespace, "result") {
+			continue
+		}
+		m, err := parseDialback(el)
+		if err == nil && m.Type != "" && m.Answers(claim) {
+			return m, nil
+		}
+	}
+}

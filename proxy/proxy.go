@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/certs"
+	"sallyport/dialback"
+	"sallyport/internal/resolve"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// Recorder is the record as the way through needs it. Its error means that nothing of the batch may pass.
+type Recorder interface {
+	// Append commits events and fills in their Seq, Time and ID.
+	Append(ctx context.Context, events []audit.Event) error
+	// Note adds events that nobody waits for to the next commit.
+	Note(events ...audit.Event)
+}
+
+// Proxy is the gate: fill in the exported fields, then Start it, Serve its listeners, and Shutdown.
+type Proxy struct {
+	Policy    *policy.Engine
+	Record    Recorder
+	Certs     *certs.Manager
+	Resolver  *resolve.Resolver
+	Secret    dialback.Secret // the keys of both sides are derived from it
+	Telemetry Telemetry
+	Log       *slog.Logger
+
+	settings atomic.Pointer[Settings]
+	outside  dialback.Secret
+	inside   dialback.Secret
+
+	instruments instruments
+	router      router
+	doors       [2]gate
+	innerIDs    innerIDs
+	asking      asking
+
+	ctx      context.Context // of all links; ended by Shutdown's last step
+	stop     context.CancelFunc
+	links    sync.WaitGroup
+	draining atomic.Bool
+	started  time.Time
+}
+
+// Start makes the proxy ready to serve. It opens no socket.
+func (p *Proxy) Start(s Settings) error {
+	var err error
+	if p.instruments, err = newInstruments(p.Telemetry, p); err != nil {
+		return err
+	}
+	p.outside = p.Secret.Derive("outside")
+	p.inside = p.Secret.Derive("inside")
+	p.settings.Store(&s)
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.started = time.Now()
+	p.router.init(p)
+	p.doors[Outside].init(p, Outside)
+	p.doors[Inside].init(p, Inside)
+	p.asking.init(s.Limits.PendingTotal)
+	return nil
+}
+
+// now gives the settings in force. A link takes them anew for each decision that a reload may change.
+func (p *Proxy) now() *Settings { return p.settings.Load() }
+
+// secret is the dialback secret of one side. Keys of one side mean nothing on the other (D12).
+func (p *Proxy) secret(d Door) *dialback.Secret {
+	if d == Inside {
+		return &p.inside
+	}
+	return &p.outside
+}
+
+// Apply puts new settings in force and judges the live links again: one that the new policy forbids is closed.
+func (p *Proxy) Apply(s Settings) {
+	p.settings.Store(&s)
+	p.rejudge()
+}
+
+// Shutdown drains: no new streams, no new stanzas; queues are emptied within Limits.Drain or ctx, the rest is bounced; streams
+// end with system-shutdown and their closing tags. It returns when every link has ended.
+func (p *Proxy) Shutdown(ctx context.Context) {
+	p.draining.Store(true)
+	drain, cancel := context.WithTimeout(ctx, p.now().Limits.Drain)
+	defer cancel()
+	p.doors[Outside].close()
+	p.doors[Outside].hangUp(&stream.Error{Condition: stream.SystemShutdown})
+	// Backends keep their door while queues empty: proving a pair to them means answering their questions (D4).
+	p.doors[Inside].hangUp(&stream.Error{Condition: stream.SystemShutdown})
+	p.router.drain(drain)
+	p.doors[Inside].close()
+	p.doors[Inside].hangUp(&stream.Error{Condition: stream.SystemShutdown})
+	p.stop()
+	p.links.Wait()
+}

@@ -1,0 +1,167 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// router finds the outbound link of a route and opens one where there is none. It remembers which routes failed just now, so
+// that their stanzas bounce at once instead of waiting for the same failure.
+type router struct {
+	p *Proxy
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	links   map[route]*outbound
+	refused map[route]*failedRoute
+	empty   chan struct{} // closed when the last link left, while draining
+}
+
+type failedRoute struct {
+	until time.Time
+	wait  time.Duration
+	f     *Failure
+}
+
+const maxFailedRoutes = 8192
+
+func (rt *router) init(p *Proxy) {
+	rt.p = p
+	rt.links = make(map[route]*outbound)
+	rt.refused = make(map[route]*failedRoute)
+}
+
+// send queues a stanza for a route, opening its link. The error is why it was not queued: errFull, or the route's *Failure.
+func (rt *router) send(r route, bytes []byte, seq uint64, bounce bool) (*outbound, error) {
+	for {
+		o, err := rt.link(r)
+		if err != nil {
+			return nil, err
+		}
+		switch err := o.push(bytes, seq, bounce); err {
+		case errEnded:
+			continue // it ended between the two; the next one is new, or a failure
+		default:
+			return o, err
+		}
+	}
+}
+
+func (rt *router) link(r route) (*outbound, error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if o := rt.links[r]; o != nil {
+		return o, nil
+	}
+	if f := rt.refused[r]; f != nil && time.Now().Before(f.until) {
+		return nil, f.f
+	}
+	if len(rt.links) >= rt.p.now().Limits.OutboundLinks {
+		return nil, errFull
+	}
+	o := newOutbound(rt.p.ctx, rt.p, r)
+	rt.links[r] = o
+	rt.p.links.Go(o.run)
+	return o, nil
+}
+
+func (rt *router) remove(o *outbound) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.links[o.r] == o {
+		delete(rt.links, o.r)
+	}
+	if len(rt.links) == 0 && rt.empty != nil {
+		close(rt.empty)
+		rt.empty = nil
+	}
+}
+
+// failed starts or doubles the time in which a route's stanzas bounce at once (PROTOCOL 11.8). A backend's absence is never
+// remembered: it is waited for.
+func (rt *router) failed(r route, f *Failure) time.Duration {
+	if r.dir == In {
+		return 0
+	}
+	limits := &rt.p.now().Limits
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	wait := limits.NegativeMin
+	if last := rt.refused[r]; last != nil {
+		wait = min(2*last.wait, limits.NegativeMax)
+	}
+	if len(rt.refused) >= maxFailedRoutes {
+		clear(rt.refused)
+	}
+	rt.refused[r] = &failedRoute{until: time.Now().Add(wait), wait: wait, f: f}
+	return wait
+}
+
+func (rt *router) succeeded(r route) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	delete(rt.refused, r)
+}
+
+// forgive forgets all failures: after a reload the reason may be gone.
+func (rt *router) forgive() {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	clear(rt.refused)
+}
+
+func (rt *router) live() []*outbound {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	all := make([]*outbound, 0, len(rt.links))
+	for _, o := range rt.links {
+		all = append(all, o)
+	}
+	return all
+}
+
+// drain waits until every queue is empty, then ends the links; when ctx ends first, what is left is bounced, and the bounces
+// get a last moment of their own.
+func (rt *router) drain(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !rt.quiet() && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	for _, dir := range []Direction{Out, In} {
+		for _, o := range rt.live() {
+			if o.r.dir == dir {
+				o.stop()
+			}
+		}
+		rt.settle(dir)
+	}
+}
+
+func (rt *router) quiet() bool {
+	for _, o := range rt.live() {
+		if !o.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// settle waits, two seconds at the most, for the links of a direction to end and for the bounces they made to leave.
+func (rt *router) settle(dir Direction) {
+	end := time.Now().Add(2 * time.Second)
+	for time.Now().Before(end) {
+		busy := false
+		for _, o := range rt.live() {
+			busy = busy || o.r.dir == dir || !o.idle()
+		}
+		if !busy {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}

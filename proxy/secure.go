@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+
+	"sallyport/internal/jid"
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// features are what we offer on an inbound stream as it stands. Inside: as little as old servers can bear (D8, D9).
+func (in *inbound) features(s *stream.Stream) []byte {
+	var b []byte
+	if s.TLS() == nil && in.tlsConfig(s) != nil {
+		b = stream.AppendStartTLSFeature(b, in.tlsRequired(s))
+	}
+	if in.offersExternal(s) {
+		b = stream.AppendExternalFeature(b)
+	}
+	return stream.AppendDialbackFeature(b, in.door == Outside)
+}
+
+// tlsRequired says so in the features only where the caller is known to need it; what is required is held at db:result anyway.
+func (in *inbound) tlsRequired(s *stream.Stream) bool {
+	if in.door == Inside {
+		return in.backend.TLS == TLSRequired
+	}
+	from := s.PeerHeader().From
+	if from.IsZero() {
+		return false
+	}
+	d := in.p.Policy.Snapshot().Link(in.p.ctx, &policy.Input{Direction: In.String(), Local: s.Local().String(), Remote: from.String(),
+		Link: policy.LinkFacts{Channel: "tls", Proof: "dialback+tls", RemoteIP: in.peer.Addr().String()}})
+	return d.Effect == policy.Allow && short("plaintext", d.Require.Channel)
+}
+
+// tlsConfig is what the door secures a stream with; nil where it has no certificate to show.
+func (in *inbound) tlsConfig(s *stream.Stream) *tls.Config {
+	if in.door == Inside {
+		if in.backend.TLS == TLSOff {
+			return nil
+		}
+		return in.p.Certs.ServerConfig(in.backend.Domains[0].ASCII(), false)
+	}
+	return in.p.Certs.ServerConfig(s.Local().ASCII(), true)
+}
+
+// offersExternal says whether EXTERNAL would succeed: offering it to a certificate that then fails breaks peers ([S01]).
+func (in *inbound) offersExternal(s *stream.Stream) bool {
+	from := s.PeerHeader().From
+	if in.door == Inside || s.TLS() == nil || from.IsZero() || in.p.now().claims(from) || in.hasProof() {
+		return false
+	}
+	if !in.certificateNames(s.TLS().PeerCertificates, from) {
+		return false
+	}
+	return in.permitted(s, Pair{Local: s.Local(), Remote: from}).cond == ""
+}
+
+// external takes a SASL EXTERNAL authentication ([S03]–[S07], RFC 6120 §6, XEP-0178 §3).
+func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.Element) error {
+	in.saslTries++
+	if in.saslTries > 3 {
+		return &stream.Error{Condition: stream.PolicyViolation, Err: errors.New("too many SASL attempts")}
+	}
+	from := s.PeerHeader().From
+	cond := in.externalFault(s, el, from)
+	if cond != "" {
+		in.p.instruments.failed(in.door, StepSASL)
+		in.log.Info("EXTERNAL refused, the peer may go on with dialback", "from", from.String(), "condition", cond)
+		_, err := s.Write(stream.AppendSASLFailure(nil, cond))
+		return err
+	}
+	if _, err := s.Write(stream.AppendSuccess(nil)); err != nil {
+		return err
+	}
+	in.forget()
+	restart, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
+	defer cancel()
+	if err := s.Restart(restart); err != nil {
+		return err
+	}
+	if now := s.PeerHeader().From; !now.IsZero() && now != from {
+		return &stream.Error{Condition: stream.InvalidFrom, Err: errors.New("another domain after SASL than before (ABUSE 5)")}
+	}
+	pair := Pair{Local: s.Local(), Remote: from}
+	pr, first := in.claim(pair)
+	if first {
+		in.decide(s, pair, pr, true, "pkix")
+	}
+	return nil
+}
+
+// externalFault names the SASL condition by which an attempt fails; empty when it succeeds.
+func (in *inbound) externalFault(s *stream.Stream, el *stanza.Element, from jid.Domain) string {
+	mechanism, text := el.Tree().Attr("mechanism"), el.Tree().Text
+	switch {
+	case in.door == Inside, s.TLS() == nil:
+		return "encryption-required"
+	case mechanism != "EXTERNAL":
+		return "invalid-mechanism"
+	}
+	if text != "" && text != "=" {
+		raw, err := base64.StdEncoding.Strict().DecodeString(text)
+		if err != nil {
+			return "incorrect-encoding"
+		}
+		if as, err := jid.ParseDomain(string(raw)); err != nil || as != from {
+			return "invalid-authzid"
+		}
+	}
+	if !in.offersExternal(s) {
+		return "not-authorized"
+	}
+	return ""
+}
+
+// channels and proofs in rising order (XEP-0238): what is short of a requirement lies below it.
+var (
+	channels = map[string]int{"": 0, "plaintext": 1, "tls": 2}
+	proofs   = map[string]int{"": 0, "none": 0, "dialback": 1, "dialback+tls": 2, "posh": 3, "dane": 3, "pkix": 3, "pin": 4}
+)
+
+// short says whether a channel is less than required. A requirement that nobody knows is more than any channel.
+func short(have, need string) bool {
+	n, known := channels[need]
+	return !known || channels[have] < n
+}
+
+// unproved says whether a proof is less than required.
+func unproved(have, need string) bool {
+	n, known := proofs[need]
+	return !known || proofs[have] < n
+}

@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"sallyport/internal/jid"
+	"sallyport/internal/resolve"
+)
+
+// InnerTLS says what the leg to a backend uses. The trust decision stays with address and call-back in each mode (D10).
+type InnerTLS uint8
+
+const (
+	// TLSOff: plaintext, for servers that know no TLS or sit on the same host.
+	TLSOff InnerTLS = iota
+	// TLSOptional: TLS when the backend offers or asks for it.
+	TLSOptional
+	// TLSRequired: no stream without TLS.
+	TLSRequired
+)
+
+// Backend is one Jabber server behind the gate.
+type Backend struct {
+	Address string       // host:port where it takes s2s streams
+	From    []netip.Addr // addresses that it calls from
+	Domains []jid.Domain // what it serves, components included
+	TLS     InnerTLS
+}
+
+// Settings are what a reload may change. A Settings value is immutable once it is in use.
+type Settings struct {
+	Backends []Backend
+	// Routes are static endpoints of remote domains; they skip DNS and the address filter ([D05]).
+	Routes map[jid.Domain]resolve.Endpoint
+	Limits Limits
+}
+
+// backendOf finds the server of a local domain.
+func (s *Settings) backendOf(local jid.Domain) (*Backend, bool) {
+	for i := range s.Backends {
+		if slices.Contains(s.Backends[i].Domains, local) {
+			return &s.Backends[i], true
+		}
+	}
+	return nil, false
+}
+
+// backendAt finds the server that calls from an address.
+func (s *Settings) backendAt(addr netip.Addr) (*Backend, bool) {
+	for i := range s.Backends {
+		if slices.Contains(s.Backends[i].From, addr.Unmap()) {
+			return &s.Backends[i], true
+		}
+	}
+	return nil, false
+}
+
+// hosts says whether a domain is one of ours.
+func (s *Settings) hosts(d jid.Domain) bool {
+	_, ok := s.backendOf(d)
+	return ok
+}
+
+// claims says whether a domain is ours or lies under one of ours. Such a name never comes from outside and is never dialled:
+// a component that is down must not become a stranger on the internet (D22, D24).
+func (s *Settings) claims(d jid.Domain) bool {
+	for i := range s.Backends {
+		for _, local := range s.Backends[i].Domains {
+			if d.Within(local) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Limits bound what peers can make the gate hold, wait for or repeat. PROTOCOL 11.8 has the reasons.
+type Limits struct {
+	Connections        int           // inbound connections per door
+	PerAddress         int           // inbound connections per remote address, outside
+	RatePerAddress     int           // new inbound connections per remote address and minute, outside
+	StanzaBytes        int           // one stanza, '<' to '>'
+	PreAuthBytes       int           // all bytes before a pair is proved
+	PreAuthElements    int           // all first-level elements before a pair is proved
+	PreAuthOutside     time.Duration // from accept to the first proved pair
+	PreAuthInside      time.Duration
+	TLSHandshake       time.Duration
+	Verify             time.Duration // asking an authoritative server
+	Callback           time.Duration // asking a backend
+	Result             time.Duration // waiting for the answer to our own db:result, outside
+	ResultInside       time.Duration
+	PendingPerStream   int // verifications under way
+	PendingPerAddress  int
+	PendingTotal       int
+	QueueCount         int           // stanzas waiting for one pair
+	QueueBytes         int           // bytes waiting for one pair
+	QueueAge           time.Duration // longest wait in a queue
+	QueueWait          time.Duration // how long a full queue of a live link holds its reader back before stanzas bounce
+	Write              time.Duration // one write to a peer
+	Idle               time.Duration // an outbound link without stanzas
+	Keepalive          time.Duration // white space on an idle outbound link
+	NegativeMin        time.Duration // after a failed link, stanzas bounce at once for this long,
+	NegativeMax        time.Duration // doubling up to this
+	Drain              time.Duration // emptying the queues at shutdown
+	CloseWait          time.Duration // waiting for the peer's closing tag
+	OutboundLinks      int           // links we keep open at once
+	PairsPerStream     int           // proved pairs on one inbound stream
+	AddressesPerStream int           // parsed addresses remembered per inbound stream
+}
+
+// DefaultLimits are the values of PROTOCOL 11.8.
+func DefaultLimits() Limits {
+	return Limits{
+		Connections: 10000, PerAddress: 100, RatePerAddress: 600,
+		StanzaBytes: 512 << 10, PreAuthBytes: 16 << 10, PreAuthElements: 64,
+		PreAuthOutside: 30 * time.Second, PreAuthInside: 60 * time.Second,
+		TLSHandshake: 15 * time.Second, Verify: 30 * time.Second, Callback: 10 * time.Second,
+		Result: 40 * time.Second, ResultInside: 20 * time.Second,
+		PendingPerStream: 8, PendingPerAddress: 32, PendingTotal: 1000,
+		QueueCount: 5000, QueueBytes: 8 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
+		Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute,
+		NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute,
+		Drain: 25 * time.Second, CloseWait: 5 * time.Second,
+		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,
+	}
+}

@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// Snapshot is what the gate looks like at one moment: for people, status and metrics.
+type Snapshot struct {
+	Started  time.Time      `json:"started"`
+	Draining bool           `json:"draining"`
+	Revision string         `json:"policy_revision"`
+	Links    []LinkSnapshot `json:"links"`
+}
+
+// LinkSnapshot is one stream. An outbound link has one pair; an inbound one those that were proved on it.
+type LinkSnapshot struct {
+	ID      string    `json:"id"`
+	Door    string    `json:"door"`    // inside, outside
+	Kind    string    `json:"kind"`    // in: the peer opened it; out: we did
+	Pairs   []string  `json:"pairs"`   // "from → to"
+	State   State     `json:"state"`   // opening, up, waiting
+	Channel string    `json:"channel"` // plaintext, tls
+	Proof   string    `json:"proof"`   // none, dialback, dialback+tls, pkix
+	TLS     string    `json:"tls"`     // version and cipher
+	Peer    string    `json:"peer"`    // address
+	Since   time.Time `json:"since"`
+	Stanzas uint64    `json:"stanzas"` // carried so far
+	Queue   int       `json:"queue"`   // stanzas waiting
+	Bytes   int       `json:"queue_bytes"`
+}
+
+// Snapshot lists all links, sorted by door and pair.
+func (p *Proxy) Snapshot() Snapshot {
+	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: p.Policy.Snapshot().Revision(), Links: []LinkSnapshot{}}
+	for _, d := range []Door{Inside, Outside} {
+		for _, in := range p.doors[d].live() {
+			snap.Links = append(snap.Links, in.snapshot())
+		}
+	}
+	for _, o := range p.router.live() {
+		snap.Links = append(snap.Links, o.snapshot())
+	}
+	slices.SortFunc(snap.Links, func(a, b LinkSnapshot) int {
+		return cmp.Or(cmp.Compare(a.Door, b.Door), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Pairs, b.Pairs), cmp.Compare(a.ID, b.ID))
+	})
+	return snap
+}
+
+func (in *inbound) snapshot() LinkSnapshot {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	l := LinkSnapshot{ID: in.id, Door: in.door.String(), Kind: "in", State: Opening, Pairs: []string{}, Channel: in.facts.Channel, Proof: in.facts.Proof,
+		TLS: tlsName(in.facts), Peer: in.peer.String(), Since: in.opened, Stanzas: in.carried.Load()}
+	for pair, pr := range in.pairs {
+		if pr.valid {
+			l.State = Up
+			l.Pairs = append(l.Pairs, arrow(route{in.direction(), pair}))
+		}
+	}
+	slices.Sort(l.Pairs)
+	return l
+}
+
+func (o *outbound) snapshot() LinkSnapshot {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return LinkSnapshot{ID: o.id, Door: o.r.dir.exit().String(), Kind: "out", Pairs: []string{arrow(o.r)}, State: o.state, Channel: o.facts.Channel, Proof: o.facts.Proof,
+		TLS: tlsName(o.facts), Peer: o.remote, Since: o.since, Stanzas: o.carried.Load(), Queue: len(o.next.items) + o.inFlight, Bytes: len(o.next.buf)}
+}
+
+func arrow(r route) string { return r.from().String() + " → " + r.to().String() }
+
+func tlsName(f policy.LinkFacts) string {
+	if f.TLSVersion == "" {
+		return ""
+	}
+	return f.TLSVersion + " " + f.Cipher
+}
+
+// rejudge closes the live links that the settings and policy now in force do not allow. What waits in their queues bounces.
+func (p *Proxy) rejudge() {
+	p.router.forgive()
+	rules := p.Policy.Snapshot()
+	for _, in := range p.doors[Outside].live() {
+		for _, pair := range in.provedPairs() {
+			if why := in.stillAllowed(rules, pair); why != nil {
+				in.hangUp(&stream.Error{Condition: stream.PolicyViolation, Text: "federation is no longer allowed", Err: why})
+				break
+			}
+		}
+	}
+	for _, in := range p.doors[Inside].live() {
+		if backend, ok := p.now().backendAt(in.peer.Addr()); !ok || backend.Address != in.backend.Address {
+			in.hangUp(&stream.Error{Condition: stream.HostGone, Err: errors.New("the backend is no longer configured")})
+		}
+	}
+	for _, o := range p.router.live() {
+		if o.r.dir == Out && !o.stillAllowed(rules) {
+			o.stop()
+		}
+	}
+}
+
+func (in *inbound) provedPairs() []Pair {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var pairs []Pair
+	for pair, pr := range in.pairs {
+		if pr.valid {
+			pairs = append(pairs, pair)
+		}
+	}
+	return pairs
+}
+
+func (in *inbound) stillAllowed(rules *policy.Snapshot, pair Pair) error {
+	if !in.p.now().hosts(pair.Local) {
+		return errors.New(pair.Local.String() + " is no longer served")
+	}
+	in.mu.Lock()
+	facts := in.facts
+	in.mu.Unlock()
+	d := rules.Link(context.Background(), &policy.Input{Direction: In.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: facts})
+	switch {
+	case d.Effect != policy.Allow:
+		return errors.New(d.Reason + " (rule " + d.Rule + ")")
+	case short(facts.Channel, d.Require.Channel), unproved(facts.Proof, d.Require.Proof):
+		return errors.New("the link is below what policy now requires")
+	}
+	return nil
+}
+
+func (o *outbound) stillAllowed(rules *policy.Snapshot) bool {
+	o.mu.Lock()
+	state, facts := o.state, o.facts
+	o.mu.Unlock()
+	d := rules.Link(context.Background(), &policy.Input{Direction: Out.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(), Link: facts})
+	if d.Effect != policy.Allow {
+		return false
+	}
+	if state != Up {
+		return true
+	}
+	return !short(facts.Channel, d.Require.Channel) && (facts.Proof == "pkix" || !unproved("dialback+tls", d.Require.Proof))
+}

@@ -1,0 +1,288 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"sallyport/audit"
+	"sallyport/dialback"
+	"sallyport/internal/jid"
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+)
+
+// verification is one db:result that is being checked with the authoritative server.
+type verification struct {
+	pair    Pair
+	proof   *proof
+	message dialback.Message
+	id      string     // our stream id that the key is over
+	turn    [2]*answer // the answer before ours, and ours
+}
+
+// verify asks whoever is authoritative for the sender, and answers its db:result. It runs beside the reading goroutine.
+func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification) {
+	defer close(v.turn[1].said)
+	verdict, err := in.ask(ctx, v)
+	if v.turn[0] != nil {
+		select {
+		case <-v.turn[0].said:
+		case <-ctx.Done():
+		}
+	}
+	if s.ID() != v.id {
+		// The stream restarted (TLS, SASL): the question belongs to a stream that is no more ([C11]).
+		in.decide(s, v.pair, v.proof, false, "")
+		return
+	}
+	switch {
+	case err != nil:
+		in.decide(s, v.pair, v.proof, false, "")
+		in.unverified(s, v, err)
+	case verdict == dialback.Valid:
+		means := "dialback"
+		if s.TLS() != nil {
+			means = "dialback+tls"
+		}
+		// The pair is proved before its peer hears so, or its first stanza could come too early.
+		in.decide(s, v.pair, v.proof, true, means)
+		in.note(audit.Event{Kind: audit.DialbackValid, From: v.message.From, To: v.message.To})
+		in.reply(s, v.message, dialback.Valid)
+	default:
+		in.decide(s, v.pair, v.proof, false, "")
+		in.forged(s, v)
+	}
+}
+
+// ask puts the question to the authoritative server: outside the one that DNS names, inside the backend's configured address
+// (D1: never DNS, which would lead to ourselves).
+func (in *inbound) ask(ctx context.Context, v verification) (dialback.Verdict, error) {
+	limits := in.p.now().Limits
+	patience := limits.Verify
+	if in.door == Inside {
+		patience = limits.Callback
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	question := dialback.Message{Verify: true, From: v.message.To, To: v.message.From, ID: v.id, Key: v.message.Key}
+	return in.p.asking.do(ctx, in, v.pair, func() (dialback.Verdict, error) {
+		return in.p.ask(ctx, route{in.direction().reverse(), v.pair}, question)
+	})
+}
+
+// unverified answers a db:result that could not be checked ([B07], [B07a], W9, D3).
+func (in *inbound) unverified(s *stream.Stream, v verification, err error) {
+	f := failure(StepDialback, "", err)
+	cond := stanza.RemoteServerNotFound
+	if isTimeout(err) || in.door == Inside {
+		cond = stanza.RemoteServerTimeout
+	}
+	if errors.Is(err, errBusy) {
+		cond = stanza.ResourceConstraint
+	}
+	in.p.instruments.failed(in.door, StepDialback)
+	in.note(audit.Event{Kind: audit.DialbackError, From: v.message.From, To: v.message.To, Condition: string(cond), Step: string(f.Step), Text: f.Error()})
+	in.log.Warn("dialback key could not be verified", "from", v.message.From, "to", v.message.To, "step", string(f.Step), "authoritative", f.Peer, "error", f.Error(), "advice", f.Advice)
+	s.Write(dialback.ErrorReply(v.message, string(cond)).AppendTo(nil))
+}
+
+// forged answers a wrong key: invalid and the end of the stream, or an error when other pairs live on it ([B06]).
+func (in *inbound) forged(s *stream.Stream, v verification) {
+	in.p.instruments.failed(in.door, StepDialback)
+	in.note(audit.Event{Kind: audit.DialbackInvalid, From: v.message.From, To: v.message.To})
+	log := in.log.With("from", v.message.From, "to", v.message.To)
+	if in.door == Inside {
+		log.Error("a backend's address shows a key that the backend disowns: it restarted just now, or somebody impersonates it", "backend", in.backend.Address)
+	} else {
+		log.Warn("dialback key is invalid: the caller is not the domain it names")
+	}
+	if in.hasProof() {
+		s.Write(dialback.ErrorReply(v.message, string(stanza.Forbidden)).AppendTo(nil))
+		return
+	}
+	in.reply(s, v.message, dialback.Invalid)
+	s.Close()
+}
+
+// answerVerify answers, as authoritative server, whether a key is one of ours. It needs no state outside, and inside only the
+// ids of our own streams, so it holds in every state of every stream ([B17], D4, D12, D13).
+func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
+	from, errFrom := jid.ParseDomain(m.From)
+	to, errTo := jid.ParseDomain(m.To)
+	settings := p.now()
+	ours := settings.hosts(to)
+	if d == Inside {
+		ours = !settings.claims(to) && settings.hosts(from)
+	}
+	if errFrom != nil || errTo != nil || !ours {
+		return dialback.ErrorReply(m, string(stanza.ItemNotFound))
+	}
+	valid := p.secret(d).Verify(dialback.Challenge{Receiving: from.String(), Originating: to.String(), StreamID: m.ID}, m.Key)
+	if d == Inside {
+		valid = valid && p.innerIDs.has(m.ID)
+	}
+	p.instruments.verified(d, valid)
+	if !valid {
+		p.Record.Note(audit.Event{Kind: audit.DialbackInvalid, From: m.From, To: m.To, Text: "asked as authoritative server: not a key of ours"})
+		p.Log.Warn("a key that we did not issue was shown in our name", "door", d.String(), "shown_to", m.From, "shown_by", m.To)
+		return m.Reply(dialback.Invalid)
+	}
+	return m.Reply(dialback.Valid)
+}
+
+// ask opens a short connection of its own, puts one question, and takes one answer ([B03]–[B05]).
+func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.Verdict, error) {
+	c, err := p.connect(ctx, r)
+	if err != nil {
+		return dialback.Invalid, err
+	}
+	defer c.s.Close()
+	peer := c.s.RemoteAddr().String()
+	if _, err := c.s.Write(q.AppendTo(nil)); err != nil {
+		return dialback.Invalid, failure(StepDialback, peer, err)
+	}
+	for {
+		el, err := c.s.Next()
+		if err != nil {
+			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:verify: %w", err))
+		}
+		if !el.Is(dialback.Namespace, "verify") {
+			continue
+		}
+		m, err := parseDialback(el)
+		if err != nil || !m.Answers(q) {
+			continue
+		}
+		if m.Type == "error" {
+			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("the authoritative server answered %s", clip(m.Condition, 64)))
+		}
+		return m.Verdict(), nil
+	}
+}
+
+// innerIDs are the ids that backends gave to our inner streams while those live: a key over any other id is an old one (D13).
+type innerIDs struct {
+	mu  sync.Mutex
+	ids map[string]int
+}
+
+func (i *innerIDs) add(id string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ids == nil {
+		i.ids = make(map[string]int)
+	}
+	i.ids[id]++
+}
+
+func (i *innerIDs) remove(id string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ids[id]--; i.ids[id] <= 0 {
+		delete(i.ids, id)
+	}
+}
+
+func (i *innerIDs) has(id string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.ids[id] > 0
+}
+
+// asking bounds the connections that strangers make us open: in total, per address, and none to a domain that just failed
+// ([B10]).
+type asking struct {
+	slots *semaphore.Weighted
+
+	mu     sync.Mutex
+	byAddr map[string]int
+	failed map[jid.Domain]failedAsk
+}
+
+type failedAsk struct {
+	until time.Time
+	err   error
+}
+
+var errBusy = errors.New("too many verifications are under way")
+
+// negativeAsk is how long a domain whose authoritative server could not be asked is not asked again ([B10]).
+const negativeAsk = 60 * time.Second
+
+const maxFailedAsks = 4096
+
+func (a *asking) init(total int) {
+	a.slots = semaphore.NewWeighted(int64(total))
+	a.byAddr = make(map[string]int)
+	a.failed = make(map[jid.Domain]failedAsk)
+}
+
+// do runs one question within the bounds. Backends are trusted with the bounds, not with the answers.
+func (a *asking) do(ctx context.Context, in *inbound, pair Pair, question func() (dialback.Verdict, error)) (dialback.Verdict, error) {
+	if in.door == Inside {
+		return question()
+	}
+	if err := a.recent(pair.Remote); err != nil {
+		return dialback.Invalid, err
+	}
+	addr := in.peer.Addr().String()
+	if !a.enter(addr, in.p.now().Limits.PendingPerAddress) {
+		return dialback.Invalid, errBusy
+	}
+	defer a.leave(addr)
+	if !a.slots.TryAcquire(1) {
+		return dialback.Invalid, errBusy
+	}
+	defer a.slots.Release(1)
+	verdict, err := question()
+	if err != nil && ctx.Err() != context.Canceled {
+		a.remember(pair.Remote, err)
+	}
+	return verdict, err
+}
+
+func (a *asking) enter(addr string, most int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byAddr[addr] >= most {
+		return false
+	}
+	a.byAddr[addr]++
+	return true
+}
+
+func (a *asking) leave(addr string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byAddr[addr]--; a.byAddr[addr] <= 0 {
+		delete(a.byAddr, addr)
+	}
+}
+
+func (a *asking) recent(d jid.Domain) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f, ok := a.failed[d]
+	if !ok {
+		return nil
+	}
+	if time.Now().After(f.until) {
+		delete(a.failed, d)
+		return nil
+	}
+	return fmt.Errorf("not asked again for a while: %w", f.err)
+}
+
+func (a *asking) remember(d jid.Domain, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.failed) >= maxFailedAsks {
+		clear(a.failed)
+	}
+	a.failed[d] = failedAsk{until: time.Now().Add(negativeAsk), err: err}
+}
