@@ -1,0 +1,221 @@
+package house_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// mayImport is the floor plan: for each package of ours, the packages of ours that it may import. Tests may import
+// internal/xmpptest and internal/peer besides.
+var mayImport = map[string][]string{
+	"proxy":                 {"policy", "audit", "certs", "dialback", "internal/jid", "internal/stanza", "internal/stream", "internal/resolve"},
+	"policy":                {},
+	"audit":                 {},
+	"certs":                 {},
+	"dialback":              {},
+	"internal/jid":          {},
+	"internal/stanza":       {"internal/jid"},
+	"internal/stream":       {"internal/jid", "internal/stanza"},
+	"internal/resolve":      {"internal/jid"},
+	"internal/config":       {"proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/resolve", "internal/telemetry"},
+	"internal/telemetry":    {},
+	"internal/console":      {"proxy", "policy", "audit", "certs"},
+	"internal/house":        {},
+	"internal/peer":         {},
+	"internal/demo":         {"internal/peer"},
+	"internal/load":         {"internal/peer"},
+	"internal/load/bench":   {"internal/load", "internal/peer"},
+	"internal/xmpptest":     {"internal/peer"},
+	"internal/xmpptest/lab": {"internal/peer", "internal/xmpptest"},
+	"examples":              {},
+	"cmd/sallyport":         {"*"},
+}
+
+// guests are heavy dependencies with one room each.
+var guests = map[string][]string{
+	"github.com/open-policy-agent/opa":    {"policy"},
+	"github.com/miekg/dns":                {"internal/resolve", "internal/xmpptest", "internal/peer", "certs"},
+	"go.opentelemetry.io/otel/sdk":        {"internal/telemetry"},
+	"go.opentelemetry.io/otel/exporters":  {"internal/telemetry"},
+	"github.com/prometheus/client_golang": {"internal/telemetry"},
+	"golang.org/x/crypto/acme":            {"certs"},
+	"go.yaml.in/yaml":                     {"internal/config", "policy"},
+	"github.com/spf13/cobra":              {"cmd/sallyport"},
+}
+
+type source struct {
+	pkg, path string
+	test      bool
+	file      *ast.File
+	fset      *token.FileSet
+	text      string
+}
+
+// sources parses every Go file of the project. It reads the files themselves: a test that ran the go command would be cached.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".go" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, filepath.Dir(path))
+		all = append(all, source{pkg: filepath.ToSlash(rel), path: path, test: strings.HasSuffix(path, "_test.go"), file: file, fset: fset, text: string(text)})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d sources found: the rules would hold of nothing", len(all))
+	}
+	return all
+}
+
+func TestFloorPlan(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		allowed, known := mayImport[s.pkg]
+		if !known && !s.test {
+			t.Errorf("%s: package %s has no place in the floor plan (DESIGN §1)", s.path, s.pkg)
+			continue
+		}
+		for _, imp := range s.file.Imports {
+			path, _ := strconv.Unquote(imp.Path.Value)
+			checkGuest(t, s, path)
+			ours, ok := strings.CutPrefix(path, "sallyport/")
+			if !ok || s.test || slices.Contains(allowed, "*") || ours == s.pkg {
+				continue
+			}
+			if !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s, which %s may not", s.path, path, s.pkg)
+			}
+		}
+	}
+}
+
+func checkGuest(t *testing.T, s source, path string) {
+	t.Helper()
+	for guest, rooms := range guests {
+		if s.test || !(path == guest || strings.HasPrefix(path, guest+"/")) {
+			continue
+		}
+		if !slices.ContainsFunc(rooms, func(r string) bool { return s.pkg == r || strings.HasPrefix(s.pkg, r+"/") }) {
+			t.Errorf("%s imports %s, whose room is %v", s.path, path, rooms)
+		}
+	}
+	if path == "encoding/xml" && !s.test && !strings.HasPrefix(s.pkg, "internal/peer") && !strings.HasPrefix(s.pkg, "internal/xmpptest") && !strings.HasPrefix(s.pkg, "internal/load") {
+		t.Errorf("%s imports encoding/xml, which neither reads nor writes our wire (DESIGN §2)", s.path)
+	}
+	if path == "math/rand" || path == "math/rand/v2" {
+		if !s.test {
+			t.Errorf("%s imports %s: randomness is crypto/rand's", s.path, path)
+		}
+	}
+}
+
+func TestEachPackageTeachesOnce(t *testing.T) {
+	t.Parallel()
+	docs := map[string][]string{}
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		if _, ok := docs[s.pkg]; !ok {
+			docs[s.pkg] = nil
+		}
+		if s.file.Doc != nil {
+			docs[s.pkg] = append(docs[s.pkg], s.path)
+		}
+	}
+	for pkg, files := range docs {
+		if len(files) != 1 {
+			t.Errorf("package %s has %d package comments, want one: %v", pkg, len(files), files)
+		}
+	}
+}
+
+func TestTrustHasOneCallSite(t *testing.T) {
+	t.Parallel()
+	var calls []string
+	for _, s := range sources(t) {
+		if s.test || s.pkg == "internal/stream" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Trust" {
+				calls = append(calls, s.fset.Position(sel.Pos()).String())
+			}
+			return true
+		})
+	}
+	if len(calls) != 1 || !strings.Contains(calls[0], "proxy/authenticate.go") {
+		t.Errorf("a stream becomes trusted in %v; proxy/authenticate.go alone may do that", calls)
+	}
+}
+
+func TestOnlyMainExits(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if s.test || s.path == filepath.Join(root, "cmd/sallyport/main.go") || s.file.Name.Name == "main" && s.pkg != "cmd/sallyport" {
+			continue
+		}
+		if strings.Contains(s.text, "os.Exit(") || strings.Contains(s.text, "log.Fatal") {
+			t.Errorf("%s ends the process; errors travel up to main", s.path)
+		}
+	}
+}
+
+// citation finds what looks like a reference to a standard's section; spelled holds those in the one spelling.
+var (
+	citation = regexp.MustCompile(`\b(RFC ?\d{4}|XEP-\d{4})[ ,]*(§|section|sec\.|Section)+ *[\d.]+`)
+	spelled  = regexp.MustCompile(`^(RFC \d{4}|XEP-\d{4}) §[A-Z\d][\d.]*$`)
+)
+
+func TestCitationsHaveOneSpelling(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		for _, c := range citation.FindAllString(s.text, -1) {
+			if !spelled.MatchString(strings.TrimRight(c, ".")) {
+				t.Errorf("%s cites %q; write it as RFC 6120 §4.9.3.9 or XEP-0220 §2.1.1", s.path, c)
+			}
+		}
+	}
+}
+
+func TestMainIsShort(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "cmd/sallyport/main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n > 40 {
+		t.Errorf("cmd/sallyport/main.go has %d lines, want 40 at the most", n)
+	}
+}
