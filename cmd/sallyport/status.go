@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/certs"
+	"sallyport/internal/config"
+	"sallyport/internal/console"
+	"sallyport/proxy"
+)
+
+func statusCommand() *cobra.Command {
+	var path, socket string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show the live links of a running gate", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if socket == "" {
+				cfg, err := config.Load(path)
+				if err != nil {
+					return fault(err)
+				}
+				socket = cfg.Admin.Socket
+			}
+			st, err := askStatus(cmd, socket)
+			if err != nil {
+				return fault(err)
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(st)
+			}
+			return printStatus(cmd.OutOrStdout(), st)
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&socket, "socket", "", "admin socket; default: the configuration's admin.socket")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// status is console.Status with its parts in their own types.
+type status struct {
+	Version string         `json:"version"`
+	PID     int            `json:"pid"`
+	Config  string         `json:"config"`
+	Gate    proxy.Snapshot `json:"gate"`
+	Certs   []certs.Status `json:"certificates"`
+}
+
+func askStatus(cmd *cobra.Command, socket string) (st status, err error) {
+	return st, console.Ask(cmd.Context(), socket, "/status", &st)
+}
+
+func printStatus(w io.Writer, st status) error {
+	state := "serving"
+	if st.Gate.Draining {
+		state = "draining"
+	}
+	fmt.Fprintf(w, "sallyport %s, pid %d, %s for %s, policy %s\n\n", st.Version, st.PID, state, time.Since(st.Gate.Started).Round(time.Second), st.Gate.Revision)
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "DOOR\tLINK\tPAIR\tSTATE\tCHANNEL\tPROOF\tPEER\tSTANZAS\tQUEUE")
+	for _, l := range st.Gate.Links {
+		channel := l.Channel
+		if l.TLS != "" {
+			channel = l.TLS
+		}
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", l.Door, l.Kind, strings.Join(l.Pairs, ", "), l.State, channel, l.Proof, l.Peer, l.Stanzas, l.Queue)
+	}
+	if len(st.Gate.Links) == 0 {
+		fmt.Fprintln(tab, "no link stands now")
+	}
+	fmt.Fprintln(tab)
+	fmt.Fprintln(tab, "CERTIFICATE\tEXPIRES\tFROM")
+	for _, c := range st.Certs {
+		fmt.Fprintf(tab, "%s\t%s\t%s\n", strings.Join(c.Names, ", "), c.NotAfter.Format(time.DateOnly), c.File)
+	}
+	return tab.Flush()
+}
