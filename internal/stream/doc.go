@@ -1,0 +1,23 @@
+// Package stream is one XML stream between two XMPP servers, from its first byte to the point where somebody has to be trusted
+// (RFC 6120 §4).
+//
+// A stream is two documents that two servers write to each other, each beginning with a header that never closes until the end.
+// The initiating server calls and speaks first; the receiving server answers with a header of its own, which carries the stream
+// id, and with the features that it offers. TLS and SASL begin both documents anew: with new headers, a new id, and nothing of
+// what was learnt before (RFC 6120 §4.3.3, RFC 6120 §5.4.3.3).
+//
+//	initiating server                       receiving server
+//	<stream:stream from to version='1.0'> ─►
+//	                                      ◄─ <stream:stream from to id version='1.0'> <stream:features>
+//	<starttls/>                           ─►
+//	                                      ◄─ <proceed/>
+//	                     [TLS, and both headers and the features once more]
+//
+// Servers of before 2004 send no version: they get none back, and no features, and prove themselves with dialback at once.
+//
+// Trust is a type here. A Stream has no method that yields a stanza: Next hands out what is negotiated, and stops with ErrStanza
+// in front of the first stanza without consuming it. Whoever has proved the peer calls Trust, and reads on from the Trusted that
+// it returns.
+//
+// One goroutine reads a Stream; any number write to it.
+package stream
