@@ -1,0 +1,102 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Bind is BIND 9, the one DNS server of the laboratory's internet. It has the zones that it was given and an empty root,
+// so that every other name does not exist.
+type Bind struct {
+	*Server
+	Addr netip.AddrPort
+}
+
+// Zone returns the records of an XMPP domain whose server is at addr: SRV for the domain and for each of its services
+// (names below it), as resource records of RFC 1035 §5.1.
+func Zone(domain string, addr netip.AddrPort, services ...string) map[string][]string {
+	records := []string{fmt.Sprintf("xmpp.%s. 5 IN A %s", domain, addr.Addr())}
+	for _, name := range append([]string{""}, services...) {
+		if name != "" {
+			name += "."
+		}
+		records = append(records, fmt.Sprintf("_xmpp-server._tcp.%s%s. 5 IN SRV 0 5 %d xmpp.%s.", name, domain, addr.Port(), domain))
+	}
+	return map[string][]string{domain: records}
+}
+
+// Bind starts the DNS server on host; hosts whose nameserver is not set otherwise ask it from now on.
+func (l *Lab) Bind(host *Host, zones ...map[string][]string) *Bind {
+	l.t.Helper()
+	b := &Bind{Addr: netip.AddrPortFrom(host.Addr(Outside), 53)}
+	dir := filepath.Join(l.dir, host.name+"-bind")
+	all := map[string][]string{".": {"ns.lab. IN A " + b.Addr.Addr().String()}}
+	for _, z := range zones {
+		maps.Copy(all, z)
+	}
+	conf := fmt.Sprintf(`options {
+	directory "/var/cache/bind"; pid-file none; session-keyfile "/run/named/session.key";
+	listen-on { %s; }; listen-on-v6 { none; };
+	recursion yes; allow-recursion { any; }; dnssec-validation no; empty-zones-enable no; querylog yes;
+};
+controls { };
+`, b.Addr.Addr())
+	for i, name := range slices.Sorted(maps.Keys(all)) {
+		file := fmt.Sprintf("/etc/bind/zone%d", i)
+		conf += fmt.Sprintf("zone %q { type primary; file %q; };\n", name, file)
+		apex := strings.TrimSuffix(name, ".") + "."
+		text := fmt.Sprintf("$TTL 5\n%s IN SOA ns.lab. root.lab. 1 60 60 600 5\n%[1]s IN NS ns.lab.\n%s\n", apex, strings.Join(all[name], "\n"))
+		l.write(filepath.Join(dir, "etc", filepath.Base(file)), text)
+	}
+	l.write(filepath.Join(dir, "etc/named.conf"), conf)
+	l.write(filepath.Join(dir, "cache/keep"), "")
+	b.Server = &Server{name: "bind", Host: host, lab: l}
+	b.start = func(ctx context.Context) error {
+		return b.run(ctx, Command{Name: "named", Args: []string{"/usr/sbin/named", "-g", "-n", "1", "-c", "/etc/bind/named.conf"},
+			Bind: map[string]string{"/etc/bind": dir + "/etc", "/var/cache/bind": dir + "/cache"}}, b.Addr)
+	}
+	l.dns = b
+	l.launch(b.Server)
+	return b
+}
+
+// nameserver is what h asks unless told otherwise: the laboratory's DNS, for hosts on its wire.
+func (h *Host) useBind() {
+	if h.lab.dns != nil && h.Addr(Outside).IsValid() {
+		h.SetNameserver(h.lab.dns.Addr.Addr())
+	}
+}
+
+// AwaitQuestion waits until the server was asked for name.
+func (b *Bind) AwaitQuestion(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := until(ctx, nil, func() error {
+		if !b.Asked(name) {
+			return fmt.Errorf("nobody has asked for %s", name)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Asked reports whether any question so far was for name or a name below it.
+func (b *Bind) Asked(name string) bool {
+	for line := range strings.Lines(b.Log()) {
+		_, rest, found := strings.Cut(line, " query: ")
+		asked, _, _ := strings.Cut(rest, " ")
+		if found && (strings.EqualFold(asked, name) || strings.HasSuffix(strings.ToLower(asked), "."+strings.ToLower(name))) {
+			return true
+		}
+	}
+	return false
+}

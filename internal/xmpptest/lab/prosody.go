@@ -1,0 +1,72 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Prosody starts Prosody on host: Debian's prosody.cfg.lua as it is, and in conf.d what a site adds.
+func (l *Lab) Prosody(host *Host, c Config) *Server {
+	l.t.Helper()
+	dir := filepath.Join(l.dir, host.name+"-prosody")
+	s := &Server{name: "prosody", Domain: c.Domain, Host: host, lab: l, users: c.Users, files: []string{dir + "/log/prosody.log"}}
+	cert := c.Cert
+	if cert == nil {
+		cert = l.ca.Issue(l.t, Sound, c.Domain, c.conference())
+	}
+	l.copy("/etc/prosody/prosody.cfg.lua", dir+"/etc/prosody.cfg.lua")
+	for _, d := range []string{c.Domain, c.conference()} {
+		l.copy(cert.Chain, dir+"/etc/certs/"+d+".crt")
+		l.copy(cert.Key, dir+"/etc/certs/"+d+".key")
+	}
+	l.copy(l.ca.Root, dir+"/etc/certs/root.pem")
+	site := fmt.Sprintf("run_as_root = true\nVirtualHost %q\nComponent %q \"muc\"\n", c.Domain, c.conference())
+	if c.page == nil {
+		host.useBind()
+		site = prosodyModes[c.Mode] + site
+	} else {
+		for path, text := range c.page.files {
+			l.write(dir+"/etc/"+strings.TrimPrefix(path, "/etc/prosody/"), text)
+		}
+	}
+	l.write(dir+"/etc/conf.d/site.cfg.lua", site)
+	l.write(dir+"/log/prosody.log", "")
+	accounts := filepath.Join(dir, "data", strings.NewReplacer(".", "%2e", "-", "%2d").Replace(c.Domain), "accounts")
+	s.addUser = func(_ context.Context, u string) error {
+		if err := os.MkdirAll(accounts, 0o755); err != nil {
+			return err
+		}
+		// The shipped internal_hashed takes a password in clear and hashes it at the first login.
+		return os.WriteFile(filepath.Join(accounts, u+".dat"), []byte(fmt.Sprintf("return { [\"password\"] = %q }\n", Password)), 0o644)
+	}
+	l.write(dir+"/data/keep", "")
+	s.start = func(ctx context.Context) error {
+		return s.run(ctx, Command{Name: "prosody", Args: []string{"/usr/bin/prosody", "-F"},
+			Bind: map[string]string{"/etc/prosody": dir + "/etc", "/var/lib/prosody": dir + "/data", "/var/log/prosody": dir + "/log"}},
+			s.loopback(5222), netip.AddrPortFrom(host.addr(), 5269))
+	}
+	l.launch(s)
+	return s
+}
+
+// prosodyModes are the lines of a peer for each Mode. The shipped file has s2s_secure_auth = true and mod_tls.
+var prosodyModes = [...]string{
+	Plain:       "modules_disabled = { \"tls\" }\nc2s_require_encryption = false\nallow_unencrypted_plain_auth = true\ns2s_require_encryption = false\ns2s_secure_auth = false\n",
+	OptionalTLS: "s2s_require_encryption = false\ns2s_secure_auth = false\nssl = { cafile = \"/etc/prosody/certs/root.pem\" }\n",
+	RequiredTLS: "s2s_require_encryption = true\ns2s_secure_auth = false\nssl = { cafile = \"/etc/prosody/certs/root.pem\" }\n",
+	Certified:   "s2s_require_encryption = true\ns2s_secure_auth = true\nssl = { cafile = \"/etc/prosody/certs/root.pem\" }\n",
+}
+
+// copy copies a file into the laboratory.
+func (l *Lab) copy(from, to string) {
+	l.t.Helper()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.write(to, string(b))
+}

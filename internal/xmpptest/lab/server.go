@@ -1,0 +1,186 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Password is every account's.
+const Password = "secret"
+
+// Mode is how a server treats the encryption of its server-to-server streams.
+type Mode uint8
+
+const (
+	Plain       Mode = iota // no TLS at all, dialback
+	OptionalTLS             // TLS where the other side can, dialback
+	RequiredTLS             // TLS or nothing; dialback or a valid certificate
+	Certified               // TLS and a certificate from the CA with the right name, or nothing
+)
+
+// Config says which server to start. The server hosts Domain and a group-chat service on conference.Domain.
+type Config struct {
+	Domain string
+	Mode   Mode
+	Users  []string // localparts of accounts
+	Cert   *Cert    // nil: a sound one is made
+	page   *page    // a backend: Mode does not count, these lines do
+}
+
+func (c Config) conference() string { return "conference." + c.Domain }
+
+// Server is a real server from Debian's packages. It starts in the background: see Ready.
+type Server struct {
+	Domain string
+	Host   *Host
+
+	lab     *Lab
+	name    string
+	start   func(ctx context.Context) error           // runs the processes and waits until they serve
+	addUser func(ctx context.Context, u string) error // the server runs
+	users   []string
+	files   []string // its own log files
+
+	up    sync.WaitGroup // start
+	err   error          // of start
+	procs []*Process
+}
+
+// startTime is how long a server may take to come up, on a busy machine.
+const startTime = 60 * time.Second
+
+// launch starts s in the background.
+func (l *Lab) launch(s *Server) {
+	for _, f := range s.files {
+		l.watch(s.name+" "+s.Domain+" "+f[strings.LastIndexByte(f, '/')+1:], f)
+	}
+	l.mu.Lock()
+	l.servers = append(l.servers, s)
+	l.mu.Unlock()
+	s.background(func(ctx context.Context) error {
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+		for _, u := range s.users {
+			if err := s.addUser(ctx, u); err != nil {
+				return fmt.Errorf("adding user %s: %w", u, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Server) background(start func(context.Context) error) {
+	s.up.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), startTime)
+		defer cancel()
+		if err := start(ctx); err != nil {
+			s.err = fmt.Errorf("%s for %s: %w", s.name, s.Domain, err)
+		}
+	})
+}
+
+func (s *Server) wait() error {
+	s.up.Wait()
+	return s.err
+}
+
+// run starts a process of the server and waits until it listens on all of addrs.
+func (s *Server) run(ctx context.Context, c Command, addrs ...netip.AddrPort) error {
+	p, err := s.Host.Start(c)
+	if err != nil {
+		return err
+	}
+	s.procs = append(s.procs, p)
+	for _, a := range addrs {
+		if err := s.Host.await(ctx, p, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logged waits until one of the server's log files has text.
+func (s *Server) logged(ctx context.Context, text string) error {
+	return until(ctx, nil, func() error {
+		if !strings.Contains(s.Log(), text) {
+			return fmt.Errorf("no log of the server says %q", text)
+		}
+		return nil
+	})
+}
+
+// AddUser adds an account with the one Password.
+func (s *Server) AddUser(t testing.TB, local string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	if err := s.addUser(ctx, local); err != nil {
+		t.Fatalf("adding user %s to %s: %v", local, s.Domain, err)
+	}
+}
+
+// Stop ends the server as its unit file would, with SIGTERM, and waits.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	for i := len(s.procs) - 1; i >= 0; i-- {
+		if err := s.procs[i].Stop(15 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.procs = nil
+}
+
+// Kill ends the server without warning, as a power cut would.
+func (s *Server) Kill() {
+	for _, p := range s.procs {
+		p.Kill()
+	}
+	s.procs = nil
+}
+
+// Start starts the server again after Stop or Kill, and waits until it serves.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	s.background(s.start)
+	if err := s.wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Restart is Stop and Start.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Stop(t)
+	s.Start(t)
+}
+
+// Log returns all that the server has logged.
+func (s *Server) Log() string {
+	var b strings.Builder
+	for _, p := range s.procs {
+		b.WriteString(p.Log())
+	}
+	for _, f := range s.files {
+		b.WriteString(readLog(f))
+	}
+	return b.String()
+}
+
+// endpoint is a TCP port of the server's host, on the loopback interface.
+func (s *Server) loopback(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+}
+
+// addr is the server's address on the wire that it is on; the inside wins.
+func (h *Host) addr() netip.Addr {
+	if a := h.Addr(Inside); a.IsValid() {
+		return a
+	}
+	return h.Addr(Outside)
+}
