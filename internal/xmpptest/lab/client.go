@@ -155,6 +155,14 @@ func (c *Client) ExpectWithin(t testing.TB, wait time.Duration, what string, mat
 	return c.in.expect(t, c.jid, what, wait, match)
 }
 
+// Arrives reports whether such a stanza comes in time.
+func (c *Client) Arrives(t testing.TB, wait time.Duration, match func(*Stanza) bool) bool {
+	return c.in.arrives(t, wait, match)
+}
+
+// Received returns what has come, matches, and was not expected.
+func (c *Client) Received(match func(*Stanza) bool) []Stanza { return c.in.received(match) }
+
 // Close ends the connection.
 func (c *Client) Close() {
 	c.mu.Lock()

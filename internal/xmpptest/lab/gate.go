@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Gate is the sallyport program on a host.
@@ -26,8 +24,8 @@ type Gate struct {
 	process *Process
 }
 
-// Gate runs sallyport on host with the configuration, and waits until all its doors are open. Paths in it may start with
-// the folder that GateDir returns.
+// Gate runs sallyport on host with the configuration, and waits until both its doors are open: port 5269 on both legs.
+// What it keeps belongs into GateDir.
 func (l *Lab) Gate(host *Host, configYAML string) *Gate {
 	l.t.Helper()
 	g := &Gate{Host: host, lab: l, binary: gateBinary(l.t), config: filepath.Join(l.GateDir(host), "sallyport.yaml")}
@@ -71,40 +69,16 @@ func buildGate(root string) (string, error) {
 func (g *Gate) Start(t testing.TB) {
 	t.Helper()
 	var err error
-	if g.process, err = g.Host.Start(Command{Name: "sallyport", Args: []string{g.binary, "run", "-c", g.config}}); err != nil {
+	if g.process, err = g.Host.Start(Command{Name: "sallyport", Args: []string{g.binary, "run", "-c", g.config}, Tail: 20000}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
 	defer cancel()
-	for _, a := range g.doors(t) {
-		if err := g.Host.await(ctx, g.process, a); err != nil {
+	for _, leg := range []Leg{Inside, Outside} {
+		if err := g.Host.await(ctx, g.process, netip.AddrPortFrom(g.Host.Addr(leg), 5269)); err != nil {
 			t.Fatal(err)
 		}
 	}
-}
-
-// doors are the TCP addresses that the configuration makes the gate listen on.
-func (g *Gate) doors(t testing.TB) []netip.AddrPort {
-	t.Helper()
-	var c struct {
-		Inside  struct{ Listen string }
-		Outside struct {
-			Listen    []string
-			DirectTLS []string `yaml:"direct_tls"`
-		}
-	}
-	if err := yaml.Unmarshal([]byte(readLog(g.config)), &c); err != nil {
-		t.Fatalf("reading the gate's configuration: %v", err)
-	}
-	var doors []netip.AddrPort
-	for _, text := range append(append([]string{c.Inside.Listen}, c.Outside.Listen...), c.Outside.DirectTLS...) {
-		door, err := netip.ParseAddrPort(text)
-		if err != nil {
-			t.Fatalf("reading the gate's configuration: %v", err)
-		}
-		doors = append(doors, door)
-	}
-	return doors
 }
 
 // Reload gives the gate another configuration and tells it (SIGHUP).

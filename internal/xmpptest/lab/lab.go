@@ -101,14 +101,9 @@ func (l *Lab) onClose(f func()) {
 	l.closers = append(l.closers, f)
 }
 
-func (l *Lab) watch(name, path string) { l.seen.watch(name, path) }
-
-// tailBytes is how much of each log a failed test shows.
-const tailBytes = 4000
-
 func (l *Lab) close() {
 	if l.t.Failed() {
-		l.seen.tails(tailBytes, func(name, tail string) { l.t.Logf("─── %s:\n%s", name, tail) })
+		l.showLogs()
 	}
 	for _, s := range l.servers {
 		_ = s.wait() // so that no start is under way

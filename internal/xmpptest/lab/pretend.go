@@ -69,7 +69,7 @@ func (l *Lab) Pretend(host *Host, c PretendConfig) *Pretend {
 	if p.log, err = os.Create(path); err != nil {
 		l.t.Fatal(err)
 	}
-	l.watch(host.name+"/pretend", path)
+	l.watch(host.name+"/pretend", path, tailBytes)
 	if p.config.Resolve == nil {
 		p.config.Resolve = host.lookupXMPP
 	}
@@ -347,15 +347,31 @@ func (p *Person) Send(t testing.TB, format string, args ...any) {
 	}
 	name := "<" + s.XMLName.Local
 	raw = name + " from='" + from + "'" + strings.TrimPrefix(raw, name)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := p.server.send(ctx, p.jid, s.Attr("to"), raw); err != nil {
+	if err := p.try(t, s.Attr("to"), raw); err != nil {
 		t.Fatalf("%s sends: %v", p.jid, err)
 	}
+}
+
+// Try sends a message with the body to somebody, and returns why it could not: the other side did not take the proof of
+// the domain, or did not talk at all.
+func (p *Person) Try(t testing.TB, to, body string) error {
+	t.Helper()
+	return p.try(t, to, fmt.Sprintf("<message type='chat' id='%s' from='%s' to='%s'><body>%s</body></message>", rand.Text(), p.jid, to, body))
+}
+
+func (p *Person) try(t testing.TB, to, raw string) error {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return p.server.send(ctx, p.jid, to, raw)
 }
 
 // Expect is as that of Client.
 func (p *Person) Expect(t testing.TB, what string, match func(*Stanza) bool) Stanza {
 	t.Helper()
 	return p.in.expect(t, p.jid, what, patience, match)
+}
+
+// Arrives is as that of Client.
+func (p *Person) Arrives(t testing.TB, wait time.Duration, match func(*Stanza) bool) bool {
+	return p.in.arrives(t, wait, match)
 }

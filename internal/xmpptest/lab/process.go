@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +22,7 @@ type Command struct {
 	Args []string
 	Env  []string          // added to the test's own
 	Bind map[string]string // path that the program sees: path that is there instead; see enter.sh
+	Tail int               // bytes of its output to show when the test fails; 0: tailBytes
 }
 
 // Process is a Command that was started. It dies with the Host, with the test, and at the latest with the test program.
@@ -58,7 +61,7 @@ func (h *Host) Start(c Command) (*Process, error) {
 	if err := h.space.keep(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.name, err)
 	}
-	h.lab.watch(p.name, p.log)
+	h.lab.watch(p.name, p.log, cmp.Or(c.Tail, tailBytes))
 	go func() {
 		_ = p.cmd.Wait() // how it ended is in its log and in p.cmd.ProcessState
 		close(p.done)
@@ -131,33 +134,37 @@ func until(ctx context.Context, stop <-chan struct{}, try func() error) error {
 // logs is the list of files whose tails explain a failure.
 type logs struct {
 	mu    sync.Mutex
-	names []string
-	paths map[string]string
+	files []logFile
 }
 
-func (l *logs) watch(name, path string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.paths == nil {
-		l.paths = make(map[string]string)
-	}
-	if _, known := l.paths[path]; !known {
-		l.names = append(l.names, path)
-	}
-	l.paths[path] = name
+type logFile struct {
+	name, path string
+	tail       int // bytes to show
 }
 
-// tails calls show with the name and the last n bytes of each log that is not empty.
-func (l *logs) tails(n int, show func(name, tail string)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, path := range l.names {
-		text := startUp.ReplaceAllString(readLog(path), "")
-		if len(text) > n {
-			text = "…" + text[len(text)-n:]
+// tailBytes is how much of a log a failed test shows.
+const tailBytes = 4000
+
+func (l *Lab) watch(name, path string, tail int) {
+	l.seen.mu.Lock()
+	defer l.seen.mu.Unlock()
+	f := logFile{name, path, tail}
+	if !slices.Contains(l.seen.files, f) {
+		l.seen.files = append(l.seen.files, f)
+	}
+}
+
+// showLogs writes the tail of each log that is not empty into the test's log.
+func (l *Lab) showLogs() {
+	l.seen.mu.Lock()
+	defer l.seen.mu.Unlock()
+	for _, f := range l.seen.files {
+		text := startUp.ReplaceAllString(readLog(f.path), "")
+		if len(text) > f.tail {
+			text = "…" + text[len(text)-f.tail:]
 		}
 		if text != "" {
-			show(l.paths[path], text)
+			l.t.Logf("─── %s:\n%s", f.name, text)
 		}
 	}
 }

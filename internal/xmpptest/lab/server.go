@@ -57,7 +57,7 @@ const startTime = 60 * time.Second
 // launch starts s in the background.
 func (l *Lab) launch(s *Server) {
 	for _, f := range s.files {
-		l.watch(s.name+" "+s.Domain+" "+f[strings.LastIndexByte(f, '/')+1:], f)
+		l.watch(s.name+" "+s.Domain+" "+f[strings.LastIndexByte(f, '/')+1:], f, tailBytes)
 	}
 	l.mu.Lock()
 	l.servers = append(l.servers, s)

@@ -166,3 +166,24 @@ func (b *inbox) expect(t testing.TB, who, what string, wait time.Duration, match
 	}
 	return s
 }
+
+// arrives is expect for what may as well not come.
+func (b *inbox) arrives(t testing.TB, wait time.Duration, match func(*Stanza) bool) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	_, err := b.take(ctx, match)
+	return err == nil
+}
+
+// received returns what is there already and matches.
+func (b *inbox) received(match func(*Stanza) bool) []Stanza {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []Stanza
+	for i := range b.stanzas {
+		if match(&b.stanzas[i]) {
+			list = append(list, b.stanzas[i])
+		}
+	}
+	return list
+}

@@ -2,8 +2,10 @@ package lab
 
 import (
 	"crypto/rand"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // User is somebody who can talk: a Client of a real server or a Person at a Pretend.
@@ -11,6 +13,7 @@ type User interface {
 	JID() string
 	Send(t testing.TB, format string, args ...any)
 	Expect(t testing.TB, what string, match func(*Stanza) bool) Stanza
+	Arrives(t testing.TB, wait time.Duration, match func(*Stanza) bool) bool
 }
 
 // Bare is the user's address without the resource.
@@ -122,12 +125,55 @@ func GroupChat(t testing.TB, service string, owner, guest User) {
 	})
 }
 
-// Bounce lets from write to an address and returns the error that comes back, which has to have the message's id.
-func Bounce(t testing.TB, from *Client, to string) Stanza {
+// InOrder lets from write n messages at once, which have to arrive one after the other (RFC 6120 §10.1).
+func InOrder(t testing.TB, from, to User, n int) {
+	t.Helper()
+	mark := rand.Text()
+	for i := range n {
+		from.Send(t, "<message type='chat' to='%s'><body>%s %s %d</body></message>", Bare(to), Canary, mark, i)
+	}
+	for i := range n {
+		got := to.Expect(t, "the messages "+mark, func(s *Stanza) bool { return strings.Contains(s.Body(), mark) })
+		if want := fmt.Sprintf("%s %s %d", Canary, mark, i); got.Body() != want {
+			t.Fatalf("%q came where %q was to come", got.Body(), want)
+		}
+	}
+}
+
+// SendDoomed lets from write to an address, and returns a function that waits for the error that comes back.
+func SendDoomed(t testing.TB, from *Client, to string) func(testing.TB) Stanza {
 	t.Helper()
 	id := rand.Text()
 	from.Send(t, "<message type='chat' id='%s' to='%s'><body>%s %s</body></message>", id, to, Canary, id)
-	return from.ExpectWithin(t, bounceTime, "an error for the message to "+to, func(s *Stanza) bool {
-		return s.Is("message", "error") && s.Attr("id") == id
-	})
+	return func(t testing.TB) Stanza {
+		t.Helper()
+		return from.ExpectWithin(t, bounceTime, "an error for the message to "+to, func(s *Stanza) bool {
+			return s.Is("message", "error") && s.Attr("id") == id
+		})
+	}
+}
+
+// SendLater lets from write to an address now, and returns a function that waits until to, who is at that address, has it.
+func SendLater(t testing.TB, from User, address string) func(testing.TB, *Client) {
+	t.Helper()
+	body := Canary + " " + rand.Text()
+	from.Send(t, "<message type='chat' id='%s' to='%s'><body>%s</body></message>", rand.Text(), address, body)
+	return func(t testing.TB, to *Client) {
+		t.Helper()
+		to.ExpectWithin(t, bounceTime, "the message that was sent while it was away", func(s *Stanza) bool { return s.Body() == body })
+	}
+}
+
+// Persist lets from write to to again and again until something arrives: every second, for as long as one stanza may take.
+// It is for the time after a restart, when servers find out one write at a time that their streams are gone.
+func Persist(t testing.TB, from, to User) {
+	t.Helper()
+	mark := rand.Text()
+	for range int(patience / time.Second) {
+		from.Send(t, "<message type='chat' id='%s' to='%s'><body>%s %s</body></message>", rand.Text(), Bare(to), Canary, mark)
+		if to.Arrives(t, time.Second, func(s *Stanza) bool { return strings.Contains(s.Body(), mark) && s.Attr("type") != "error" }) {
+			return
+		}
+	}
+	t.Fatalf("%s cannot reach %s any more", from.JID(), to.JID())
 }
