@@ -1,0 +1,135 @@
+package stanza
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
+// Eight bytes are looked at together. In a word, repeat(c) has the byte c in all eight places; zeros(x) has the high bit set in the
+// lowest byte of x that is zero, and in none below it. All bytes of x below the lowest zero one are told exactly, which is all
+// that the position of the first hit needs.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+func repeat(c byte) uint64     { return ones * uint64(c) }
+func zeros(x uint64) uint64    { return (x - ones) &^ x & highs }
+func controls(x uint64) uint64 { return (x - repeat(' ')) &^ x & highs }
+func word(w []byte) uint64     { return binary.LittleEndian.Uint64(w) }
+func firstIn(mask uint64) int  { return bits.TrailingZeros64(mask) >> 3 }
+func isPlainText(c byte) bool {
+	return c >= ' ' && c < utf8.RuneSelf && c != '<' && c != '>' && c != '&'
+}
+func isPlainValue(c, q byte) bool {
+	return c >= ' ' && c < utf8.RuneSelf && c != '<' && c != '&' && c != q
+}
+
+// skipText returns the index of the first byte at or behind i that needs a look in character data.
+func skipText(w []byte, i int) int {
+	for i+8 <= len(w) {
+		x := word(w[i:])
+		// '<' and '>' differ in one bit.
+		stop := x&highs | controls(x) | zeros((x|repeat(2))^repeat('>')) | zeros(x^repeat('&'))
+		if stop != 0 {
+			return i + firstIn(stop)
+		}
+		i += 8
+	}
+	for i < len(w) && isPlainText(w[i]) {
+		i++
+	}
+	return i
+}
+
+// skipValue is skipText for an attribute's value in the given quotes.
+func skipValue(w []byte, i int, quote byte) int {
+	for i+8 <= len(w) {
+		x := word(w[i:])
+		stop := x&highs | controls(x) | zeros(x^repeat('<')) | zeros(x^repeat('&')) | zeros(x^repeat(quote))
+		if stop != 0 {
+			return i + firstIn(stop)
+		}
+		i += 8
+	}
+	for i < len(w) && isPlainValue(w[i], quote) {
+		i++
+	}
+	return i
+}
+
+// Lengths that runeLen gives to what is no character.
+const (
+	cutRune       = 0  // the sequence goes on behind the window
+	badRune       = -1 // not UTF-8
+	forbiddenRune = -2 // U+FFFE or U+FFFF: UTF-8, but no character of XML
+)
+
+// runeLen returns how many bytes the non-ASCII character at the beginning of w has (RFC 3629 §4: no overlong form, no surrogate,
+// nothing above U+10FFFF).
+func runeLen[T string | []byte](w T) int {
+	lead, n := w[0], 2
+	low, high := byte(0x80), byte(0xBF)
+	switch {
+	case lead < 0xC2 || lead > 0xF4:
+		return badRune
+	case lead == 0xE0:
+		low = 0xA0
+	case lead == 0xED:
+		high = 0x9F
+	case lead == 0xF0:
+		low = 0x90
+	case lead == 0xF4:
+		high = 0x8F
+	}
+	if lead >= 0xE0 {
+		n = 3
+	}
+	if lead >= 0xF0 {
+		n = 4
+	}
+	for i := 1; i < n; i++ {
+		if i == len(w) {
+			return cutRune
+		}
+		if w[i] < low || w[i] > high {
+			return badRune
+		}
+		low, high = 0x80, 0xBF
+	}
+	if lead == 0xEF && w[1] == 0xBF && w[2] >= 0xBE {
+		return forbiddenRune
+	}
+	return n
+}
+
+// runes passes over the non-ASCII characters at i.
+func (s *Scanner) runes(w []byte, i int) (int, error) {
+	for i < len(w) && w[i] >= utf8.RuneSelf {
+		n := runeLen(w[i:])
+		switch n {
+		case cutRune:
+			return i, errShort
+		case badRune:
+			return i, s.fault(unsupportedEncoding, i, "not UTF-8")
+		case forbiddenRune:
+			return i, s.fault(notWellFormed, i, "character U+FFFE or U+FFFF")
+		}
+		i += n
+	}
+	return i, nil
+}
+
+// isChar reports whether XML allows the character r, written or referred to (XML 1.0 §2.2).
+func isChar(r rune) bool {
+	switch {
+	case r < ' ':
+		return r == '\t' || r == '\n' || r == '\r'
+	case r < 0xD800:
+		return true
+	}
+	return 0xE000 <= r && r <= utf8.MaxRune && r != 0xFFFE && r != 0xFFFF
+}

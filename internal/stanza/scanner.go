@@ -1,0 +1,233 @@
+package stanza
+
+import (
+	"errors"
+	"io"
+)
+
+// state is where in the grammar the Scanner stands between two bytes.
+type state uint8
+
+const (
+	atStart   state = iota // before the first byte of the stream
+	inDecl                 // in the XML declaration
+	inProlog               // before the root's '<'
+	between                // at the first level, between elements
+	inText                 // in an element's content
+	atMarkup               // behind '<'
+	atBang                 // in "<![CDATA[", as far as it matches
+	inCDATA                // in a CDATA section
+	inName                 // in the name of a start tag
+	inTag                  // in a start tag, behind its name or behind a value
+	afterTag               // there, with white space behind: an attribute may begin
+	inAttr                 // in an attribute's name
+	atEquals               // behind an attribute's name
+	atQuote                // behind '='
+	inValue                // in an attribute's value
+	atSlash                // behind the '/' of an empty element
+	inEndName              // in the name of an end tag
+	inEndTag               // behind it
+	complete               // behind the header, an element, or the end of the stream
+)
+
+// A Scanner cuts a stream of bytes into its header and its first-level elements. It reads each byte once, however they arrive, and
+// keeps only the element in hand. It belongs to one goroutine.
+type Scanner struct {
+	// Set at birth or by SetLimits.
+	r      io.Reader
+	limits Limits
+
+	// The buffer: buf[start:end] is read and not consumed, buf[start:start+pos] is scanned.
+	buf, small      []byte
+	start, pos, end int
+	base            int64 // stream offset of buf[0]
+	full            bool  // the last read left no room
+
+	// What is being scanned. Offsets are relative to start, so the buffer may move.
+	state    state
+	mark     int       // where the current name or value began
+	colon    int       // of the current name; 0 = none
+	quote    byte      // of the current value
+	decode   bool      // the current value is not what it spells
+	name     name      // of the current start tag
+	attrs    []attr    // of the current start tag
+	declares bool      // one of attrs is a namespace declaration
+	prefixed int       // how many of attrs have a prefix other than xmlns
+	frames   []frame   // open elements
+	bound    []binding // prefixes declared within the element, innermost last
+	current  Element   // what is known of the first-level element
+
+	// Owned by Next, Batch and Header.
+	root     *Root
+	elements int   // first-level elements begun
+	unread   bool  // current is to be returned again
+	held     bool  // current was returned, its bytes are not yet consumed
+	closed   bool  // the root's end tag was read
+	err      error // final
+	work     int64 // bytes looked at, for the test that scanning is linear
+}
+
+// NewScanner returns a Scanner for the stream that r delivers from its first byte on.
+func NewScanner(r io.Reader, l Limits) *Scanner {
+	return &Scanner{r: r, limits: l.effective()}
+}
+
+// SetLimits replaces the limits, from the next call on. What Total and Elements count goes on.
+func (s *Scanner) SetLimits(l Limits) { s.limits = l.effective() }
+
+// Buffered returns how many bytes have been read and not been consumed as header, element or white space. It must be 0 when TLS
+// is to start: what stands there was sent in clear, whoever sent it (RFC 6120 §5.4.2.3).
+func (s *Scanner) Buffered() int {
+	if s.held && !s.unread {
+		return s.end - s.start - s.pos
+	}
+	return s.end - s.start
+}
+
+// Next returns the next first-level element, waiting for it as long as the reader does. The element is valid until the next call of
+// Next or Batch. Errors are
+//   - ErrClosed: the peer closed its stream;
+//   - io.EOF: the bytes ended between elements; io.ErrUnexpectedEOF: within one;
+//   - *SyntaxError: the stream must be closed with its condition;
+//   - what the reader returned. After a time-out the call may be repeated, nothing is lost.
+func (s *Scanner) Next() (*Element, error) {
+	if s.unread {
+		s.unread = false
+		return &s.current, nil
+	}
+	if _, err := s.scan(true); err != nil {
+		return nil, err
+	}
+	return &s.current, nil
+}
+
+// Unread makes the following Next or Batch begin with the element that Next returned last.
+func (s *Scanner) Unread() { s.unread = s.held }
+
+// Batch waits for an element as Next does, and returns it in dst[:0] with all further elements that are complete in the buffer, as
+// many as dst has room for (64 when it has none). A fault behind the first element is returned by the next call.
+func (s *Scanner) Batch(dst []Element) ([]Element, error) {
+	if cap(dst) == 0 {
+		dst = make([]Element, 0, 64)
+	}
+	dst = dst[:0]
+	e, err := s.Next()
+	for err == nil && e != nil {
+		dst = append(dst, *e)
+		if len(dst) == cap(dst) {
+			return dst, nil
+		}
+		e = nil
+		var ok bool
+		if ok, err = s.scan(false); ok {
+			e = &s.current
+		}
+	}
+	if len(dst) > 0 {
+		return dst, nil
+	}
+	return dst, err
+}
+
+// scan brings the next first-level element into current. Without wait it takes only what the buffer holds, and returns false when
+// that is not a whole element.
+func (s *Scanner) scan(wait bool) (bool, error) {
+	if s.err != nil {
+		return false, s.err
+	}
+	if s.root == nil {
+		return false, errors.New("scanning: no stream header yet")
+	}
+	s.consume()
+	for {
+		err := s.resume()
+		switch {
+		case err == nil && s.closed:
+			s.err = ErrClosed
+			return false, s.err
+		case err == nil:
+			s.held = true
+			return true, nil
+		case err != errShort:
+			s.err = err
+			return false, err
+		case !wait:
+			return false, nil
+		}
+		if err := s.fill(); err != nil {
+			return false, err
+		}
+	}
+}
+
+// consume drops the bytes of the element that was returned last.
+func (s *Scanner) consume() {
+	if !s.held {
+		return
+	}
+	s.held, s.unread = false, false
+	s.start += s.pos
+	s.pos = 0
+	s.state = between
+}
+
+// resume scans on in what the buffer holds: nil when the element (or the end of the stream) is complete, errShort when more bytes
+// are needed, else the fault.
+func (s *Scanner) resume() error {
+	if s.state == between {
+		if err := s.enter(); err != nil {
+			return err
+		}
+	}
+	w, exceeded := s.window()
+	err := s.advance(w)
+	if err == errShort && exceeded != nil {
+		return exceeded
+	}
+	return err
+}
+
+// enter passes over the white space between elements (RFC 6120 §4.6.1) up to the '<' of the next one.
+func (s *Scanner) enter() error {
+	for s.start < s.end {
+		if s.limits.Total > 0 && s.base+int64(s.start) >= int64(s.limits.Total) {
+			return s.fault(policyViolation, 0, "more bytes than an unproved peer may send")
+		}
+		switch c := s.buf[s.start]; {
+		case isSpace(c):
+			s.start++
+		case c == '<':
+			s.begin()
+			return nil
+		default:
+			return s.fault(badFormat, 0, "text between stanzas")
+		}
+	}
+	return errShort
+}
+
+// begin starts a first-level element at buf[start].
+func (s *Scanner) begin() {
+	s.state, s.pos = atMarkup, 1
+	s.frames, s.bound = s.frames[:0], s.bound[:0]
+	s.current = Element{root: s.root}
+}
+
+// window returns the bytes that may be scanned, and the fault if they are all that ever may be.
+func (s *Scanner) window() ([]byte, error) {
+	end, most := s.end, s.start+s.limits.Stanza
+	detail := "stanza is too big"
+	if s.root == nil {
+		most, detail = s.start+s.limits.Header, "stream header is too big"
+	}
+	var exceeded error
+	if end >= most {
+		end = most
+		exceeded = &SyntaxError{Condition: policyViolation, TooBig: s.root != nil, Offset: s.base + int64(end), Detail: detail}
+	}
+	if total := int64(s.limits.Total); total > 0 && s.base+int64(end) >= total {
+		end = max(s.start, int(total-s.base))
+		exceeded = s.fault(policyViolation, end-s.start, "more bytes than an unproved peer may send")
+	}
+	return s.buf[s.start:end], exceeded
+}
