@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"sallyport/internal/xmpptest/lab"
@@ -18,6 +20,8 @@ func TestThroughTheGate(t *testing.T) {
 			t.Run("bounces", func(t *testing.T) { w.testBounces(t, pending) })
 			t.Run("intruders", w.testIntruders)
 			t.Run("record", w.testRecord)
+			t.Run("status", w.testStatus)
+			t.Run("reload", w.testReload)
 			t.Run("backend restarts", w.testBackendRestart)
 			t.Run("gate restarts", w.testGateRestart)
 			t.Run("wire", w.testWire)
@@ -81,6 +85,19 @@ func (w *world) testRecord(t *testing.T) {
 			t.Error("the record does not have what was refused")
 		}
 	})
+}
+
+// testStatus: the live links are shown, with whom they are.
+func (w *world) testStatus(t *testing.T) {
+	status, err := json.Marshal(w.gate.Status(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range w.peers() {
+		if !strings.Contains(string(status), p.domain) {
+			t.Errorf("the status does not show a link with %s: %s", p.domain, status)
+		}
+	}
 }
 
 // effect is the decision of an event, "" when it has none.

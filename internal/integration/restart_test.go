@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"strings"
 	"testing"
 
 	"sallyport/internal/xmpptest/lab"
@@ -27,6 +28,36 @@ func (w *world) testGateRestart(t *testing.T) {
 		w.gate.Kill()
 		w.gate.Start(t)
 		w.testBothWays(t)
+	})
+}
+
+// testReload: a changed policy holds from the next stanza on, and a configuration with a fault changes nothing (DESIGN §5, 6).
+func (w *world) testReload(t *testing.T) {
+	good := w.config(t)
+	client := w.Client(t, w.backend, "olga")
+	old := w.pretend["old"].Person("bob@old.example")
+	reload := func(t *testing.T, config, verdict string) {
+		t.Helper()
+		said := len(w.gate.Log())
+		w.gate.Reload(t, config)
+		w.gate.Says(t, said, verdict)
+	}
+	t.Run("a peer is taken out", func(t *testing.T) {
+		reload(t, strings.Replace(good, "  old.example:", "  another.example:", 1), "reloaded")
+		got := lab.SendDoomed(t, client, "bob@old.example")(t)
+		if c := got.Condition(); c != "forbidden" && c != "not-allowed" {
+			t.Errorf("the condition is %q, want that of a policy: %s", c, got.String())
+		}
+	})
+	t.Run("a peer comes back", func(t *testing.T) {
+		reload(t, good, "reloaded")
+		lab.Message(t, client, old)
+		lab.Persist(t, old, client)
+	})
+	t.Run("a fault changes nothing", func(t *testing.T) {
+		reload(t, good+"\nnonsense: true\n", "nonsense")
+		lab.Message(t, client, old)
+		lab.Message(t, old, client)
 	})
 }
 

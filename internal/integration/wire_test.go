@@ -82,6 +82,9 @@ func (w *world) testWire(t *testing.T) {
 			}
 			t.Errorf("a connection to it: %s", f)
 		}
+		if calls := w.pretend["rival"].Calls(); len(calls) > 0 {
+			t.Errorf("it was called from %v", calls)
+		}
 		if len(outer.Asked("partner.example")) == 0 {
 			t.Error("no DNS question for partner.example: the capture would not have seen one for rival.example either")
 		}

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
-	"time"
 )
 
 // Bind is BIND 9, the one DNS server of the laboratory's internet. It has the zones that it was given and an empty root,
@@ -67,25 +65,10 @@ controls { };
 	return b
 }
 
-// nameserver is what h asks unless told otherwise: the laboratory's DNS, for hosts on its wire.
+// useBind makes the laboratory's DNS the one that h asks, if h is on its wire.
 func (h *Host) useBind() {
 	if h.lab.dns != nil && h.Addr(Outside).IsValid() {
 		h.SetNameserver(h.lab.dns.Addr.Addr())
-	}
-}
-
-// AwaitQuestion waits until the server was asked for name.
-func (b *Bind) AwaitQuestion(t testing.TB, name string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := until(ctx, nil, func() error {
-		if !b.Asked(name) {
-			return fmt.Errorf("nobody has asked for %s", name)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +59,7 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 				"EJABBERD_CONFIG_PATH=/etc/ejabberd/ejabberd.yml", "EJABBERD_LOG_PATH=/var/log/ejabberd/ejabberd.log",
 				"EJABBERD_PID_PATH=/run/ejabberd/ejabberd.pid", "CONTRIB_MODULES_CONF_DIR=/etc/ejabberd/modules.d"},
 			Bind: map[string]string{"/etc/ejabberd": dir + "/etc", "/var/lib/ejabberd": dir + "/data", "/var/log/ejabberd": dir + "/log"}},
-			s.loopback(5222), s.loopback(5443), netip.AddrPortFrom(host.addr(), 5269))
+			s.loopback(5222), s.loopback(5443), c.streams(host))
 	}
 	l.launch(s)
 	return s

@@ -114,6 +114,21 @@ func (g *Gate) Restart(t testing.TB) {
 // Log returns all that the gate has said since it was first started.
 func (g *Gate) Log() string { return g.process.Log() }
 
+// Says waits until the gate's log has text behind its first bytes, which were there before.
+func (g *Gate) Says(t testing.TB, before int, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := until(ctx, g.process.Ended(), func() error {
+		if !strings.Contains(g.Log()[before:], text) {
+			return fmt.Errorf("the gate does not say %q", text)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Status returns what `sallyport status --json` prints.
 func (g *Gate) Status(t testing.TB) map[string]any {
 	t.Helper()

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +59,7 @@ func (l *Lab) Jabberd2(host *Host, c Config) *Server {
 		if err := s.run(ctx, part("sm")); err != nil {
 			return err
 		}
-		if err := s.run(ctx, part("s2s", env...), netip.AddrPortFrom(host.addr(), 5269)); err != nil {
+		if err := s.run(ctx, part("s2s", env...), c.streams(host)); err != nil {
 			return err
 		}
 		muc := Command{Name: "muc", Args: []string{"/usr/sbin/mu-conference", "-c", "/etc/jabberd2/muc.xml"}, Bind: bind}

@@ -117,7 +117,7 @@ func (p *page) environment(unit string) []string {
 // docs/backends/KIND.md. The host has no other DNS server than what those lines say.
 func (l *Lab) Backend(kind Kind, host *Host, gate netip.Addr, c Config) *Server {
 	l.t.Helper()
-	c.page = readPage(l.t, kind, host.addr(), gate)
+	c.page = readPage(l.t, kind, c.streams(host).Addr(), gate)
 	switch kind {
 	case Prosody:
 		return l.Prosody(host, c)
@@ -133,8 +133,13 @@ func (l *Lab) Backend(kind Kind, host *Host, gate netip.Addr, c Config) *Server 
 // GateLines returns what docs/backends/KIND.md tells users to write into sallyport.yaml about the backend on host.
 func GateLines(t testing.TB, kind Kind, host *Host, gate netip.Addr) string {
 	t.Helper()
+	return gateLines(t, kind, host.addr(), gate)
+}
+
+func gateLines(t testing.TB, kind Kind, backend, gate netip.Addr) string {
+	t.Helper()
 	const file = "/etc/sallyport/sallyport.yaml"
-	lines := readPage(t, kind, host.addr(), gate).files[file]
+	lines := readPage(t, kind, backend, gate).files[file]
 	if lines == "" {
 		t.Fatalf("docs/backends/%s.md has no lines for %s", kind, file)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,41 +14,62 @@ import (
 )
 
 // TestBackendPages proves what docs/backends tells users, without the gate: a server as Debian ships it, changed by the
-// lines of its page and nothing else, takes a stand-in at the gate's address for every other domain, both ways.
+// lines of its page and nothing else, takes a stand-in at the gate's address for every other domain, both ways. Once on
+// two machines, and once on one with the very addresses of the page.
 func TestBackendPages(t *testing.T) {
 	for _, kind := range Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			l := New(t)
 			backend, gate := l.Host("backend", Inside), l.Host("gate", Inside)
-			home := netip.AddrPortFrom(backend.Addr(Inside), 5269)
-			everybody := l.Pretend(gate, PretendConfig{
-				TLS:     innerTLS(t, l, kind, backend, gate),
-				Resolve: func(string) (netip.AddrPort, error) { return home, nil },
-			})
-			standInDNS(t, l, gate)
-			s := l.Backend(kind, backend, gate.Addr(Inside), Config{Domain: "corp.example", Users: []string{"alice", "adam"}})
-			l.Ready()
-			for user, domain := range map[string]string{"alice": "partner.example", "adam": "stranger.example"} {
-				local, remote := l.Client(t, s, user), everybody.Person("bob@"+domain)
-				Message(t, local, remote)
-				Message(t, remote, local)
-				Subscribe(t, local, remote)
-				Subscribe(t, remote, local)
-				for _, q := range Queries() {
-					Ask(t, local, domain, q)
-					Ask(t, remote, "corp.example", q)
-				}
-				GroupChat(t, "conference.corp.example", local, remote)
-			}
+			testPage(t, l, kind, backend, gate, backend.Addr(Inside), gate.Addr(Inside))
+		})
+		t.Run(string(kind)+" on one machine", func(t *testing.T) {
+			t.Parallel()
+			l := New(t)
+			machine := l.Host("machine", Inside)
+			testPage(t, l, kind, machine, machine, netip.MustParseAddr(pageBackend), netip.MustParseAddr(pageGate))
 		})
 	}
 }
 
-// innerTLS is what the page says the gate has for the inner leg.
-func innerTLS(t *testing.T, l *Lab, kind Kind, backend, gate *Host) *tls.Config {
+func testPage(t *testing.T, l *Lab, kind Kind, backend, gate *Host, backendAddr, gateAddr netip.Addr) {
 	t.Helper()
-	lines := GateLines(t, kind, backend, gate.Addr(Inside))
+	lines := gateLines(t, kind, backendAddr, gateAddr)
+	home := Config{addr: backendAddr}.streams(backend)
+	everybody := l.Pretend(gate, PretendConfig{
+		Addr: gateAddr, TLS: innerTLS(t, l, lines),
+		Resolve: func(string) (netip.AddrPort, error) { return home, nil },
+	})
+	standInDNS(t, l, gate, gateAddr)
+	s := l.Backend(kind, backend, gateAddr, Config{Domain: "corp.example", Users: []string{"alice", "adam"}, addr: backendAddr})
+	l.Ready()
+	for user, domain := range map[string]string{"alice": "partner.example", "adam": "stranger.example"} {
+		local, remote := l.Client(t, s, user), everybody.Person("bob@"+domain)
+		Message(t, local, remote)
+		Message(t, remote, local)
+		Subscribe(t, local, remote)
+		Subscribe(t, remote, local)
+		for _, q := range Queries() {
+			Ask(t, local, domain, q)
+			Ask(t, remote, "corp.example", q)
+		}
+		GroupChat(t, "conference.corp.example", local, remote)
+	}
+	from := "from: [" + backendAddr.String() + "]"
+	if match := regexp.MustCompile(`from: \[.*\]`).FindString(lines); match != "" {
+		from = match
+	}
+	for _, caller := range everybody.Calls() {
+		if !regexp.MustCompile(`[\[ ]` + regexp.QuoteMeta(caller.String()) + `[,\]]`).MatchString(from) {
+			t.Errorf("%s calls from %s, but the page's lines for the gate have %s", kind, caller, from)
+		}
+	}
+}
+
+// innerTLS is what the page's lines for the gate say about the inner leg.
+func innerTLS(t *testing.T, l *Lab, lines string) *tls.Config {
+	t.Helper()
 	if strings.Contains(lines, "tls: off") {
 		return nil
 	}
@@ -56,9 +78,8 @@ func innerTLS(t *testing.T, l *Lab, kind Kind, backend, gate *Host) *tls.Config 
 
 // standInDNS answers as the gate's inside DNS server does: every XMPP domain is at the gate, whose name is its address,
 // since ejabberd has the C library resolve it.
-func standInDNS(t *testing.T, l *Lab, gate *Host) {
+func standInDNS(t *testing.T, l *Lab, gate *Host, addr netip.Addr) {
 	t.Helper()
-	addr := gate.Addr(Inside)
 	pc, err := gate.ListenPacket(netip.AddrPortFrom(addr, 53))
 	if err != nil {
 		t.Fatal(err)

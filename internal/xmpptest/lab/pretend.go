@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,13 +33,14 @@ type Pretend struct {
 	keys   map[string]string      // that it has sent, by stream id and receiving domain
 	out    map[[2]string]*lineOut // proved streams, by sending and receiving domain
 	conns  map[net.Conn]struct{}  // all, to close them at the end
-	calls  int                    // connections accepted
+	calls  []netip.Addr           // who has connected, once for each connection
 }
 
 // PretendConfig says what is special about a Pretend.
 type PretendConfig struct {
 	Domain  string                               // "": all domains that nobody else has
 	TLS     *tls.Config                          // STARTTLS is offered and asked for; nil: a server without version, features and TLS
+	Addr    netip.Addr                           // where it listens; the zero value: at its host's address
 	Silent  bool                                 // connections are accepted and then nothing happens
 	Resolve func(string) (netip.AddrPort, error) // where a domain lives; nil: as DNS says
 }
@@ -61,7 +63,7 @@ func (l *Lab) GoogleTalkLike(host *Host, domain string) *Pretend {
 func (l *Lab) Pretend(host *Host, c PretendConfig) *Pretend {
 	l.t.Helper()
 	p := &Pretend{
-		Domain: c.Domain, host: host, config: c, addr: netip.AddrPortFrom(host.addr(), 5269),
+		Domain: c.Domain, host: host, config: c, addr: Config{addr: c.Addr}.streams(host),
 		people: make(map[string]*inbox), keys: make(map[string]string), out: make(map[[2]string]*lineOut), conns: make(map[net.Conn]struct{}),
 	}
 	path := filepath.Join(l.logs, host.name+"-pretend.log")
@@ -104,17 +106,17 @@ func (l *Lab) Pretend(host *Host, c PretendConfig) *Pretend {
 // Addr is where the server listens.
 func (p *Pretend) Addr() netip.AddrPort { return p.addr }
 
-// Calls returns how many connections it has accepted.
-func (p *Pretend) Calls() int {
+// Calls returns who has connected to it, once for each connection.
+func (p *Pretend) Calls() []netip.Addr {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.calls
+	return slices.Clone(p.calls)
 }
 
 func (p *Pretend) keep(conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls++
+	p.calls = append(p.calls, conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
 	p.conns[conn] = struct{}{}
 }
 

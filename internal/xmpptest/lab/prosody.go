@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +46,7 @@ func (l *Lab) Prosody(host *Host, c Config) *Server {
 	s.start = func(ctx context.Context) error {
 		return s.run(ctx, Command{Name: "prosody", Args: []string{"/usr/bin/prosody", "-F"},
 			Bind: map[string]string{"/etc/prosody": dir + "/etc", "/var/lib/prosody": dir + "/data", "/var/log/prosody": dir + "/log"}},
-			s.loopback(5222), netip.AddrPortFrom(host.addr(), 5269))
+			s.loopback(5222), c.streams(host))
 	}
 	l.launch(s)
 	return s

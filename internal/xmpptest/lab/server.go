@@ -27,9 +27,10 @@ const (
 type Config struct {
 	Domain string
 	Mode   Mode
-	Users  []string // localparts of accounts
-	Cert   *Cert    // nil: a sound one is made
-	page   *page    // a backend: Mode does not count, these lines do
+	Users  []string   // localparts of accounts
+	Cert   *Cert      // nil: a sound one is made
+	page   *page      // a backend: Mode does not count, these lines do
+	addr   netip.Addr // where it takes streams, if not at its host's address
 }
 
 func (c Config) conference() string { return "conference." + c.Domain }
@@ -172,12 +173,20 @@ func (s *Server) Log() string {
 	return b.String()
 }
 
-// endpoint is a TCP port of the server's host, on the loopback interface.
+// loopback is a TCP port of the server's host, on the loopback interface.
 func (s *Server) loopback(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 }
 
-// addr is the server's address on the wire that it is on; the inside wins.
+// streams is where the server on h takes streams of other servers.
+func (c Config) streams(h *Host) netip.AddrPort {
+	if c.addr.IsValid() {
+		return netip.AddrPortFrom(c.addr, 5269)
+	}
+	return netip.AddrPortFrom(h.addr(), 5269)
+}
+
+// addr is the host's address on the wire that it is on; the inside wins.
 func (h *Host) addr() netip.Addr {
 	if a := h.Addr(Inside); a.IsValid() {
 		return a
