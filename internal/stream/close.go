@@ -2,90 +2,195 @@ package stream
 
 import (
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"time"
 )
 
 const (
-	// lastWords bounds the writing of an error to a peer that may not listen.
-	lastWords = 2 * time.Second
-	// farewell is how long the peer's closing tag is waited for ([C17]).
+	// patience bounds the writing of last words to a peer that may not listen.
+	patience = 2 * time.Second
+	// farewell is how long the peer's closing tag is waited for ([C17], RFC 6120 §4.4).
 	farewell = 5 * time.Second
+	// linger is how long the peer has to read an error before the connection goes.
+	linger = time.Second
 )
 
-// Fail ends the stream with an error (RFC 6120 §4.9.1): a header first if the peer has had none (RFC 6120 §4.9.1.2), the error,
-// the closing tag, and the end of the connection. It takes two seconds at the most. The first Fail, Close or Abort counts.
-func (s *Stream) Fail(e *Error) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if s.ended {
+// Write sends whole elements in one piece: one system call, or one TLS record where it fits. n says how many bytes were handed
+// over. It is safe for concurrent use, waits for Config.WriteTimeout at the most, and after an error nothing more can be written.
+func (s *Stream) Write(b []byte) (n int, err error) {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	switch {
+	case s.open:
+		return s.put(b, s.cfg.WriteTimeout)
+	case s.ending.Load():
+		return 0, errEnded
+	}
+	return 0, errRestarting
+}
+
+// put writes; the caller holds the turn.
+func (s *Stream) put(b []byte, timeout time.Duration) (int, error) {
+	if s.broken {
+		return 0, errEnded
+	}
+	if err := s.clock.writeWithin(timeout); err != nil {
+		return 0, err
+	}
+	n, err := s.conn.Write(b)
+	s.broken = err != nil
+	return n, err
+}
+
+// final writes the last element of our document, if it is not written yet. Nothing else is until there is a new document; securing
+// says that a TLS handshake comes before that.
+func (s *Stream) final(element string, securing bool) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if !s.open {
+		return errEnded
+	}
+	s.open, s.securing = false, securing
+	if element == "" {
 		return nil
 	}
-	s.ended = true
-	var b []byte
-	if !s.greeted {
-		s.state.Lock()
-		if s.id == "" {
-			s.id = NewID()
-		}
-		b = appendHeader(b, s.local.String(), s.peer.From.String(), s.id, s.cfg.Lang, !s.peer.Version.None())
-		s.state.Unlock()
-	}
-	conn := s.transport()
-	conn.SetWriteDeadline(time.Now().Add(lastWords))
-	_, err := conn.Write(e.appendTo(b))
-	s.hangUp(conn)
+	_, err := s.put([]byte(element), s.cfg.WriteTimeout)
 	return err
+}
+
+// greet writes our header, and what goes with it in one piece. From there on elements may be written.
+func (s *Stream) greet(o opening, features []byte) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if s.sealed {
+		return errEnded
+	}
+	s.open = true
+	_, err := s.put(append(o.appendTo(nil), features...), s.cfg.WriteTimeout)
+	return err
+}
+
+// Fail ends the stream with an error (RFC 6120 §4.9.1): a header of ours first if the peer has had none, the error, our closing tag,
+// and the end of the connection, within two seconds. Of Fail, Close and Abort the first one counts; Fail or Close after it return
+// nil at once.
+//
+// A goroutine that reads still gets what is there, then an error.
+func (s *Stream) Fail(e *Error) error {
+	if s.ending.Swap(true) {
+		return nil
+	}
+	defer time.AfterFunc(patience, s.hangUp).Stop()
+	defer s.hangUp()
+	if err := s.lastWords(e); err != nil {
+		return err
+	}
+	s.closeWrite()
+	// Closing a connection with unread bytes makes the system throw away what the peer has not read yet: our error.
+	s.clock.set(&s.clock.end, time.Now().Add(linger))
+	select {
+	case s.reading <- struct{}{}:
+		io.Copy(io.Discard, s.raw)
+	case <-s.ended:
+	case <-time.After(linger):
+	}
+	return nil
 }
 
 // Close ends the stream in good order (RFC 6120 §4.4): our closing tag, up to five seconds for the peer's, close_notify, and the end
-// of the connection. The peer's tag is waited for only where another goroutine is reading: that one goes on, and sees the end.
+// of the connection. A goroutine that is reading, or that has called Trust and so will come back for stanzas, goes on reading until
+// it gets an error; Close waits for that. Otherwise Close reads, and drops what comes.
 func (s *Stream) Close() error {
-	s.write.Lock()
-	if s.ended {
-		s.write.Unlock()
+	if s.ending.Swap(true) {
 		return nil
 	}
-	s.ended = true
-	conn := s.transport()
-	conn.SetWriteDeadline(time.Now().Add(lastWords))
-	_, err := conn.Write([]byte("</stream:stream>"))
-	s.write.Unlock()
-	if err == nil && s.reading.Load() {
-		s.awaitEnd(conn)
+	defer s.hangUp()
+	watch := time.AfterFunc(patience, s.hangUp)
+	defer watch.Stop()
+	if err := s.lastWords(nil); err != nil {
+		return err
 	}
-	s.hangUp(conn)
-	return err
+	watch.Stop()
+	s.clock.set(&s.clock.end, time.Now().Add(farewell))
+	s.awaitEnd()
+	watch.Reset(patience)
+	s.closeWrite()
+	return nil
 }
 
-// awaitEnd waits for the peer's closing tag. The deadline wakes a goroutine that reads the stream, so that nobody is left behind.
-func (s *Stream) awaitEnd(conn net.Conn) {
-	conn.SetReadDeadline(time.Now().Add(farewell))
+// awaitEnd returns when the peer has said its last word, or the time for it is over.
+func (s *Stream) awaitEnd() {
+	reading := s.reading
+	if s.carries.Load() {
+		reading = nil
+	}
+	timer := time.NewTimer(farewell)
+	defer timer.Stop()
 	select {
-	case <-s.peerEnded:
-	default:
-		t := time.NewTimer(farewell)
-		defer t.Stop()
-		select {
-		case <-s.peerEnded:
-		case <-t.C:
+	case <-s.ended:
+	case <-timer.C:
+	case reading <- struct{}{}:
+		_, err := s.scan.Next()
+		for err == nil {
+			_, err = s.scan.Next()
 		}
 	}
 }
 
-// Abort ends the connection at once.
-func (s *Stream) Abort() {
-	s.write.Lock()
-	s.ended = true
-	s.write.Unlock()
-	s.transport().Close()
+// lastWords writes an error, if there is one, and our closing tag. Nobody can write after it.
+func (s *Stream) lastWords(e *Error) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if s.securing {
+		return errRestarting
+	}
+	var b []byte
+	if !s.open {
+		b = s.opening().appendTo(b)
+	}
+	s.open, s.sealed = false, true
+	if e != nil {
+		b = e.appendTo(b)
+	}
+	_, err := s.put(append(b, "</stream:stream>"...), patience)
+	return err
 }
 
-// hangUp closes the transport; on TLS, close_notify goes first.
-func (s *Stream) hangUp(conn net.Conn) {
-	if c, ok := conn.(*tls.Conn); ok {
-		c.SetWriteDeadline(time.Now().Add(lastWords))
+// closeWrite tells the peer below XML that nothing more will come.
+func (s *Stream) closeWrite() {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if c, ok := s.conn.(*tls.Conn); ok {
 		c.CloseWrite()
 	}
-	conn.Close()
+	if c, ok := s.raw.(*net.TCPConn); ok {
+		c.CloseWrite()
+	}
+}
+
+// Abort ends the connection at once, without a word.
+func (s *Stream) Abort() {
+	s.ending.Store(true)
+	s.hangUp()
+}
+
+// hangUp ends the connection. Whoever reads, writes or waits for the peer's end is set free.
+func (s *Stream) hangUp() {
+	s.raw.Close()
+	s.gone()
+}
+
+// giveUp ends the stream after a step that failed, as the failure asks for: with a stream error where there is one to tell the
+// peer, with the closing tag where the peer has ended it, else with the connection alone.
+func (s *Stream) giveUp(err error) {
+	var e *Error
+	switch {
+	case errors.As(err, &e) && !e.Received:
+		s.Fail(e)
+	case e != nil, errors.Is(err, ErrClosed):
+		s.Close()
+	default:
+		s.Abort()
+	}
 }

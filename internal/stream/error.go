@@ -2,54 +2,28 @@ package stream
 
 import (
 	"errors"
+	"strings"
 
 	"sallyport/internal/stanza"
 )
 
-// Condition is a defined stream error condition (RFC 6120 §4.9.3).
-type Condition string
-
-// The conditions, in the order of the standard.
 const (
-	BadFormat              Condition = "bad-format"
-	BadNamespacePrefix     Condition = "bad-namespace-prefix"
-	Conflict               Condition = "conflict"
-	ConnectionTimeout      Condition = "connection-timeout"
-	HostGone               Condition = "host-gone"
-	HostUnknown            Condition = "host-unknown"
-	ImproperAddressing     Condition = "improper-addressing"
-	InternalServerError    Condition = "internal-server-error"
-	InvalidFrom            Condition = "invalid-from"
-	InvalidNamespace       Condition = "invalid-namespace"
-	InvalidXML             Condition = "invalid-xml"
-	NotAuthorized          Condition = "not-authorized"
-	NotWellFormed          Condition = "not-well-formed"
-	PolicyViolation        Condition = "policy-violation"
-	RemoteConnectionFailed Condition = "remote-connection-failed"
-	Reset                  Condition = "reset"
-	ResourceConstraint     Condition = "resource-constraint"
-	RestrictedXML          Condition = "restricted-xml"
-	SeeOtherHost           Condition = "see-other-host"
-	SystemShutdown         Condition = "system-shutdown"
-	UndefinedCondition     Condition = "undefined-condition"
-	UnsupportedEncoding    Condition = "unsupported-encoding"
-	UnsupportedFeature     Condition = "unsupported-feature"
-	UnsupportedStanzaType  Condition = "unsupported-stanza-type"
-	UnsupportedVersion     Condition = "unsupported-version"
+	nsStream   = "http://etherx.jabber.org/streams"
+	nsServer   = "jabber:server"
+	nsDialback = "jabber:server:dialback"
+	nsStreams  = "urn:ietf:params:xml:ns:xmpp-streams"
+	nsErrors   = "urn:xmpp:errors"
 )
 
-const (
-	nsStream  = "http://etherx.jabber.org/streams"
-	nsServer  = "jabber:server"
-	nsDB      = "jabber:server:dialback"
-	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
-	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
-	nsStreams = "urn:ietf:params:xml:ns:xmpp-streams"
-	nsErrors  = "urn:xmpp:errors"
-	nsDBFeat  = "urn:xmpp:features:dialback"
+var (
+	// ErrStanza: a stanza comes next, and the stream is not trusted to send one.
+	ErrStanza = errors.New("a stanza on a stream that is not trusted")
+	// ErrClosed: the peer closed the stream with its closing tag.
+	ErrClosed = errors.New("the peer closed the stream")
 )
 
 // Error is a stream error: one that we send, or one that the peer sent. It ends the stream in either case (RFC 6120 §4.9.1.1).
+// errors.Is compares conditions: errors.Is(err, stream.HostUnknown).
 type Error struct {
 	Condition Condition
 	Text      string // for the peer's operator; sent
@@ -59,34 +33,74 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := string(e.Condition)
+	parts := []string{string(e.condition())}
+	if e.App != "" {
+		parts[0] += " (" + e.App + ")"
+	}
 	if e.Text != "" {
-		s += ": " + e.Text
+		parts = append(parts, e.Text)
 	}
 	if e.Err != nil {
-		s += ": " + e.Err.Error()
+		parts = append(parts, e.Err.Error())
 	}
-	return s
+	return strings.Join(parts, ": ")
 }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors.Is compare conditions: errors.Is(err, &Error{Condition: HostUnknown}).
+// Is says whether target is the same condition, or an Error with it.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Condition == e.Condition
+	switch target := target.(type) {
+	case Condition:
+		return target == e.condition()
+	case *Error:
+		return target.condition() == e.condition()
+	}
+	return false
 }
 
-var (
-	// ErrStanza: a stanza comes next, and the stream is not trusted to send one.
-	ErrStanza = errors.New("a stanza on a stream that is not trusted")
-	// ErrClosed: the peer closed the stream with its closing tag.
-	ErrClosed = errors.New("the peer closed the stream")
-)
+func (e *Error) condition() Condition {
+	if e.Condition == "" {
+		return UndefinedCondition
+	}
+	return e.Condition
+}
 
-// scanned turns what the scanner objects to into the stream error that says so to the peer.
-func scanned(err error) error {
+// appendTo writes the error as the peer gets it.
+func (e *Error) appendTo(dst []byte) []byte {
+	dst = append(append(dst, "<stream:error><"...), e.condition()...)
+	dst = append(dst, " xmlns='"+nsStreams+"'/>"...)
+	if e.Text != "" {
+		dst = append(dst, "<text xmlns='"+nsStreams+"' xml:lang='en'>"...)
+		dst = append(stanza.AppendText(dst, e.Text), "</text>"...)
+	}
+	if e.App != "" {
+		dst = append(append(append(dst, '<'), e.App...), " xmlns='"+nsErrors+"'/>"...)
+	}
+	return append(dst, "</stream:error>"...)
+}
+
+// received reads a peer's <stream:error>. Servers of before 2004 send bare text ([C21]); a condition that nobody defined counts as
+// undefined-condition (RFC 6120 §4.9.2) and is kept in App.
+func received(n *stanza.Node) *Error {
+	e := &Error{Received: true, Text: clip(strings.TrimSpace(n.Text))}
+	for _, c := range n.Children {
+		switch cond := Condition(c.Local); {
+		case c.Space == nsStreams && c.Local == "text":
+			e.Text = clip(c.Text)
+		case c.Space == nsStreams && cond.defined() && e.Condition == "":
+			e.Condition = cond
+		default:
+			e.App = clip(c.Local)
+		}
+	}
+	e.Condition = e.condition()
+	return e
+}
+
+// faulty turns what the scanner objects to into the stream error that tells the peer so.
+func faulty(err error) error {
 	var syntax *stanza.SyntaxError
 	switch {
 	case errors.Is(err, stanza.ErrClosed):
@@ -101,63 +115,13 @@ func scanned(err error) error {
 	return err
 }
 
-// appendTo writes the error as it goes to the peer, with the closing tag behind it.
-func (e *Error) appendTo(dst []byte) []byte {
-	condition := e.Condition
-	if condition == "" {
-		condition = UndefinedCondition
-	}
-	dst = append(dst, "<stream:error><"...)
-	dst = append(dst, condition...)
-	dst = append(dst, " xmlns='"+nsStreams+"'/>"...)
-	if e.Text != "" {
-		dst = append(dst, "<text xmlns='"+nsStreams+"' xml:lang='en'>"...)
-		dst = stanza.AppendText(dst, e.Text)
-		dst = append(dst, "</text>"...)
-	}
-	if e.App != "" {
-		dst = append(dst, '<')
-		dst = append(dst, e.App...)
-		dst = append(dst, " xmlns='"+nsErrors+"'/>"...)
-	}
-	return append(dst, "</stream:error></stream:stream>"...)
-}
-
 // maxSaid is how much of a peer's words is kept, in bytes.
 const maxSaid = 256
 
-// received reads a peer's <stream:error>. Servers of before 2004 send bare text without a namespace ([C21]); a condition that
-// nobody defined counts as undefined-condition (RFC 6120 §4.9.2).
-func received(n *stanza.Node) *Error {
-	e := &Error{Condition: UndefinedCondition, Received: true, Text: clip(n.Text)}
-	for _, c := range n.Children {
-		switch {
-		case c.Space != nsStreams:
-			e.App = clip(c.Local)
-		case c.Local == "text":
-			e.Text = clip(c.Text)
-		case known(Condition(c.Local)):
-			e.Condition = Condition(c.Local)
-		default:
-			e.App = clip(c.Local)
-		}
-	}
-	return e
-}
-
+// clip bounds what a peer said before it gets into errors and logs.
 func clip(s string) string {
 	if len(s) > maxSaid {
-		return s[:maxSaid]
+		s = s[:maxSaid]
 	}
-	return s
-}
-
-func known(c Condition) bool {
-	switch c {
-	case BadFormat, BadNamespacePrefix, Conflict, ConnectionTimeout, HostGone, HostUnknown, ImproperAddressing, InternalServerError, InvalidFrom,
-		InvalidNamespace, InvalidXML, NotAuthorized, NotWellFormed, PolicyViolation, RemoteConnectionFailed, Reset, ResourceConstraint, RestrictedXML,
-		SeeOtherHost, SystemShutdown, UndefinedCondition, UnsupportedEncoding, UnsupportedFeature, UnsupportedStanzaType, UnsupportedVersion:
-		return true
-	}
-	return false
+	return strings.ToValidUTF8(s, "")
 }

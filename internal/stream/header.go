@@ -12,99 +12,121 @@ import (
 	"sallyport/internal/stanza"
 )
 
-// Version is a stream's protocol version. The zero Version is that of a server which sends none: one of before RFC 3920.
+// Version is a stream's protocol version. The zero Version is that of a server which sends none.
 type Version struct{ Major, Minor int }
 
-// None says that no version was sent.
-func (v Version) None() bool { return v == Version{} }
+// modern says whether the peer knows versions, and with them features, TLS and SASL (RFC 6120 §4.7.5). Numbers are compared as
+// numbers. Whatever it is above 1.0, 1.0 is what we both speak.
+func (v Version) modern() bool { return v.Major >= 1 }
 
-// parseVersion reads "1.0". Numbers are compared as numbers, and leading zeros do not count (RFC 6120 §4.7.5).
 func parseVersion(s string) (Version, error) {
-	major, minor, ok := strings.Cut(s, ".")
-	a, errA := strconv.ParseUint(major, 10, 16)
-	b, errB := strconv.ParseUint(minor, 10, 16)
-	if !ok || errA != nil || errB != nil {
+	major, minor, found := strings.Cut(s, ".")
+	a, errMajor := strconv.ParseUint(major, 10, 16)
+	b, errMinor := strconv.ParseUint(minor, 10, 16)
+	if !found || errMajor != nil || errMinor != nil {
 		return Version{}, fmt.Errorf("version %q is not of the form 1.0", clip(s))
 	}
-	return Version{int(a), int(b)}, nil
+	return Version{Major: int(a), Minor: int(b)}, nil
 }
 
-// Header is what a peer's stream header says.
+// Header is what a peer's stream header says. Nothing of it is proved.
 type Header struct {
-	From, To jid.Domain // zero where absent, or not a domain
-	ID       string     // only of a response
-	Lang     string     // xml:lang
+	From, To jid.Domain // zero when absent, empty, or not a domain
+	ID       string     // of a response; in a request it means nothing ([C09])
+	Lang     string     // xml:lang, which stanzas without their own inherit
 	Version  Version
-	Dialback bool // declares the namespace of dialback
-	BadFrom  bool // there is a from, but it is not a domain
-	BadTo    bool // there is a to, but it is not a domain
+	Dialback bool // the namespace of dialback is declared, which offers it (XEP-0220 §2.4.1)
+	BadFrom  bool // there is a from that is not a domain
+	BadTo    bool // there is a to that is not a domain
 }
 
-// readHeader reads and judges the peer's header ([C02], [C03], [C12]). The Header is of use even when there is an error: the
-// answer to a bad header is addressed by it.
-func readHeader(sc *stanza.Scanner) (Header, error) {
+// maxID is the longest stream id that is taken from a peer, in bytes: it goes into keys and questions.
+const maxID = 1024
+
+// readHeader reads the peer's header and holds it to what every header must be. Where the error is about what the header says, the
+// Header is of use nevertheless: the answer is addressed by it.
+func readHeader(sc *stanza.Scanner, strict bool) (Header, error) {
 	root, err := sc.Header()
 	if err != nil {
-		return Header{}, scanned(err)
+		return Header{}, faulty(err)
 	}
-	var h Header
-	if s, ok := root.Attr("", "from"); ok && s != "" {
-		h.From, err = jid.ParseDomain(s)
-		h.BadFrom = err != nil
-	}
-	if s, ok := root.Attr("", "to"); ok && s != "" {
-		h.To, err = jid.ParseDomain(s)
-		h.BadTo = err != nil
-	}
+	h := Header{Dialback: root.Declares(nsDialback)}
+	h.From, h.BadFrom = domainAttr(root, "from")
+	h.To, h.BadTo = domainAttr(root, "to")
 	h.ID, _ = root.Attr("", "id")
 	h.Lang, _ = root.Attr("http://www.w3.org/XML/1998/namespace", "lang")
-	h.Dialback = root.Declares(nsDB)
 	if s, ok := root.Attr("", "version"); ok {
 		if h.Version, err = parseVersion(s); err != nil {
 			return h, &Error{Condition: UnsupportedVersion, Err: err}
 		}
 	}
-	switch {
-	case root.Space != nsStream:
-		return h, &Error{Condition: InvalidNamespace, Err: fmt.Errorf("the root element is in namespace %q", clip(root.Space))}
-	case root.Local != "stream":
-		return h, &Error{Condition: BadFormat, Err: fmt.Errorf("the root element is %q", clip(root.Local))}
-	case !root.Declares(nsServer) && root.DefaultNS != "" && root.DefaultNS != nsStream:
-		return h, &Error{Condition: InvalidNamespace, Err: fmt.Errorf("the content namespace is %q", clip(root.DefaultNS))}
-	case len(h.ID) > maxID:
-		return h, &Error{Condition: InvalidXML, Err: errors.New("the stream id is longer than any key is made over")}
-	}
-	return h, nil
+	return h, check(root, h, strict)
 }
 
-// maxID is the longest stream id that we take from a peer, in bytes: it goes into keys and questions.
-const maxID = 1024
+// domainAttr reads an attribute that names a domain; bad says that it names something else. Old servers leave them empty.
+func domainAttr(root *stanza.Root, name string) (d jid.Domain, bad bool) {
+	s, _ := root.Attr("", name)
+	if s == "" {
+		return jid.Domain{}, false
+	}
+	d, err := jid.ParseDomain(s)
+	return d, err != nil
+}
 
-// appendHeader writes our own header. The prefixes are those that old servers match by letter ([C04], [L01], [B22]).
-func appendHeader(dst []byte, from, to, id, lang string, versioned bool) []byte {
-	dst = append(dst, "<?xml version='1.0'?><stream:stream xmlns='"+nsServer+"' xmlns:db='"+nsDB+"' xmlns:stream='"+nsStream+"'"...)
-	attr := func(name, value string) {
-		if value != "" {
-			dst = append(dst, ' ')
-			dst = append(dst, name...)
-			dst = append(dst, "='"...)
-			dst = stanza.AppendAttr(dst, value)
-			dst = append(dst, '\'')
+// check holds a header to the two namespaces (RFC 6120 §4.8), whatever the prefixes, and to addresses that are domains.
+func check(root *stanza.Root, h Header, strict bool) error {
+	switch {
+	case root.Space != nsStream:
+		return &Error{Condition: InvalidNamespace, Err: fmt.Errorf("the root element is of namespace %q", clip(root.Space))}
+	case root.Local != "stream":
+		return &Error{Condition: BadFormat, Err: fmt.Errorf("the root element is %q", clip(root.Local))}
+	case !contentNamespace(root, strict):
+		return &Error{Condition: InvalidNamespace, Err: fmt.Errorf("the content namespace is %q", clip(root.DefaultNS))}
+	case h.BadFrom, h.BadTo:
+		return &Error{Condition: ImproperAddressing, Err: errors.New("from or to of the stream header is not a domain")}
+	case len(h.ID) > maxID:
+		return &Error{Condition: InvalidXML, Err: fmt.Errorf("the stream id has %d bytes", len(h.ID))}
+	}
+	return nil
+}
+
+// contentNamespace says whether what the stream is to carry is of jabber:server ([C03], [C04]). A header whose own namespace is the
+// default leaves it to each element, and an old server may have forgotten it.
+func contentNamespace(root *stanza.Root, strict bool) bool {
+	switch root.DefaultNS {
+	case nsServer, nsStream:
+		return true
+	case "":
+		return !strict || root.Declares(nsServer)
+	}
+	return false
+}
+
+// opening is what a header of ours says.
+type opening struct {
+	from, to jid.Domain
+	id, lang string
+	modern   bool // with a version
+}
+
+// appendTo writes the header. Prefixes and quotes are those that old servers match by their letters ([C04], [L01], [B22]).
+func (o opening) appendTo(dst []byte) []byte {
+	dst = append(dst, "<?xml version='1.0'?><stream:stream xmlns='"+nsServer+"' xmlns:db='"+nsDialback+"' xmlns:stream='"+nsStream+"'"...)
+	for _, a := range [...]struct{ name, value string }{{"from", o.from.String()}, {"to", o.to.String()}, {"id", o.id}, {"xml:lang", o.lang}} {
+		if a.value != "" {
+			dst = append(append(append(dst, ' '), a.name...), "='"...)
+			dst = append(stanza.AppendAttr(dst, a.value), '\'')
 		}
 	}
-	attr("from", from)
-	attr("to", to)
-	attr("id", id)
-	attr("xml:lang", lang)
-	if versioned {
+	if o.modern {
 		dst = append(dst, " version='1.0'"...)
 	}
 	return append(dst, '>')
 }
 
-// NewID makes a stream id: 128 bits of crypto/rand as hexadecimal digits, which every server takes for a name token ([C09]).
+// NewID makes a stream id: 128 bits of crypto/rand in hexadecimal, which every server takes for a name token ([C09]).
 func NewID() string {
 	var b [16]byte
-	rand.Read(b[:]) // ends the process where there is no random source
+	rand.Read(b[:]) // ends the process where there is no random source; it returns no error
 	return hex.EncodeToString(b[:])
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,30 +16,28 @@ import (
 	"sallyport/internal/stanza"
 )
 
-// Limits bound what an unproved peer may send. A trusted one is held to Stanza alone.
+// Limits bound what a peer may send.
 type Limits struct {
-	Stanza          stanza.Limits
-	PreAuthBytes    int // on one document; a restart begins a new one. 0: 16 KiB
-	PreAuthElements int // first-level elements, the same. 0: 64
+	// Stanza holds at all times; its Total and Elements do not count. Zero: stanza.DefaultLimits.
+	Stanza stanza.Limits
+	// PreAuthBytes and PreAuthElements bound all that a peer sends before Trust, from each header on: bytes, and first-level
+	// elements. Zero: 16 KiB and 64. On a stream that we initiated they bound the negotiation, and PreAuthBytes each later
+	// element: nothing big is ever said there.
+	PreAuthBytes    int
+	PreAuthElements int
 }
 
-// Config is how a stream is held. Its zero value is a tolerant receiving or initiating server with the default limits.
+// Config is how we hold our end of a stream. The zero Config has the default limits and says nothing to a log.
 type Config struct {
 	Limits       Limits
-	Lang         string        // our xml:lang; "": en
-	Side         string        // which side of the gate, for logs
-	Log          *slog.Logger  // nil: none
-	Strict       bool          // towards strangers: what only old servers need is refused
-	WriteTimeout time.Duration // one write; 0: 30 s
+	Lang         string        // our xml:lang; default "en"
+	Side         string        // of the gate, for the log
+	Log          *slog.Logger  // headers, at debug level; what fails is returned, not logged
+	Strict       bool          // the peer is a stranger: no tolerance for what only old servers do
+	WriteTimeout time.Duration // for one Write; default 30 s
 }
 
 func (c Config) withDefaults() Config {
-	if c.Lang == "" {
-		c.Lang = "en"
-	}
-	if c.WriteTimeout == 0 {
-		c.WriteTimeout = 30 * time.Second
-	}
 	if c.Limits.Stanza == (stanza.Limits{}) {
 		c.Limits.Stanza = stanza.DefaultLimits()
 	}
@@ -49,208 +47,166 @@ func (c Config) withDefaults() Config {
 	if c.Limits.PreAuthElements == 0 {
 		c.Limits.PreAuthElements = 64
 	}
+	if c.Lang == "" {
+		c.Lang = "en"
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = 30 * time.Second
 	}
 	return c
 }
 
-// Stream is one XML stream with a peer about which nothing is proved.
+// unproved are the limits of a peer before Trust.
+func (l Limits) unproved() stanza.Limits {
+	limits := l.Stanza
+	limits.Total, limits.Elements = l.PreAuthBytes, l.PreAuthElements
+	return limits
+}
+
+// answering are the limits of a peer that we called, once it has answered.
+func (l Limits) answering() stanza.Limits {
+	limits := l.proved()
+	limits.Stanza = min(limits.Stanza, l.PreAuthBytes)
+	return limits
+}
+
+func (l Limits) proved() stanza.Limits {
+	limits := l.Stanza
+	limits.Total, limits.Elements = 0, 0
+	return limits
+}
+
+// Stream is one XML stream with a peer that is not trusted. Accept and Initiate make one.
 type Stream struct {
 	// Set at birth.
 	cfg      Config
-	features func(*Stream) []byte // receiving: what is offered
-	hosts    Hosts                // receiving: whom we serve
 	addr     netip.AddrPort
+	raw      net.Conn             // below TLS
+	calls    bool                 // we are the initiating server,
+	from, to jid.Domain           // and these are who we say we are and whom we call
+	hosts    Hosts                // we are the receiving server: whom we answer for,
+	offer    func(*Stream) []byte // and what is inside our features
+	clock    clock
 
 	// Owned by the reading goroutine.
-	sc      *stanza.Scanner
-	offered *stanza.Node // initiating: the peer's features
-	from    jid.Domain   // initiating: who we say we are,
-	to      jid.Domain   // and whom we call
-	said    *Error       // the peer's error, once it has come
+	wire *wire
+	scan *stanza.Scanner
+	said *Error // the peer's error, for all calls after the one that met it
 
-	reading atomic.Bool // the reading goroutine waits for the peer
+	// Replaced as a whole by the reading goroutine.
+	now atomic.Pointer[facts]
 
-	// Guarded by state; written by the reading goroutine.
-	state  sync.Mutex
-	conn   net.Conn
-	local  jid.Domain
-	peer   Header
-	id     string
-	secure *tls.ConnectionState
+	// Held while a call reads: by the reading goroutine, or by the end of the stream when nobody reads.
+	reading chan struct{}
+	// Set while the reading goroutine is expected to come back for stanzas.
+	carries atomic.Bool
+	// Closed when the peer has ended the stream, or the connection has gone.
+	ended   chan struct{}
+	endOnce sync.Once
 
-	// Guarded by write.
-	write     sync.Mutex
-	greeted   bool // our header is out
-	ended     bool // our closing tag is out, or the connection is gone
-	peerEnded chan struct{}
-	endOnce   sync.Once
+	// Owned by whoever holds turn.
+	turn     chan struct{}
+	conn     net.Conn // raw, or TLS over it
+	open     bool     // our header is out: elements may be written
+	securing bool     // XML would run into a TLS handshake
+	sealed   bool     // our closing tag is out
+	broken   bool     // a write failed: what the peer has of us may end anywhere
+
+	// The first Close, Fail or Abort sets it.
+	ending atomic.Bool
+}
+
+// facts are what the newest headers and the channel below them say.
+type facts struct {
+	local    jid.Domain // whom we answer or call as
+	id       string
+	peer     Header
+	tls      *tls.ConnectionState
+	features *stanza.Node
 }
 
 func newStream(conn net.Conn, c Config) *Stream {
-	s := &Stream{cfg: c.withDefaults(), conn: conn, peerEnded: make(chan struct{})}
-	// A pipe has no such address, and needs none.
-	s.addr, _ = netip.ParseAddrPort(conn.RemoteAddr().String())
-	s.begin(conn)
+	s := &Stream{cfg: c.withDefaults(), raw: conn, conn: conn, reading: make(chan struct{}, 1), ended: make(chan struct{}), turn: make(chan struct{}, 1)}
+	if c, ok := conn.(*tls.Conn); ok {
+		s.raw = c.NetConn()
+	}
+	s.clock.conn = s.raw
+	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		s.addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	}
+	s.begin(conn, nil)
 	return s
 }
 
-// begin starts a new pair of documents on conn, with the limits of the unproved.
-func (s *Stream) begin(conn net.Conn) {
-	l := s.cfg.Limits.Stanza
-	l.Total, l.Elements = s.cfg.Limits.PreAuthBytes, s.cfg.Limits.PreAuthElements
-	s.sc = stanza.NewScanner(conn, l)
-	s.state.Lock()
-	s.conn, s.peer, s.id = conn, Header{}, ""
-	s.state.Unlock()
-	s.write.Lock()
-	s.greeted = false
-	s.write.Unlock()
+// begin starts new documents on a channel. Nothing that was learnt on the old ones holds any longer ([C11], RFC 6120 §5.4.3.3).
+func (s *Stream) begin(conn net.Conn, state *tls.ConnectionState) {
+	s.wire = &wire{conn: conn}
+	s.scan = stanza.NewScanner(s.wire, s.cfg.Limits.unproved())
+	s.now.Store(&facts{tls: state})
 }
 
-// ID is the stream id in force: ours when we are the receiving server, the peer's newest when we are the initiating one; empty
-// if the peer sent none.
-func (s *Stream) ID() string {
-	s.state.Lock()
-	defer s.state.Unlock()
-	return s.id
+// learn changes facts; readers see all of a change or nothing.
+func (s *Stream) learn(change func(*facts)) {
+	f := *s.now.Load()
+	change(&f)
+	s.now.Store(&f)
 }
 
-// Local is the domain that we answer as, or call as.
-func (s *Stream) Local() jid.Domain {
-	s.state.Lock()
-	defer s.state.Unlock()
-	return s.local
-}
+// ID returns the stream id in force, over which keys are made: ours on a stream that we accepted, the peer's newest on one that we
+// initiated, and then empty if it sent none.
+func (s *Stream) ID() string { return s.now.Load().id }
 
-// Remote is the domain that the peer's newest header names as its own. Nothing proves it.
-func (s *Stream) Remote() jid.Domain { return s.PeerHeader().From }
+// Local returns the domain that we answer as, or call as.
+func (s *Stream) Local() jid.Domain { return s.now.Load().local }
 
-// PeerHeader is the peer's newest header.
-func (s *Stream) PeerHeader() Header {
-	s.state.Lock()
-	defer s.state.Unlock()
-	return s.peer
-}
+// Remote returns the domain that the peer's newest header says it is; zero if it says none.
+func (s *Stream) Remote() jid.Domain { return s.now.Load().peer.From }
 
-// TLS is the state of the encrypted channel, nil on a plaintext stream.
-func (s *Stream) TLS() *tls.ConnectionState {
-	s.state.Lock()
-	defer s.state.Unlock()
-	return s.secure
-}
+// PeerHeader returns the peer's newest header.
+func (s *Stream) PeerHeader() Header { return s.now.Load().peer }
 
-// RemoteAddr is the peer's address; the zero value where the transport has none.
+// TLS returns the state of the encrypted channel; nil on a plaintext stream.
+func (s *Stream) TLS() *tls.ConnectionState { return s.now.Load().tls }
+
+// RemoteAddr returns the peer's address, the zero value if the connection has no IP address.
 func (s *Stream) RemoteAddr() netip.AddrPort { return s.addr }
 
-func (s *Stream) transport() net.Conn {
-	s.state.Lock()
-	defer s.state.Unlock()
-	return s.conn
-}
-
-// SetReadDeadline bounds reading; the zero time lifts the bound. It may be called while another goroutine reads.
-func (s *Stream) SetReadDeadline(t time.Time) error { return s.transport().SetReadDeadline(t) }
-
-// Next returns the next first-level element that is not a stanza. It is valid until the next call. Errors: ErrStanza, in front of
-// a stanza; ErrClosed; *Error, ours to send (what came is not XMPP) or received; io.EOF and the transport's own.
-func (s *Stream) Next() (*stanza.Element, error) {
-	s.reading.Store(true)
-	el, err := s.sc.Next()
-	s.reading.Store(false)
+// opening is the header that is due from us.
+func (s *Stream) opening() opening {
+	f := s.now.Load()
 	switch {
-	case err != nil:
-		return nil, s.ending(scanned(err))
-	case el.Kind() != stanza.Other:
-		s.sc.Unread()
-		return nil, ErrStanza
-	case el.Is(nsStream, "error"):
-		return nil, s.ending(received(el.Tree()))
+	case s.calls:
+		return opening{from: s.from, to: s.to, lang: s.cfg.Lang, modern: true}
+	case f.id == "": // the peer's header has not come: it is taken for a server of today
+		return opening{from: f.local, id: NewID(), lang: s.cfg.Lang, modern: true}
 	}
-	return el, nil
+	return opening{from: f.local, to: f.peer.From, id: f.id, lang: s.cfg.Lang, modern: f.peer.Version.modern()}
 }
 
-// ending notes that the peer will send nothing more, for Close.
-func (s *Stream) ending(err error) error {
-	if errors.Is(err, ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		s.endOnce.Do(func() { close(s.peerEnded) })
+// step takes one step of the negotiation on behalf of the reading goroutine, within ctx. If it fails, the stream ends.
+func (s *Stream) step(ctx context.Context, take func() error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	done := s.clock.during(ctx)
+	err := overdue(ctx, take())
+	done()
+	s.leave(err)
+	if err != nil {
+		s.giveUp(err)
 	}
 	return err
 }
 
-// Trust makes a Trusted of a stream whose peer was proved, and lifts the limits of the unproved.
-func (s *Stream) Trust() *Trusted {
-	s.sc.SetLimits(s.cfg.Limits.Stanza)
-	return &Trusted{stream: s}
-}
+// SetReadDeadline bounds the waiting of Next and Batch, those under way as well; zero lifts the bound. The deadline of a step's
+// context counts besides.
+func (s *Stream) SetReadDeadline(t time.Time) error { return s.clock.set(&s.clock.caller, t) }
 
-// Trusted is a stream that may send stanzas. Only Trust makes one.
-type Trusted struct{ stream *Stream }
+// errEnded is what is read from and written to a stream that we have ended.
+var errEnded = fmt.Errorf("the stream was ended on this side: %w", net.ErrClosed)
 
-// Batch waits for at least one first-level element, stanza or not, and returns all whole ones that are there, in dst's room. They
-// are valid until the next call. Errors are those of Stream.Next, but for ErrStanza; they come after the elements before them.
-func (t *Trusted) Batch(dst []stanza.Element) ([]stanza.Element, error) {
-	s := t.stream
-	if s.said != nil {
-		return nil, s.ending(s.said)
-	}
-	s.reading.Store(true)
-	batch, err := s.sc.Batch(dst)
-	s.reading.Store(false)
-	if err != nil {
-		return nil, s.ending(scanned(err))
-	}
-	for i := range batch {
-		if batch[i].Kind() == stanza.Other && batch[i].Is(nsStream, "error") {
-			// What came before it counts, and comes first.
-			s.said = received(batch[i].Tree())
-			if i == 0 {
-				return nil, s.ending(s.said)
-			}
-			return batch[:i], nil
-		}
-	}
-	return batch, nil
-}
-
-// Stream gives the stream, for what it knows and for writing.
-func (t *Trusted) Stream() *Stream { return t.stream }
-
-// Write sends whole elements in one piece; n says how many bytes the transport took. It is safe for concurrent use.
-func (s *Stream) Write(b []byte) (n int, err error) {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if s.ended {
-		return 0, net.ErrClosed
-	}
-	return s.put(b)
-}
-
-// put writes with the lock held.
-func (s *Stream) put(b []byte) (int, error) {
-	conn := s.transport()
-	if err := conn.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
-		return 0, err
-	}
-	return conn.Write(b)
-}
-
-// under makes blocking calls on the connection end with ctx. Call the returned function when they are done: its error is
-// ctx's, if that ended first.
-func (s *Stream) under(ctx context.Context) (done func() error) {
-	conn := s.transport()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetReadDeadline(deadline)
-	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	return func() error {
-		if !stop() {
-			return context.Cause(ctx)
-		}
-		if _, ok := ctx.Deadline(); ok {
-			conn.SetReadDeadline(time.Time{})
-		}
-		return nil
-	}
-}
+// errRestarting is for writers that meet a stream between its old documents and its new ones.
+var errRestarting = errors.New("the stream is being restarted")

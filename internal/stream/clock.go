@@ -1,0 +1,86 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// clock keeps a connection's deadlines. Three parties set one for reading, and the earliest counts: the caller by
+// SetReadDeadline, the context of the step that is being taken, and the end of the stream.
+type clock struct {
+	conn net.Conn
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	caller time.Time
+	step   time.Time
+	end    time.Time
+}
+
+// past is a deadline that ends a call which is already waiting.
+var past = time.Unix(1, 0)
+
+// set changes one of the deadlines, and with it the connection's.
+func (c *clock) set(deadline *time.Time, t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*deadline = t
+	return c.conn.SetReadDeadline(earliest(c.caller, c.step, c.end))
+}
+
+// writeWithin bounds the next writing by d and by the step's context.
+func (c *clock) writeWithin(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn.SetWriteDeadline(earliest(time.Now().Add(d), c.step))
+}
+
+// during makes calls on the connection end with ctx, until the returned function is called. Steps do not overlap.
+func (c *clock) during(ctx context.Context) (done func()) {
+	deadline, _ := ctx.Deadline()
+	c.set(&c.step, deadline)
+	over := false // guarded by mu
+	stop := context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !over {
+			c.step = past
+			c.conn.SetDeadline(past)
+		}
+	})
+	return func() {
+		stop()
+		c.mu.Lock()
+		over = true
+		c.mu.Unlock()
+		c.set(&c.step, time.Time{})
+	}
+}
+
+// earliest ignores zero times; it is zero when all are.
+func earliest(ts ...time.Time) (first time.Time) {
+	for _, t := range ts {
+		if first.IsZero() || !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// overdue names ctx's end where err says no more than that a deadline passed.
+func overdue(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w (%v)", cause, err)
+	}
+	return err
+}
+
+// isTimeout says whether a peer was too slow, rather than that somebody wanted no more.
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}

@@ -1,0 +1,146 @@
+package stream
+
+import (
+	"errors"
+	"net"
+
+	"sallyport/internal/stanza"
+)
+
+// Next returns the next first-level element that is not a stanza; it is valid until the next call. Errors are
+//   - ErrStanza, in front of a stanza, without consuming it;
+//   - ErrClosed, at the peer's closing tag, and *Error with Received, at its stream error;
+//   - *Error, with what the peer is to be told by Fail, for XML that is refused and limits that are passed;
+//   - io.EOF, io.ErrUnexpectedEOF and others of the connection.
+//
+// All but ErrStanza are the end of reading. Features that the peer sends late are taken in on the way.
+func (s *Stream) Next() (*stanza.Element, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	el, err := s.next()
+	s.leave(err)
+	return el, err
+}
+
+func (s *Stream) next() (*stanza.Element, error) {
+	if s.said != nil {
+		return nil, s.said
+	}
+	for {
+		el, err := s.scan.Next()
+		switch {
+		case err != nil:
+			return nil, faulty(err)
+		case el.Kind() != stanza.Other:
+			s.scan.Unread()
+			return nil, ErrStanza
+		case el.Is(nsStream, "error"):
+			s.said = received(el.Tree())
+			return nil, s.said
+		case s.calls && el.Is(nsStream, "features"):
+			s.offered(el.Tree())
+		default:
+			return el, nil
+		}
+	}
+}
+
+// enter begins a call that reads. It refuses when the stream is being read to its end by Close or Fail.
+func (s *Stream) enter() error {
+	select {
+	case s.reading <- struct{}{}:
+		return nil
+	default:
+		return errEnded
+	}
+}
+
+// leave ends it. Whoever waits for the peer's end, or for the reading goroutine, is told.
+func (s *Stream) leave(err error) {
+	<-s.reading
+	if err == nil || errors.Is(err, ErrStanza) {
+		return
+	}
+	s.carries.Store(false)
+	var e *Error
+	if isTimeout(err) || errors.As(err, &e) && !e.Received {
+		return
+	}
+	s.gone()
+}
+
+// gone says that the peer will send nothing more.
+func (s *Stream) gone() { s.endOnce.Do(func() { close(s.ended) }) }
+
+// Trust makes a Trusted of a stream whose peer was proved, and lifts the limits of the unproved. The reading goroutine calls it.
+func (s *Stream) Trust() *Trusted {
+	if s.enter() == nil {
+		s.scan.SetLimits(s.cfg.Limits.proved())
+		s.carries.Store(true)
+		s.leave(nil)
+	}
+	return &Trusted{stream: s}
+}
+
+// Trusted is a stream whose peer may send stanzas. Only Trust makes one.
+type Trusted struct{ stream *Stream }
+
+// Stream returns the stream, for its facts and for writing.
+func (t *Trusted) Stream() *Stream { return t.stream }
+
+// Batch waits for a first-level element, stanza or not, and returns it in dst[:0] with all that are whole in the buffer behind it,
+// as many as dst has room for. They are valid until the next call. Errors are those of Stream.Next but ErrStanza, and come after
+// the elements before them. After the first error there is no more to read.
+//
+// Stanzas that come while the stream is being closed from elsewhere are still returned: the goroutine that reads goes on until
+// there is an error, or they are lost.
+func (t *Trusted) Batch(dst []stanza.Element) ([]stanza.Element, error) {
+	s := t.stream
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	batch, err := s.batch(dst)
+	s.leave(err)
+	return batch, err
+}
+
+func (s *Stream) batch(dst []stanza.Element) ([]stanza.Element, error) {
+	if s.said != nil {
+		return nil, s.said
+	}
+	batch, err := s.scan.Batch(dst)
+	if err != nil {
+		return nil, faulty(err)
+	}
+	for i := range batch {
+		if batch[i].Kind() == stanza.Other && batch[i].Is(nsStream, "error") {
+			s.said = received(batch[i].Tree())
+			if i == 0 {
+				return nil, s.said
+			}
+			return batch[:i], nil
+		}
+	}
+	return batch, nil
+}
+
+// wire is what the scanner reads.
+type wire struct {
+	conn  net.Conn
+	quiet bool // an exchange is under way that has no room for white space
+}
+
+// Read reads from the connection. In an exchange of STARTTLS or SASL elements follow each other directly ([C22], RFC 6120 §5.3.3,
+// RFC 6120 §6.3.5).
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.conn.Read(b)
+	if n > 0 && w.quiet {
+		switch b[0] {
+		case ' ', '\t', '\r', '\n':
+			return 0, &Error{Condition: PolicyViolation, Err: errors.New("white space within a STARTTLS or SASL exchange")}
+		}
+		w.quiet = false
+	}
+	return n, err
+}
