@@ -142,7 +142,7 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.El
 	switch {
 	case m.Type != "":
 		// Answers that nobody asked for change nothing ([B21], ABUSE 1).
-		in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: "db:" + el.Local() + " type=" + clip(m.Type, 16)})
+		in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: clip(m.Type, 16)})
 		in.log.Warn("unsolicited dialback answer ignored", "from", m.From, "to", m.To)
 		return nil
 	case m.Verify:
@@ -211,7 +211,7 @@ func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal
 	}
 	switch {
 	case settings.claims(from):
-		in.note(audit.Event{Kind: audit.AuthSpoof, From: m.From, To: m.To, Text: "a stranger names a domain of ours as its own"})
+		in.note(audit.Event{Kind: audit.AuthSpoof, From: m.From, To: m.To, Error: "a stranger names a domain of ours as its own"})
 		return pair, refusal{}, &stream.Error{Condition: stream.InvalidFrom, Err: fmt.Errorf("%s is one of our own domains", from)}
 	case !settings.hosts(to):
 		return pair, denied(stanza.ItemNotFound, to.String()+" is not served here"), nil
@@ -235,20 +235,21 @@ func (in *inbound) insidePetition(settings *Settings, from, to jid.Domain) refus
 	return refusal{}
 }
 
-// permitted asks policy about the pair as it would be once its key is verified, so that nothing, not even a DNS question, is
-// sent for a domain that may not federate.
+// permitted asks policy about the pair, first whether it may be at all, then as it would be once its key is verified: so
+// nothing, not even a DNS question, is sent for a domain that may not federate or comes without what is required of it.
 func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
-	facts := in.factsFor(s, pair)
-	d := in.p.Policy.Snapshot().Link(in.p.ctx, &policy.Input{Direction: In.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: facts})
-	switch {
-	case d.Effect != policy.Allow:
+	if d := in.p.linkDecision(In, pair, policy.LinkFacts{}); d.Effect != policy.Allow {
 		return refusal{cond: stanza.PolicyViolation, reason: d.Reason + " (rule " + d.Rule + ")", policy: true}
-	case short(facts.Channel, d.Require.Channel):
-		return denied(stanza.PolicyViolation, "TLS is required of "+pair.Remote.String())
-	case unproved(facts.Proof, d.Require.Proof):
-		return denied(stanza.NotAuthorized, fmt.Sprintf("%s is required of %s, it proved %s", d.Require.Proof, pair.Remote, facts.Proof))
 	}
-	return refusal{}
+	facts := in.factsFor(s, pair)
+	d := in.p.linkDecision(In, pair, facts)
+	switch {
+	case d.Effect == policy.Allow:
+		return refusal{}
+	case facts.Channel == "plaintext" && d.Require.Channel != "plaintext":
+		return denied(stanza.PolicyViolation, "TLS is required of "+pair.Remote.String())
+	}
+	return denied(stanza.NotAuthorized, d.Reason+" (rule "+d.Rule+")")
 }
 
 // refuseResult answers a db:result with an error. The stream stays open for its other pairs, but for a stranger whom policy
@@ -256,13 +257,13 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 func (in *inbound) refuseResult(s *stream.Stream, m dialback.Message, r refusal) error {
 	in.p.instruments.failed(in.door, StepDialback)
 	if r.policy {
-		in.note(audit.Event{Kind: audit.LinkDeny, From: m.From, To: m.To, Local: m.To, Remote: m.From, Text: r.reason, Condition: string(r.cond)})
+		in.note(audit.Event{Kind: audit.LinkDeny, From: m.From, To: m.To, Local: m.To, Remote: m.From, Error: r.reason, Condition: string(r.cond)})
 		in.log.Warn("link denied by policy", "from", m.From, "to", m.To, "reason", r.reason)
 		if !in.hasProof() {
 			return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(r.reason)}
 		}
 	} else {
-		in.note(audit.Event{Kind: audit.DialbackError, From: m.From, To: m.To, Text: r.reason, Condition: string(r.cond)})
+		in.note(audit.Event{Kind: audit.DialbackError, From: m.From, To: m.To, Error: r.reason, Condition: string(r.cond)})
 		in.log.Warn("dialback refused", "from", m.From, "to", m.To, "reason", r.reason)
 	}
 	_, err := s.Write(dialback.ErrorReply(m, string(r.cond)).AppendTo(nil))

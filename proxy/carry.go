@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"sallyport/audit"
@@ -19,34 +20,44 @@ type crossing struct {
 	decision policy.Decision
 }
 
+// load is what one read brought, on its way through. Loads are shared by all links: only those that carry hold one.
+type load struct {
+	cross  []crossing
+	events []audit.Event
+	input  policy.Input // what policy is being asked
+	out    []byte       // the stanza that is being forwarded
+}
+
+var loads = sync.Pool{New: func() any { return new(load) }}
+
 // carry is the one way through, the same in both directions, for all that a link read at once: policy judges, the record is
 // committed, and only then is each stanza sent, refused or dropped. What cannot be recorded is refused (DESIGN §5, 1).
 func (p *Proxy) carry(ctx context.Context, in *inbound) {
-	batch := in.cross
-	if len(batch) == 0 {
+	l := in.load
+	if l == nil {
 		return
 	}
-	defer in.next()
+	defer in.unload()
 	begun := time.Now()
 	rules := p.Policy.Snapshot()
-	for i := range batch {
-		p.judge(ctx, rules, in, &batch[i])
-		in.events = append(in.events, stanzaEvent(in, &batch[i]))
+	for i := range l.cross {
+		p.judge(ctx, rules, in, &l.cross[i])
+		l.events = append(l.events, stanzaEvent(in, &l.cross[i]))
 	}
 	judged := time.Now()
-	if err := p.Record.Append(ctx, in.events); err != nil {
-		p.unrecorded(in, batch, err)
+	if err := p.Record.Append(ctx, l.events); err != nil {
+		p.unrecorded(in, l.cross, err)
 		return
 	}
-	p.instruments.carried(batch, judged.Sub(begun), time.Since(judged))
-	for i := range batch {
-		c, e := &batch[i], &in.events[i]
+	p.instruments.carried(l.cross, judged.Sub(begun), time.Since(judged))
+	for i := range l.cross {
+		c, e := &l.cross[i], &l.events[i]
 		switch c.decision.Effect {
 		case policy.Allow:
 			p.forward(in, c, e)
 		case policy.Drop:
 		default:
-			p.refuse(in, c, e)
+			p.refuse(c, e)
 		}
 	}
 	in.flush()
@@ -59,16 +70,17 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 		return
 	}
 	p.fill(rules, in, c)
-	c.decision = rules.Stanza(ctx, &in.input)
+	c.decision = rules.Stanza(ctx, &in.load.input)
 }
 
 // forward queues an allowed stanza for its way out; what the queue does not take is bounced.
 func (p *Proxy) forward(in *inbound, c *crossing, e *audit.Event) {
-	in.out = c.el.AppendTo(in.out[:0], c.rewrite())
+	l := in.load
+	l.out = c.el.AppendTo(l.out[:0], c.rewrite())
 	r := route{c.dir, c.pair}
 	o, err := in.last, error(nil)
-	if o == nil || o.r != r || o.push(in.out, e.Seq, false) != nil {
-		o, err = p.router.send(r, in.out, e.Seq, false)
+	if o == nil || o.r != r || o.push(l.out, e.Seq, false) != nil {
+		o, err = p.router.send(r, l.out, e.Seq, false)
 	}
 	if err != nil {
 		p.bounceCrossing(c, e.Seq, undeliverable(err, c.pair.Local.String()))
@@ -100,8 +112,16 @@ func (in *inbound) flush() {
 	}
 }
 
-// next forgets the batch that was carried.
-func (in *inbound) next() {
-	in.carried.Add(uint64(len(in.cross)))
-	in.cross, in.events = in.cross[:0], in.events[:0]
+// unload gives the load back, empty and pointing at nothing.
+func (in *inbound) unload() {
+	l := in.load
+	in.load = nil
+	in.carried.Add(uint64(len(l.cross)))
+	clear(l.cross)
+	clear(l.events)
+	l.cross, l.events, l.input = l.cross[:0], l.events[:0], policy.Input{}
+	if cap(l.out) > 64<<10 {
+		l.out = nil
+	}
+	loads.Put(l)
 }

@@ -22,7 +22,21 @@ import (
 type connection struct {
 	s     *stream.Stream
 	facts policy.LinkFacts
-	need  policy.Requirement
+}
+
+// linkDecision asks policy about a link with these facts; empty ones are not known yet.
+func (p *Proxy) linkDecision(d Direction, pair Pair, facts policy.LinkFacts) policy.LinkDecision {
+	return p.Policy.Snapshot().Link(p.ctx, &policy.Input{Direction: d.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: facts})
+}
+
+// shutOut is the failure of a link that policy does not allow at all.
+func shutOut(d policy.LinkDecision) *Failure {
+	cond := stanza.Condition(d.Condition)
+	if cond == "" {
+		cond = stanza.NotAllowed
+	}
+	return &Failure{Step: StepPolicy, Condition: cond, Permanent: true, Advice: "allow the domain under peers, or in the policy",
+		Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
 }
 
 // connect opens a stream for a route: outside to where DNS or a static route leads, inside to the backend's address. It does
@@ -31,10 +45,9 @@ func (p *Proxy) connect(ctx context.Context, r route) (*connection, error) {
 	if r.dir == In {
 		return p.connectBackend(ctx, r)
 	}
-	d := p.Policy.Snapshot().Link(ctx, &policy.Input{Direction: Out.String(), Local: r.pair.Local.String(), Remote: r.pair.Remote.String()})
+	d := p.linkDecision(Out, r.pair, policy.LinkFacts{})
 	if d.Effect != policy.Allow {
-		return nil, &Failure{Step: StepPolicy, Condition: stanza.NotAllowed, Permanent: true,
-			Advice: "allow the domain under peers, or in the policy", Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
+		return nil, shutOut(d)
 	}
 	eps, err := p.endpoints(ctx, r)
 	if err != nil {
@@ -146,10 +159,9 @@ func (p *Proxy) initiating(d Door) stream.Config {
 // secure brings the channel and the peer's proof to what policy requires. TLS is taken whenever it can be had, and asked for
 // even when it is not offered if it is required ([T10]).
 func (p *Proxy) secure(ctx context.Context, r route, c *connection, need policy.Requirement) error {
-	c.need = need
 	offered, _ := c.s.FeatureStartTLS()
-	if !offered && !short("plaintext", need.Channel) {
-		return p.enoughProof(c, certs.Result{})
+	if !offered && need.Channel == "plaintext" {
+		return p.enough(r, c, certs.Result{})
 	}
 	peer := c.s.RemoteAddr().String()
 	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
@@ -159,37 +171,30 @@ func (p *Proxy) secure(ctx context.Context, r route, c *connection, need policy.
 	endSpan(span, err)
 	if err != nil {
 		f := failure(StepTLS, peer, err)
-		f.Permanent = !offered
 		if !offered {
+			f.Permanent = true
 			f.Advice = "the peer offers no TLS; if that must be, give it channel: plaintext with a date until when"
 		}
 		return f
 	}
 	c.describe()
 	verdict := p.Certs.Verifier().Verify(c.s.TLS().PeerCertificates, r.pair.Remote.ASCII())
-	c.describeCert(verdict)
-	return p.enoughProof(c, verdict)
+	describeCert(&c.facts, verdict)
+	return p.enough(r, c, verdict)
 }
 
-// enoughProof compares who the peer has shown to be with what policy wants to see. Dialback proves the caller to the called:
-// it says nothing about a peer that we call.
-func (p *Proxy) enoughProof(c *connection, v certs.Result) error {
-	if c.need.TLSMin == "1.3" && c.s.TLS() != nil && c.s.TLS().Version < tls.VersionTLS13 {
-		return &Failure{Step: StepTLS, Peer: c.s.RemoteAddr().String(), Permanent: true, Err: errors.New("TLS 1.3 is required of this peer, it speaks an older one")}
-	}
-	switch c.need.Proof {
-	case "", "none", "dialback", "dialback+tls":
+// enough asks policy whether the channel and the proof that were reached suffice.
+func (p *Proxy) enough(r route, c *connection, v certs.Result) error {
+	d := p.linkDecision(r.dir, r.pair, c.facts)
+	if d.Effect == policy.Allow {
 		return nil
 	}
-	if v.Proved {
-		return nil
+	reason := fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)
+	if v.Err != nil {
+		reason = fmt.Errorf("%w: %w", reason, v.Err)
 	}
-	err := v.Err
-	if err == nil {
-		err = errors.New("the peer showed no certificate")
-	}
-	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: certFacts(v), Permanent: true,
-		Advice: "policy requires proof: " + c.need.Proof + "; the peer's operator must mend its certificate, or lower `proof` for this peer", Err: err}
+	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: certFacts(v), Permanent: true, Err: reason,
+		Advice: "the peer's operator must mend this; or ask less of this peer (channel, proof)"}
 }
 
 // certFacts puts a certificate on one line.
@@ -216,8 +221,6 @@ func describeTLS(f *policy.LinkFacts, state *tls.ConnectionState) {
 	f.Cipher = tls.CipherSuiteName(state.CipherSuite)
 	f.ALPN = state.NegotiatedProtocol
 }
-
-func (c *connection) describeCert(v certs.Result) { describeCert(&c.facts, v) }
 
 func describeCert(f *policy.LinkFacts, v certs.Result) {
 	if v.SPKI == "" {

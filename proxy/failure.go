@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/certs"
 	"sallyport/internal/resolve"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
@@ -111,7 +112,12 @@ func (f *Failure) public() string {
 	case StepTLS:
 		return "no encrypted connection with the remote server"
 	case StepCert:
-		return "TLS: " + f.Err.Error()
+		for _, known := range []error{certs.ErrExpired, certs.ErrNotYetValid, certs.ErrName, certs.ErrUntrusted, certs.ErrPurpose, certs.ErrWeak} {
+			if errors.Is(f.Err, known) {
+				return "TLS: the remote server's " + known.Error()
+			}
+		}
+		return "the remote server does not prove who it is as this server requires"
 	case StepSASL, StepDialback:
 		return "the remote server did not accept or prove the domain"
 	}

@@ -35,12 +35,8 @@ type inbound struct {
 
 	// Owned by the reading goroutine.
 	addrs     *jid.Cache
-	batch     []stanza.Element
-	cross     []crossing
-	events    []audit.Event
-	out       []byte       // the stanza that is being forwarded
-	last      *outbound    // the link that the last one went to
-	input     policy.Input // what policy is being asked
+	load      *load     // what is to be carried, nil for nothing
+	last      *outbound // the link that the last stanza went to
 	verdicts  map[Pair]linkVerdict
 	saslTries int
 
@@ -148,12 +144,18 @@ func (in *inbound) hosts(to, from jid.Domain) (jid.Domain, error) {
 	return to, nil
 }
 
+// The room for one read's elements follows the traffic: an idle link holds little.
+const (
+	leastBatch = 4
+	mostBatch  = 128
+)
+
 // read carries what a proved stream brings, batch by batch, until it ends.
 func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 	in.addrs = jid.NewCache(in.p.now().Limits.AddressesPerStream)
-	in.batch = make([]stanza.Element, 0, 64)
+	room := make([]stanza.Element, 0, leastBatch)
 	for {
-		batch, err := t.Batch(in.batch[:0])
+		batch, err := t.Batch(room[:0])
 		if err != nil {
 			return err
 		}
@@ -164,7 +166,12 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 			}
 		}
 		in.p.carry(ctx, in)
-		in.batch = batch
+		switch n := len(batch); {
+		case n == cap(room) && n < mostBatch:
+			room = make([]stanza.Element, 0, min(4*n, mostBatch))
+		case n < cap(room)/8:
+			room = make([]stanza.Element, 0, leastBatch)
+		}
 	}
 }
 
@@ -178,9 +185,10 @@ func (in *inbound) take(ctx context.Context, el *stanza.Element) error {
 	if err != nil {
 		return err
 	}
-	if c.el != nil {
-		in.cross = append(in.cross, c)
+	if in.load == nil {
+		in.load = loads.Get().(*load)
 	}
+	in.load.cross = append(in.load.cross, c)
 	return nil
 }
 
@@ -256,7 +264,7 @@ func (in *inbound) report(err error) {
 	reason := ending(err)
 	if known {
 		in.p.instruments.closed(in.door, "in", facts)
-		in.note(audit.Event{Kind: audit.LinkClose, Channel: facts.Channel, Proof: facts.Proof, Text: reason})
+		in.note(audit.Event{Kind: audit.LinkClose, Channel: facts.Channel, Proof: facts.Proof, Error: reason, Count: in.carried.Load()})
 		in.log.Info("link closed", "reason", reason, "stanzas", in.carried.Load(), "open_for", time.Since(in.opened).Round(time.Millisecond).String())
 		return
 	}
@@ -281,7 +289,7 @@ func ending(err error) string {
 
 // note records an event of this link.
 func (in *inbound) note(e audit.Event) {
-	e.Link, e.RemoteIP = in.id, in.peer.Addr().String()
+	e.Link, e.Address = in.id, in.peer.String()
 	e.Dir = in.direction().String()
 	in.p.Record.Note(e)
 }

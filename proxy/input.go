@@ -12,7 +12,7 @@ import (
 // fill translates a crossing into what policy sees. Attributes that cost an allocation are extracted only when the policy in
 // force reads them.
 func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
-	i := &in.input
+	i := &in.load.input
 	i.Direction = c.dir.String()
 	i.Local, i.Remote = c.pair.Local.String(), c.pair.Remote.String()
 	i.From = policy.Address{Bare: c.from.Bare, Local: c.from.JID.Local, Domain: c.from.JID.Domain.String(), Resource: c.from.JID.Resource}
@@ -66,12 +66,12 @@ func (in *inbound) linkFacts(c *crossing) policy.LinkFacts {
 		defer in.mu.Unlock()
 		return in.facts
 	}
-	if in.last != nil && in.last.r == (route{c.dir, c.pair}) {
-		in.last.mu.Lock()
-		defer in.last.mu.Unlock()
-		return in.last.facts
+	if in.last == nil || in.last.r != (route{c.dir, c.pair}) {
+		return policy.LinkFacts{}
 	}
-	return policy.LinkFacts{}
+	in.last.mu.Lock()
+	defer in.last.mu.Unlock()
+	return in.last.facts
 }
 
 // linkVerdict is what policy said of a pair, under one revision.
@@ -116,19 +116,27 @@ func (in *inbound) factsFor(s *stream.Stream, pair Pair) policy.LinkFacts {
 
 // stanzaEvent is what the record says of a crossing.
 func stanzaEvent(in *inbound, c *crossing) audit.Event {
-	d := &c.decision
+	d, f := &c.decision, &in.load.input.Link
+	level, err := audit.ParseLevel(d.Audit)
+	if err != nil {
+		level = audit.LevelDefault
+	}
 	e := audit.Event{
-		Kind: audit.Stanza, Dir: c.dir.String(), From: c.from.Full, To: c.to.Full, Local: c.pair.Local.String(), Remote: c.pair.Remote.String(),
-		Link: in.id, Channel: in.input.Link.Channel, Proof: in.input.Link.Proof, TLS: in.input.Link.TLSVersion, RemoteIP: in.input.Link.RemoteIP,
+		Kind: audit.Stanza, Level: level, Dir: c.dir.String(), Local: c.pair.Local.String(), Remote: c.pair.Remote.String(), From: c.from.Full, To: c.to.Full,
+		Link: in.id, Channel: f.Channel, Proof: f.Proof, TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP,
 	}
 	e.Stanza = audit.StanzaPart{Kind: kindName(c.el.Kind()), Type: typeName(c.el), ID: c.el.ID(), Size: len(c.el.Raw())}
 	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached}
+	if d.Would != d.Effect {
+		e.Decision.Mode, e.Decision.Would = "observe", d.Would.String()
+	}
 	return e
 }
 
+// linkEvent is what the record says of a link that stands or stood.
 func linkEvent(k audit.Kind, d Direction, pair Pair, f policy.LinkFacts) audit.Event {
 	return audit.Event{Kind: k, Dir: d.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: f.ID, Channel: f.Channel, Proof: f.Proof,
-		TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP, CertSPKI: f.CertSPKI, CertIssuer: f.CertIssuer}
+		TLS: f.TLSVersion, Cipher: f.Cipher, ALPN: f.ALPN, RemoteIP: f.RemoteIP, CertSPKI: f.CertSPKI, CertIssuer: f.CertIssuer, CertNotAfter: f.CertNotAfter}
 }
 
 func kindName(k stanza.Kind) string {

@@ -336,7 +336,7 @@ func (o *outbound) down(s *stream.Stream, err error) {
 	o.mu.Unlock()
 	o.p.instruments.closed(o.r.dir.exit(), "out", facts)
 	e := linkEvent(audit.LinkClose, o.r.dir, o.r.pair, facts)
-	e.Link, e.Text = o.id, ending(err)
+	e.Link, e.Error = o.id, ending(err)
 	o.p.Record.Note(e)
 	o.log.Info("link closed", "reason", ending(err), "stanzas", o.carried.Load())
 }
@@ -346,7 +346,7 @@ func (o *outbound) fail(f *Failure) {
 	wait := o.p.router.failed(o.r, f)
 	f.line(o.log, o.r, wait)
 	o.p.Record.Note(audit.Event{Kind: audit.LinkFail, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(),
-		Step: string(f.Step), RemoteIP: f.Peer, Text: f.Err.Error()})
+		Step: string(f.Step), Address: f.Peer, Error: f.Err.Error(), Advice: f.Advice, Cert: f.Cert, NextTry: wait})
 	o.end(f)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // refuse answers a stanza that policy does not let through, in words that its sender can pass on: the reason and the id under
 // which the record has the decision (POLICY "Answers to a deny").
-func (p *Proxy) refuse(in *inbound, c *crossing, e *audit.Event) {
+func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 	d := &c.decision
 	text := d.Message
 	if text == "" {

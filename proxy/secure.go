@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 
 	"sallyport/internal/jid"
@@ -33,9 +32,8 @@ func (in *inbound) tlsRequired(s *stream.Stream) bool {
 	if from.IsZero() {
 		return false
 	}
-	d := in.p.Policy.Snapshot().Link(in.p.ctx, &policy.Input{Direction: In.String(), Local: s.Local().String(), Remote: from.String(),
-		Link: policy.LinkFacts{Channel: "tls", Proof: "dialback+tls", RemoteIP: in.peer.Addr().String()}})
-	return d.Effect == policy.Allow && short("plaintext", d.Require.Channel)
+	d := in.p.linkDecision(In, Pair{Local: s.Local(), Remote: from}, policy.LinkFacts{})
+	return d.Effect == policy.Allow && d.Require.Channel != "plaintext"
 }
 
 // tlsConfig is what the door secures a stream with; nil where it has no certificate to show.
@@ -68,11 +66,15 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 		return &stream.Error{Condition: stream.PolicyViolation, Err: errors.New("too many SASL attempts")}
 	}
 	from := s.PeerHeader().From
-	cond := in.externalFault(s, el, from)
-	if cond != "" {
+	err := in.externalFault(ctx, s, el, from)
+	var refused *stream.SASLError
+	switch {
+	case errors.As(err, &refused):
 		in.p.instruments.failed(in.door, StepSASL)
-		in.log.Info("EXTERNAL refused, the peer may go on with dialback", "from", from.String(), "condition", cond)
-		_, err := s.Write(stream.AppendSASLFailure(nil, cond))
+		in.log.Info("EXTERNAL refused, the peer may go on with dialback", "from", from.String(), "condition", refused.Condition)
+		_, err := s.Write(stream.AppendSASLFailure(nil, refused.Condition))
+		return err
+	case err != nil:
 		return err
 	}
 	if _, err := s.Write(stream.AppendSuccess(nil)); err != nil {
@@ -95,44 +97,22 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	return nil
 }
 
-// externalFault names the SASL condition by which an attempt fails; empty when it succeeds.
-func (in *inbound) externalFault(s *stream.Stream, el *stanza.Element, from jid.Domain) string {
-	mechanism, text := el.Tree().Attr("mechanism"), el.Tree().Text
+// externalFault is why an attempt fails: a *stream.SASLError to answer with, or the end of the stream; nil when it succeeds.
+func (in *inbound) externalFault(ctx context.Context, s *stream.Stream, el *stanza.Element, from jid.Domain) error {
+	if in.door == Inside || s.TLS() == nil {
+		return &stream.SASLError{Condition: "encryption-required"}
+	}
+	_, as, err := stream.ParseAuth(el.Tree())
+	if errors.Is(err, stream.ErrNoResponse) {
+		as, err = s.Challenge(ctx)
+	}
 	switch {
-	case in.door == Inside, s.TLS() == nil:
-		return "encryption-required"
-	case mechanism != "EXTERNAL":
-		return "invalid-mechanism"
+	case err != nil:
+		return err
+	case !as.IsZero() && as != from:
+		return &stream.SASLError{Condition: "invalid-authzid"}
+	case !in.offersExternal(s):
+		return &stream.SASLError{Condition: "not-authorized"}
 	}
-	if text != "" && text != "=" {
-		raw, err := base64.StdEncoding.Strict().DecodeString(text)
-		if err != nil {
-			return "incorrect-encoding"
-		}
-		if as, err := jid.ParseDomain(string(raw)); err != nil || as != from {
-			return "invalid-authzid"
-		}
-	}
-	if !in.offersExternal(s) {
-		return "not-authorized"
-	}
-	return ""
-}
-
-// channels and proofs in rising order (XEP-0238): what is short of a requirement lies below it.
-var (
-	channels = map[string]int{"": 0, "plaintext": 1, "tls": 2}
-	proofs   = map[string]int{"": 0, "none": 0, "dialback": 1, "dialback+tls": 2, "posh": 3, "dane": 3, "pkix": 3, "pin": 4}
-)
-
-// short says whether a channel is less than required. A requirement that nobody knows is more than any channel.
-func short(have, need string) bool {
-	n, known := channels[need]
-	return !known || channels[have] < n
-}
-
-// unproved says whether a proof is less than required.
-func unproved(have, need string) bool {
-	n, known := proofs[need]
-	return !known || proofs[have] < n
+	return nil
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"slices"
 	"time"
@@ -87,10 +86,9 @@ func tlsName(f policy.LinkFacts) string {
 // rejudge closes the live links that the settings and policy now in force do not allow. What waits in their queues bounces.
 func (p *Proxy) rejudge() {
 	p.router.forgive()
-	rules := p.Policy.Snapshot()
 	for _, in := range p.doors[Outside].live() {
 		for _, pair := range in.provedPairs() {
-			if why := in.stillAllowed(rules, pair); why != nil {
+			if why := in.stillAllowed(pair); why != nil {
 				in.hangUp(&stream.Error{Condition: stream.PolicyViolation, Text: "federation is no longer allowed", Err: why})
 				break
 			}
@@ -102,7 +100,7 @@ func (p *Proxy) rejudge() {
 		}
 	}
 	for _, o := range p.router.live() {
-		if o.r.dir == Out && !o.stillAllowed(rules) {
+		if o.r.dir == Out && !o.stillAllowed() {
 			o.stop()
 		}
 	}
@@ -120,33 +118,22 @@ func (in *inbound) provedPairs() []Pair {
 	return pairs
 }
 
-func (in *inbound) stillAllowed(rules *policy.Snapshot, pair Pair) error {
+func (in *inbound) stillAllowed(pair Pair) error {
 	if !in.p.now().hosts(pair.Local) {
 		return errors.New(pair.Local.String() + " is no longer served")
 	}
 	in.mu.Lock()
 	facts := in.facts
 	in.mu.Unlock()
-	d := rules.Link(context.Background(), &policy.Input{Direction: In.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: facts})
-	switch {
-	case d.Effect != policy.Allow:
+	if d := in.p.linkDecision(In, pair, facts); d.Effect != policy.Allow {
 		return errors.New(d.Reason + " (rule " + d.Rule + ")")
-	case short(facts.Channel, d.Require.Channel), unproved(facts.Proof, d.Require.Proof):
-		return errors.New("the link is below what policy now requires")
 	}
 	return nil
 }
 
-func (o *outbound) stillAllowed(rules *policy.Snapshot) bool {
+func (o *outbound) stillAllowed() bool {
 	o.mu.Lock()
-	state, facts := o.state, o.facts
+	facts := o.facts
 	o.mu.Unlock()
-	d := rules.Link(context.Background(), &policy.Input{Direction: Out.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(), Link: facts})
-	if d.Effect != policy.Allow {
-		return false
-	}
-	if state != Up {
-		return true
-	}
-	return !short(facts.Channel, d.Require.Channel) && (facts.Proof == "pkix" || !unproved("dialback+tls", d.Require.Proof))
+	return o.p.linkDecision(Out, o.r.pair, facts).Effect == policy.Allow
 }

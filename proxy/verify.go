@@ -86,7 +86,7 @@ func (in *inbound) unverified(s *stream.Stream, v verification, err error) {
 		cond = stanza.ResourceConstraint
 	}
 	in.p.instruments.failed(in.door, StepDialback)
-	in.note(audit.Event{Kind: audit.DialbackError, From: v.message.From, To: v.message.To, Condition: string(cond), Step: string(f.Step), Text: f.Error()})
+	in.note(audit.Event{Kind: audit.DialbackError, From: v.message.From, To: v.message.To, Condition: string(cond), Step: string(f.Step), Error: f.Error(), Advice: f.Advice})
 	in.log.Warn("dialback key could not be verified", "from", v.message.From, "to", v.message.To, "step", string(f.Step), "authoritative", f.Peer, "error", f.Error(), "advice", f.Advice)
 	s.Write(dialback.ErrorReply(v.message, string(cond)).AppendTo(nil))
 }
@@ -128,7 +128,7 @@ func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
 	}
 	p.instruments.verified(d, valid)
 	if !valid {
-		p.Record.Note(audit.Event{Kind: audit.DialbackInvalid, From: m.From, To: m.To, Text: "asked as authoritative server: not a key of ours"})
+		p.Record.Note(audit.Event{Kind: audit.DialbackInvalid, From: m.From, To: m.To, Error: "asked as authoritative server: not a key of ours"})
 		p.Log.Warn("a key that we did not issue was shown in our name", "door", d.String(), "shown_to", m.From, "shown_by", m.To)
 		return m.Reply(dialback.Invalid)
 	}

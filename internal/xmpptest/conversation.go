@@ -207,8 +207,9 @@ func (c *conversation) receive(name string, p *part, want string) error {
 		return fmt.Errorf("waiting for %s: %w", want, err)
 	}
 	if want == "header" || strings.HasPrefix(want, "header ") {
+		_, tag, _ := strings.Cut(got, "?>")
 		for _, attr := range strings.Fields(strings.TrimPrefix(want, "header")) {
-			if err := c.match(attr, got, false); err != nil {
+			if err := c.match(attr, tag, false); err != nil {
 				return err
 			}
 		}

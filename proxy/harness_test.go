@@ -1,0 +1,245 @@
+package proxy_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/certs"
+	"sallyport/dialback"
+	"sallyport/internal/jid"
+	"sallyport/internal/resolve"
+	"sallyport/internal/xmpptest"
+	"sallyport/policy"
+	"sallyport/proxy"
+)
+
+// The stage of all conversations: corp.example and its conference service behind the gate, remote.example and others outside.
+const (
+	local    = "corp.example"
+	remote   = "remote.example"
+	patience = 10 * time.Second
+)
+
+// theSecret is the gate's; a scripted peer has one of its own.
+const (
+	theSecret  = "the gate's own dialback secret, 32 bytes and more"
+	peerSecret = "what a scripted peer makes its keys with"
+)
+
+type stage struct {
+	xmpptest.Stage
+	proxy  *proxy.Proxy
+	engine *policy.Engine
+	record *audit.Log
+	dir    string
+	log    *strings.Builder
+}
+
+// options change the stage; the zero value is federation open to all, TLS required, dialback enough.
+type options struct {
+	data      policy.Data
+	limits    func(*proxy.Limits)
+	innerTLS  proxy.InnerTLS
+	recorder  func(proxy.Recorder) proxy.Recorder
+	telemetry proxy.Telemetry
+}
+
+func newStage(t testing.TB, o options) *stage {
+	t.Helper()
+	s := &stage{dir: t.TempDir()}
+	ca := newAuthority(t)
+	ca.write(t, s.dir, "corp", local, "conference."+local)
+	manager, err := certs.New(certs.Config{
+		Files: []certs.File{{Cert: filepath.Join(s.dir, "corp.pem"), Key: filepath.Join(s.dir, "corp.key")}},
+		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
+	})
+	must(t, err)
+	s.engine, err = policy.New(policy.Config{}, s.policyData(o))
+	must(t, err)
+	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async"})
+	must(t, err)
+	t.Cleanup(func() { s.record.Close() })
+	resolver, err := resolve.New(resolve.Config{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}})
+	must(t, err)
+	secret, err := dialback.NewSecret([]byte(theSecret))
+	must(t, err)
+
+	s.Calls = map[string]net.Listener{"remote": listen(t), "backend": listen(t)}
+	outside, inside := listen(t), listen(t)
+	s.Doors = map[string]string{"outside": outside.Addr().String(), "inside": inside.Addr().String()}
+	s.proxy = &proxy.Proxy{Policy: s.engine, Record: s.record, Certs: manager, Resolver: resolver, Secret: secret,
+		Telemetry: o.telemetry, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	if o.recorder != nil {
+		s.proxy.Record = o.recorder(s.record)
+	}
+	must(t, s.proxy.Start(s.settings(o)))
+	go s.proxy.Serve(outside, proxy.Outside)
+	go s.proxy.Serve(inside, proxy.Inside)
+	t.Cleanup(func() { s.proxy.Shutdown(t.Context()) })
+
+	s.Key = key
+	s.Client = map[string]*tls.Config{"none": ca.client(t), "good": ca.client(t, remote), "conference": ca.client(t, "conference."+remote), "other": ca.client(t, "other.example")}
+	s.Server = map[string]*tls.Config{"good": ca.server(t, remote), "other": ca.server(t, "other.example"), "expired": ca.expired(t, remote), "stranger": newAuthority(t).server(t, remote)}
+	s.Record = s.recorded
+	s.Patience = patience
+	s.Do = map[string]func() error{"drain": func() error { go s.proxy.Shutdown(t.Context()); return nil }}
+	return s
+}
+
+func (s *stage) policyData(o options) policy.Data {
+	if o.data != nil {
+		return o.data
+	}
+	return policy.Data{"federation": "open"}
+}
+
+func (s *stage) settings(o options) proxy.Settings {
+	limits := proxy.DefaultLimits()
+	limits.Drain = time.Second
+	if o.limits != nil {
+		o.limits(&limits)
+	}
+	route, err := resolve.ParseRoute(s.Calls["remote"].Addr().String())
+	if err != nil {
+		panic(err)
+	}
+	routes := map[jid.Domain]resolve.Endpoint{}
+	for _, d := range []string{remote, "conference." + remote, "other.example", "third.example"} {
+		routes[jid.MustDomain(d)] = route
+	}
+	return proxy.Settings{
+		Backends: []proxy.Backend{{Address: s.Calls["backend"].Addr().String(), From: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+			Domains: []jid.Domain{jid.MustDomain(local), jid.MustDomain("conference." + local)}, TLS: o.innerTLS}},
+		Routes: routes, Limits: limits,
+	}
+}
+
+// recorded gives the record so far.
+func (s *stage) recorded() []byte {
+	files, _ := filepath.Glob(filepath.Join(s.dir, "audit", "*.jsonl"))
+	var all []byte
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		all = append(all, b...)
+	}
+	return all
+}
+
+// key makes keys for scripts: of the gate's sides, or of a scripted peer.
+func key(secret, receiving, originating, id string) string {
+	s, err := dialback.NewSecret([]byte(theSecret))
+	if err != nil {
+		panic(err)
+	}
+	switch secret {
+	case "outside", "inside":
+		s = s.Derive(secret)
+	default:
+		if s, err = dialback.NewSecret([]byte(peerSecret)); err != nil {
+			panic(err)
+		}
+	}
+	return s.Key(dialback.Challenge{Receiving: receiving, Originating: originating, StreamID: id})
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// authority is a certificate authority of one test.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	must(t, err)
+	cert, err := x509.ParseCertificate(der)
+	must(t, err)
+	return &authority{cert, k}
+}
+
+func (a *authority) issue(t testing.TB, notAfter time.Time, names ...string) tls.Certificate {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: serial, DNSNames: names, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &k.PublicKey, a.key)
+	must(t, err)
+	return tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: k}
+}
+
+// write puts a certificate, its key and the authority into files.
+func (a *authority) write(t testing.TB, dir, name string, names ...string) {
+	t.Helper()
+	c := a.issue(t, time.Now().Add(12*time.Hour), names...)
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	must(t, err)
+	block := func(kind string, b []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}) }
+	must(t, os.WriteFile(filepath.Join(dir, name+".pem"), block("CERTIFICATE", c.Certificate[0]), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, name+".key"), block("PRIVATE KEY", der), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "ca.pem"), block("CERTIFICATE", a.cert.Raw), 0o600))
+}
+
+func (a *authority) client(t testing.TB, names ...string) *tls.Config {
+	t.Helper()
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	c := &tls.Config{RootCAs: pool, ServerName: local, MinVersion: tls.VersionTLS12}
+	if len(names) > 0 {
+		c.Certificates = []tls.Certificate{a.issue(t, time.Now().Add(time.Hour), names...)}
+	}
+	return c
+}
+
+func (a *authority) server(t testing.TB, names ...string) *tls.Config {
+	t.Helper()
+	return &tls.Config{Certificates: []tls.Certificate{a.issue(t, time.Now().Add(time.Hour), names...)}, ClientAuth: tls.RequestClientCert}
+}
+
+func (a *authority) expired(t testing.TB, names ...string) *tls.Config {
+	t.Helper()
+	return &tls.Config{Certificates: []tls.Certificate{a.issue(t, time.Now().Add(-time.Hour), names...)}}
+}
