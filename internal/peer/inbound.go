@@ -127,6 +127,9 @@ func (in *inbound) external(el *element) error {
 		return in.w.write("<failure xmlns='" + nsSASL + "'><not-authorized/></failure>")
 	}
 	p := Pair{Local: in.w.peer.To, Remote: from}
+	if err := in.admit(p); err != nil {
+		return err
+	}
 	if err := in.w.write("<success xmlns='" + nsSASL + "'/>"); err != nil {
 		return err
 	}
@@ -143,6 +146,13 @@ func (in *inbound) external(el *element) error {
 	return in.begin(p)
 }
 
+func (in *inbound) admit(p Pair) error {
+	if err := in.s.hooks.Admit(p); err != nil {
+		return &StreamError{Condition: "policy-violation", Text: err.Error()}
+	}
+	return nil
+}
+
 // result takes the key of a pair and has it verified, XEP-0220 §2.2. Meanwhile the stream is read on: the other server's own
 // questions may be on it, and it waits for their answers.
 func (in *inbound) result(el *element) error {
@@ -150,6 +160,9 @@ func (in *inbound) result(el *element) error {
 	if !in.s.hosts(p.Local) {
 		return in.w.write(fmt.Sprintf("<db:result from='%s' to='%s' type='error'><error type='cancel'><item-not-found xmlns='%s'/></error></db:result>",
 			escape(p.Local), escape(p.Remote), nsStanzas))
+	}
+	if err := in.admit(p); err != nil {
+		return err
 	}
 	q := question{Pair: p, ID: in.id, key: el.Text}
 	if in.s.hooks.Take != nil {

@@ -64,6 +64,8 @@ type Hooks struct {
 	// Take gets the connection of a proved inbound pair as it is, from the byte behind the proof to the end; nothing of it is
 	// parsed or counted any more. The server must verify OverSeparate: while it waits for a verdict, such a stream is not read.
 	Take func(Pair, net.Conn)
+	// Admit may refuse a pair that asks to be proved; its error is the text of the stream error, policy-violation.
+	Admit func(Pair) error
 	// Watch is told of each stream that came up or ended. It must not block.
 	Watch func(LinkEvent)
 	// Dial opens the outgoing connections; default: an ordinary dialer. The pair is for those who spread their sources.

@@ -3,6 +3,7 @@ package peer
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -17,22 +18,27 @@ type Names struct {
 	server *dns.Server
 
 	mu    sync.Mutex
+	table map[string]string
 	asked map[string]int // by domain
 }
 
-// ListenNames starts a pretend DNS on a free port of 127.0.0.1. The table maps a domain, or "*.suffix", to ip:port. The SRV
-// answers name the address itself as the target ("127.0.0.1."), which each of the known servers resolves without asking again.
-func ListenNames(table map[string]string) (*Names, error) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+// ListenNames starts a pretend DNS on listen (ip:port; default: a free port of 127.0.0.1). The table maps a domain, "*.suffix" or
+// "*" to ip:port. The SRV answers name the address itself as the target ("127.0.0.1."), which each of the known servers resolves.
+func ListenNames(listen string, table map[string]string) (*Names, error) {
+	conn, err := net.ListenPacket("udp", cmp.Or(listen, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("listening for questions: %w", err)
 	}
 	started := make(chan struct{})
-	n := &Names{Addr: conn.LocalAddr().String(), asked: make(map[string]int)}
+	n := &Names{Addr: conn.LocalAddr().String(), table: make(map[string]string), asked: make(map[string]int)}
+	maps.Copy(n.table, table)
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		n.note(q)
+		n.mu.Lock()
+		reply := answerFrom(n.table, q)
+		n.mu.Unlock()
 		// A lost answer is asked for again.
-		_ = w.WriteMsg(answerFrom(table, q))
+		_ = w.WriteMsg(reply)
 	})
 	server := &dns.Server{PacketConn: conn, Handler: handler, NotifyStartedFunc: func() { close(started) }}
 	n.server = server
@@ -46,6 +52,13 @@ func ListenNames(table map[string]string) (*Names, error) {
 
 // Close stops answering.
 func (n *Names) Close() error { return n.server.Shutdown() }
+
+// Set tells where the service of a domain is from now on.
+func (n *Names) Set(domain, place string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.table[domain] = place
+}
 
 // Asked is how many questions came about a domain, its services included.
 func (n *Names) Asked(domain string) int {
@@ -84,7 +97,7 @@ func answerFrom(table map[string]string, q *dns.Msg) *dns.Msg {
 		return reply.SetRcode(q, dns.RcodeNameError)
 	}
 	_, suffix, _ := strings.Cut(domain, ".")
-	place := cmp.Or(table[domain], table["*."+suffix])
+	place := cmp.Or(table[domain], table["*."+suffix], table["*"])
 	at, err := netip.ParseAddrPort(place)
 	if err != nil {
 		return reply.SetRcode(q, dns.RcodeNameError)

@@ -3,6 +3,7 @@ package peer_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -20,57 +21,48 @@ const (
 // pair is two servers that find each other through a pretend DNS.
 type pair struct{ left, right *peer.Server }
 
-// legacies starts two legacy servers of one kind.
-func legacies(t *testing.T, l peer.Legacy) pair {
+// world starts a pretend DNS.
+func world(t *testing.T) *peer.Names {
 	t.Helper()
-	var p pair
-	addrs := reserve(t, 3)
-	p.left = startLegacy(t, l, left, addrs)
-	p.right = startLegacy(t, l, right, addrs)
-	return p
+	names, err := peer.ListenNames("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { names.Close() })
+	return names
 }
 
-func startLegacy(t *testing.T, l peer.Legacy, domain string, addrs []string) *peer.Server {
+// legacies starts two legacy servers of one kind.
+func legacies(t *testing.T, kind peer.Legacy) pair {
 	t.Helper()
-	l.Domains = []string{domain}
-	l.Listen = map[string]string{left: addrs[0], right: addrs[1]}[domain]
-	if l.Directory.DNS == "" {
-		l.Directory.Routes = map[string]string{left: addrs[0], right: addrs[1]}
-	}
+	names := world(t)
+	return pair{startLegacy(t, names, left, kind), startLegacy(t, names, right, kind)}
+}
+
+func startLegacy(t *testing.T, names *peer.Names, domain string, l peer.Legacy) *peer.Server {
+	t.Helper()
+	l.Domains, l.Directory = []string{domain}, peer.Directory{DNS: names.Addr}
 	s, err := l.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	names.Set(domain, s.Addr())
 	return s
-}
-
-// reserve returns free addresses. They were free a moment ago, which is enough on a test machine.
-func reserve(t *testing.T, n int) []string {
-	t.Helper()
-	addrs := make([]string, n)
-	for i := range addrs {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		addrs[i] = ln.Addr().String()
-	}
-	return addrs
 }
 
 // moderns starts two modern servers under one authority, with a tap before each.
 func moderns(t *testing.T, external bool) (pair, []*peer.Tap) {
 	t.Helper()
-	ca := authority(t)
-	addrs := reserve(t, 2)
-	taps := []*peer.Tap{newTap(t, addrs[0]), newTap(t, addrs[1])}
-	routes := map[string]string{left: taps[0].Addr(), right: taps[1].Addr()}
-	return pair{
-		left:  startModern(t, ca, peer.Modern{Domains: []string{left}, Listen: addrs[0], Directory: peer.Directory{Routes: routes}, External: external}),
-		right: startModern(t, ca, peer.Modern{Domains: []string{right}, Listen: addrs[1], Directory: peer.Directory{Routes: routes}, External: external}),
-	}, taps
+	ca, names := authority(t), world(t)
+	p := pair{
+		left:  startModern(t, ca, names, peer.Modern{Domains: []string{left}, External: external}),
+		right: startModern(t, ca, names, peer.Modern{Domains: []string{right}, External: external}),
+	}
+	taps := []*peer.Tap{newTap(t, p.left.Addr()), newTap(t, p.right.Addr())}
+	names.Set(left, taps[0].Addr())
+	names.Set(right, taps[1].Addr())
+	return p, taps
 }
 
 func authority(t *testing.T) *peer.Authority {
@@ -82,21 +74,19 @@ func authority(t *testing.T) *peer.Authority {
 	return ca
 }
 
-func startModern(t *testing.T, ca *peer.Authority, m peer.Modern) *peer.Server {
+func startModern(t *testing.T, ca *peer.Authority, names *peer.Names, m peer.Modern) *peer.Server {
 	t.Helper()
 	id, err := ca.Issue(m.Domains...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Certificate = id.TLS
-	if m.Roots == nil {
-		m.Roots = ca.Pool()
-	}
+	m.Certificate, m.Roots, m.Directory.DNS = id.TLS, ca.Pool(), names.Addr
 	s, err := m.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	names.Set(m.Domains[0], s.Addr())
 	return s
 }
 
@@ -154,7 +144,7 @@ func converse(t *testing.T, p pair) {
 	}
 }
 
-// TestLegacy lets each kind of legacy server talk to its own kind, through DNS, over dialback in clear.
+// TestLegacy lets each kind of legacy server find its own kind by SRV and talk to it, over dialback in clear.
 func TestLegacy(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []peer.Legacy{
@@ -168,16 +158,23 @@ func TestLegacy(t *testing.T) {
 	}
 }
 
-func TestLegacyFindsOthersBySRV(t *testing.T) {
+func TestRoutesSkipDNS(t *testing.T) {
 	t.Parallel()
-	addrs := reserve(t, 2)
-	names, err := peer.ListenNames(map[string]string{left: addrs[0], "*.example": addrs[1]})
+	names := world(t)
+	other := startLegacy(t, names, right, peer.Legacy{})
+	s, err := peer.Legacy{Domains: []string{left}, Directory: peer.Directory{Routes: map[string]string{"*": other.Addr()}}}.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer names.Close()
-	kind := peer.Legacy{Directory: peer.Directory{DNS: names.Addr}}
-	converse(t, pair{startLegacy(t, kind, left, addrs), startLegacy(t, kind, right, addrs)})
+	defer s.Close()
+	names.Set(left, s.Addr())
+	converse(t, pair{s, other})
+	if n := names.Asked(right); n != 0 {
+		t.Errorf("DNS was asked %d times for a domain that has a route", n)
+	}
+	if n := names.Asked(left); n == 0 {
+		t.Error("DNS was not asked for a domain that has none")
+	}
 }
 
 func TestModern(t *testing.T) {
@@ -238,21 +235,18 @@ func TestUnknownUserBounces(t *testing.T) {
 // TestModernHoldsOut sends from a modern server to one that has no TLS, one with a certificate of nobody, and to no address.
 func TestModernHoldsOut(t *testing.T) {
 	t.Parallel()
-	ca, addrs := authority(t), reserve(t, 3)
-	routes := map[string]string{"plain.example": addrs[0], "forged.example": addrs[1], "dead.example": addrs[2], "odd.example": addrs[1]}
-	plain, err := peer.Legacy{Domains: []string{"plain.example"}, Listen: addrs[0], Version: true, Named: true}.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { plain.Close() })
-	startModern(t, authority(t), peer.Modern{Domains: []string{"forged.example"}, Listen: addrs[1], Directory: peer.Directory{Routes: routes}})
-	s := startModern(t, ca, peer.Modern{Domains: []string{"strict.example"}, Directory: peer.Directory{Routes: routes}})
+	ca, names := authority(t), world(t)
+	startLegacy(t, names, "plain.example", peer.Legacy{Version: true, Named: true})
+	forged := startModern(t, authority(t), names, peer.Modern{Domains: []string{"forged.example"}})
+	names.Set("odd.example", forged.Addr())
+	names.Set("dead.example", "127.0.0.1:1")
+	s := startModern(t, ca, names, peer.Modern{Domains: []string{"strict.example"}})
 	for domain, want := range map[string]string{
 		"plain.example":  "offers no TLS",
 		"odd.example":    "stream error host-unknown",
 		"forged.example": "certificate signed by unknown authority",
 		"dead.example":   "connection refused",
-		"void.example":   "no route",
+		"void.example":   "has no address",
 	} {
 		t.Run(domain, func(t *testing.T) {
 			t.Parallel()
@@ -344,6 +338,21 @@ func TestModernTakesNothingInClear(t *testing.T) {
 		script(t, p.left.Addr(), opening, "<required/>", ">"+early, "policy-violation", "</stream:stream>")
 	}
 	script(t, p.left.Addr(), opening, "<required/>", "><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><message/>", "<proceed")
+}
+
+func TestAdmitRefusesAPair(t *testing.T) {
+	t.Parallel()
+	p := legacies(t, peer.Legacy{Hooks: peer.Hooks{Admit: func(p peer.Pair) error {
+		if p.Local == right {
+			return errors.New("not today")
+		}
+		return nil
+	}}})
+	alice := p.left.User("alice")
+	alice.Send("bob@"+right, "Hello")
+	if st := receive(t, alice); st.Error == nil || !strings.Contains(st.Error.Text, "stream error policy-violation: not today") {
+		t.Errorf("received %+v %+v, want a bounce with the stream error", st, st.Error)
+	}
 }
 
 func TestWatchTellsHowALinkEnded(t *testing.T) {

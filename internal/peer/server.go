@@ -70,6 +70,9 @@ func start(ctx context.Context, c character) (*Server, error) {
 	if c.hooks.Watch == nil {
 		c.hooks.Watch = func(LinkEvent) {}
 	}
+	if c.hooks.Admit == nil {
+		c.hooks.Admit = func(Pair) error { return nil }
+	}
 	s := &Server{character: c, ln: ln, links: make(map[Pair]*Link), users: make(map[string]*User), waiting: make(map[string]chan Stanza),
 		stats: Stats{Errors: make(map[string]int)}, prefix: randomID()[:8]}
 	s.ctx, s.stop = context.WithCancel(ctx)

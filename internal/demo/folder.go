@@ -1,0 +1,173 @@
+package demo
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sallyport/internal/peer"
+)
+
+// The domains of the play.
+const (
+	corp    = "corp.example"
+	partner = "partner.example"
+	rival   = "rival.example"
+)
+
+// folder is the directory of the run: everything that the gate reads and writes.
+type folder struct {
+	dir       string
+	temporary bool
+}
+
+// makeFolder makes the directory. One that is to be kept must be empty: a record is never mixed with another.
+func makeFolder(keep string) (folder, error) {
+	if keep == "" {
+		dir, err := os.MkdirTemp("", "sallyport-demo-")
+		return folder{dir: dir, temporary: true}, err
+	}
+	dir, err := filepath.Abs(keep)
+	if err != nil {
+		return folder{}, fmt.Errorf("finding %s: %w", keep, err)
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = os.MkdirAll(dir, 0o755)
+	case err == nil && len(entries) > 0:
+		err = errors.New("it is not empty, and a record is never mixed with an older one")
+	}
+	if err != nil {
+		return folder{}, fmt.Errorf("keeping the demo in %s: %w", keep, err)
+	}
+	return folder{dir: dir}, nil
+}
+
+func (f folder) config() string { return filepath.Join(f.dir, "sallyport.yaml") }
+func (f folder) record() string { return filepath.Join(f.dir, "audit") }
+
+func (f folder) remove() {
+	if f.temporary {
+		os.RemoveAll(f.dir)
+	}
+}
+
+// places are the addresses of the run, all on loopback.
+type places struct {
+	inside, dns, outside string // the gate's
+	corp                 string // the legacy server
+	toPartner            string // the tap before partner.example
+	names                string // the pretend DNS of the outside world
+}
+
+// certificates writes the authority's certificate and the gate's own pair.
+func (f folder) certificates(ca *peer.Authority, gate peer.Identity) error {
+	return errors.Join(
+		os.WriteFile(filepath.Join(f.dir, "ca.pem"), ca.PEM, 0o644),
+		os.WriteFile(filepath.Join(f.dir, "corp.pem"), gate.Cert, 0o644),
+		os.WriteFile(filepath.Join(f.dir, "corp.key"), gate.Key, 0o600),
+	)
+}
+
+// policy writes what the operator of corp.example adds to the shipped policy.
+func (f folder) policy() error {
+	dir := filepath.Join(f.dir, "policy")
+	return errors.Join(
+		os.MkdirAll(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "house.rego"), []byte(houseRego), 0o644),
+		os.WriteFile(filepath.Join(dir, "internal.yaml"), []byte(internalYAML), 0o644),
+	)
+}
+
+const houseRego = `# A house rule of corp.example. Members of deny are added to those that ship.
+package sallyport.stanza
+
+deny contains {
+	"rule": "confidential",
+	"reason": "the body is marked confidential",
+	"condition": "policy-violation",
+	"message": "What is marked confidential does not leave corp.example.",
+} if {
+	input.direction == "out"
+	contains(lower(input.stanza.body), "confidential")
+}
+`
+
+const internalYAML = `# Who does not exchange messages with other domains, in either direction.
+internal:
+  users:
+    board@corp.example: true
+`
+
+// configuration writes sallyport.yaml.
+func (f folder) configuration(at places) error {
+	text := strings.NewReplacer(
+		"@CORP@", at.corp, "@INSIDE@", at.inside, "@DNS@", at.dns, "@OUTSIDE@", at.outside,
+		"@NAMES@", at.names, "@PARTNER@", at.toPartner, "@DIR@", f.dir,
+	).Replace(configYAML)
+	return os.WriteFile(f.config(), []byte(text), 0o644)
+}
+
+const configYAML = `# Written by "sallyport demo": a working example, with every address on loopback.
+backends:
+  - address: @CORP@              # the legacy server takes streams here
+    from: [127.0.0.1]                     # and calls from here
+    domains: [corp.example]
+    tls: off
+inside:
+  listen: @INSIDE@               # the legacy server's way out
+  dns: @DNS@                  # tells it that every domain lives there
+outside:
+  listen: [@OUTSIDE@]            # where the world finds corp.example
+  resolver: [@NAMES@]          # the demo's own; leave it out to ask /etc/resolv.conf
+  allow_private: true                     # the pretend world has loopback addresses
+federation: listed                        # nobody but these peers:
+peers:
+  default: {channel: tls, proof: dialback}
+  partner.example: {proof: pkix, route: "@PARTNER@"}
+certs:
+  store: @DIR@/certs
+  files: [{cert: @DIR@/corp.pem, key: @DIR@/corp.key}]
+  roots: [@DIR@/ca.pem]
+  system_roots: false
+dialback: {secret_file: @DIR@/dialback.secret}
+policy: {dir: @DIR@/policy, mode: enforce}
+audit: {dir: @DIR@/audit, durability: sync, on_failure: refuse}
+admin: {socket: @DIR@/admin.sock}
+log: {level: warn}
+`
+
+// reserve finds free ports of 127.0.0.1, each for TCP and UDP, so that they can be written into a configuration before anybody
+// listens. It looks below the range from which the kernel serves outgoing connections, which would take them in between.
+func reserve(n int) ([]string, error) {
+	var addrs []string
+	for tries := 0; len(addrs) < n && tries < 100*n; tries++ {
+		port, err := rand.Int(rand.Reader, big.NewInt(10000))
+		if err != nil {
+			return nil, err
+		}
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+port.Int64())
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		defer ln.Close()
+		conn, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		defer conn.Close()
+		addrs = append(addrs, addr)
+	}
+	if len(addrs) < n {
+		return nil, errors.New("finding free ports of 127.0.0.1: there are too few")
+	}
+	return addrs, nil
+}
