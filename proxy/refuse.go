@@ -81,7 +81,7 @@ func (p *Proxy) bounce(r route, el *stanza.Element, reason stanza.Error) bool {
 		return false
 	}
 	legacy := r.dir == Out // old servers inside read the numeric code (XEP-0086)
-	reply, ok := stanza.AppendBounce(nil, el, to.String(), from.String(), reason, legacy)
+	reply, ok := stanza.AppendBounce(nil, el, from.String(), to.String(), reason, legacy)
 	if !ok {
 		return false
 	}

@@ -141,7 +141,8 @@ func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.
 	if err != nil {
 		return dialback.Invalid, err
 	}
-	defer c.s.Close()
+	// The peer's farewell is nobody's business that waits for the answer.
+	defer p.links.Go(func() { c.s.Close() })
 	peer := c.s.RemoteAddr().String()
 	if _, err := c.s.Write(q.AppendTo(nil)); err != nil {
 		return dialback.Invalid, failure(StepDialback, peer, err)
