@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// stanzaAnswer reads the object that data.sallyport.stanza.decision has become. What it does not understand is an error:
+// an instruction that is not obeyed must not pass for an answer that is.
+func stanzaAnswer(v ast.Value) (Decision, error) {
+	var d Decision
+	err := eachPart(v, func(key string, value ast.Value) (err error) {
+		switch key {
+		case "effect":
+			d.Effect, err = effectOf(value)
+		case "audit":
+			d.Audit, err = oneOf(value, "none", "link", "metadata", "sealed", "content")
+		case "transforms", "notify", "retention":
+			if !empty(value) {
+				err = fmt.Errorf("asks for what this version cannot do: %v", value)
+			}
+		default:
+			err = common(key, value, &said{&d.Rule, &d.Reason, &d.Condition, &d.Message, &d.Labels})
+		}
+		return err
+	})
+	return d, settle(err, d.Effect, d.Rule, &d.Condition)
+}
+
+// linkAnswer reads the object that data.sallyport.link.decision has become.
+func linkAnswer(v ast.Value) (LinkDecision, error) {
+	d := LinkDecision{Require: floor()}
+	err := eachPart(v, func(key string, value ast.Value) (err error) {
+		switch key {
+		case "effect":
+			if d.Effect, err = effectOf(value); d.Effect == Drop {
+				err = fmt.Errorf("a link is allowed or denied, not dropped")
+			}
+		case "require":
+			err = requirement(value, &d.Require)
+		case "until":
+			d.Until, err = untilOf(value)
+		default:
+			err = common(key, value, &said{&d.Rule, &d.Reason, &d.Condition, &d.Message, &d.Labels})
+		}
+		return err
+	})
+	return d, settle(err, d.Effect, d.Rule, &d.Condition)
+}
+
+// said are the parts that both answers have.
+type said struct {
+	rule, reason, condition, message *string
+	labels                           *[]string
+}
+
+func common(key string, value ast.Value, s *said) (err error) {
+	switch key {
+	case "rule":
+		*s.rule, err = text(value)
+	case "reason":
+		*s.reason, err = text(value)
+	case "condition":
+		*s.condition, err = oneOf(value, conditions()...)
+	case "message":
+		*s.message, err = text(value)
+	case "labels":
+		*s.labels, err = texts(value)
+	default:
+		err = fmt.Errorf("is not a part of a decision")
+	}
+	return err
+}
+
+// settle checks the parts against each other. RFC 6120 §8.3.3.12 is the condition of a denial that names none.
+func settle(err error, e Effect, rule string, condition *string) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("the answer is not a decision: %w", err)
+	case rule == "":
+		return fmt.Errorf("the answer is not a decision: it names no rule")
+	case e == Deny && *condition == "":
+		*condition = "policy-violation"
+	}
+	return nil
+}
+
+// eachPart goes through an object and names the part that is wrong.
+func eachPart(v ast.Value, part func(key string, value ast.Value) error) error {
+	object, ok := v.(ast.Object)
+	if !ok {
+		return fmt.Errorf("%v is no object", v)
+	}
+	return object.Iter(func(k, v *ast.Term) error {
+		key, ok := k.Value.(ast.String)
+		if !ok {
+			return fmt.Errorf("the key %v is no text", k)
+		}
+		if err := part(string(key), v.Value); err != nil {
+			return fmt.Errorf("%s: %w", string(key), err)
+		}
+		return nil
+	})
+}
+
+func effectOf(v ast.Value) (Effect, error) {
+	word, err := oneOf(v, "allow", "deny", "drop")
+	switch {
+	case err != nil:
+		return Deny, err
+	case word == "allow":
+		return Allow, nil
+	case word == "drop":
+		return Drop, nil
+	}
+	return Deny, nil
+}
+
+func requirement(v ast.Value, r *Requirement) error {
+	return eachPart(v, func(key string, value ast.Value) (err error) {
+		switch key {
+		case "channel":
+			r.Channel, err = oneOf(value, "plaintext", "tls")
+		case "proof":
+			r.Proof, err = oneOf(value, "dialback", "dialback+tls", "pkix", "posh", "dane", "pin")
+		case "tls_min":
+			r.TLSMin, err = oneOf(value, "1.2", "1.3")
+		default:
+			err = fmt.Errorf("cannot be required")
+		}
+		return err
+	})
+}
+
+// untilOf reads a day, which ends with its last second, or a moment.
+func untilOf(v ast.Value) (time.Time, error) {
+	s, err := text(v)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t.AddDate(0, 0, 1), nil
+	}
+	return time.Parse(time.RFC3339, s)
+}
+
+func text(v ast.Value) (string, error) {
+	s, ok := v.(ast.String)
+	if !ok {
+		return "", fmt.Errorf("%v is no text", v)
+	}
+	return string(s), nil
+}
+
+func oneOf(v ast.Value, words ...string) (string, error) {
+	s, err := text(v)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range words {
+		if s == w {
+			return w, nil
+		}
+	}
+	return "", fmt.Errorf("%q is none of %q", s, words)
+}
+
+func texts(v ast.Value) (list []string, err error) {
+	collect := func(t *ast.Term) error {
+		s, err := text(t.Value)
+		list = append(list, s)
+		return err
+	}
+	switch v := v.(type) {
+	case *ast.Array:
+		err = v.Iter(collect)
+	case ast.Set:
+		err = v.Iter(collect)
+	default:
+		err = fmt.Errorf("%v is no list", v)
+	}
+	return list, err
+}
+
+func empty(v ast.Value) bool {
+	switch v := v.(type) {
+	case *ast.Array:
+		return v.Len() == 0
+	case ast.Set:
+		return v.Len() == 0
+	case ast.Object:
+		return v.Len() == 0
+	case ast.String:
+		return v == ""
+	case ast.Null:
+		return true
+	}
+	return false
+}
+
+// conditions are those of RFC 6120 §8.3.3.
+func conditions() []string {
+	return []string{
+		"bad-request", "conflict", "feature-not-implemented", "forbidden", "gone", "internal-server-error", "item-not-found",
+		"jid-malformed", "not-acceptable", "not-allowed", "not-authorized", "policy-violation", "recipient-unavailable",
+		"redirect", "registration-required", "remote-server-not-found", "remote-server-timeout", "resource-constraint",
+		"service-unavailable", "subscription-required", "undefined-condition", "unexpected-request",
+	}
+}

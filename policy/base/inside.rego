@@ -1,0 +1,40 @@
+# What data.internal keeps inside, in either direction. (The package is not called internal: beside `in` a rule or package
+# of that name shadows the functions that `in` compiles to.)
+package sallyport.inside
+
+import data.sallyport.names
+
+# refusal says why an address may not cross; it is undefined when it may. Which side is ours is not asked: whoever is named
+# crosses in no direction.
+refusal := domain if {
+	domain
+} else := kept("internal-user", "data.internal.users has the address") if {
+	data.internal.users[input.from.bare]
+} else := kept("internal-user", "data.internal.users has the address") if {
+	data.internal.users[input.to.bare]
+} else := kept("internal-room", "data.internal.rooms has the address") if {
+	some bare in [input.from.bare, input.to.bare]
+	data.internal.rooms[bare]
+} else := kept("internal-group", "data.internal.groups has a group of the address") if {
+	some name, closed in data.internal.groups
+	closed
+	some bare in [input.from.bare, input.to.bare]
+	data.groups[name][bare]
+}
+
+# domain is the same for a domain, which is all that a link knows.
+domain := kept("internal-domain", "data.internal.domains has the domain") if {
+	data.internal.domains
+	some side in [input.local.domain, input.remote.domain]
+	some name in array.concat([side], names.wildcards(side))
+	data.internal.domains[name]
+}
+
+# RFC 6120 §8.3.3.4 tells our own sender that it lacks the right. A stranger is told what it would hear if there were no
+# such address (RFC 6120 §8.3.3.19), so that asking does not find out who is kept inside.
+kept(rule, reason) := {
+	"rule": rule,
+	"reason": reason,
+	"condition": {"in": "service-unavailable", "out": "forbidden"}[input.direction],
+	"message": {"in": "", "out": "This address does not exchange messages with other domains."}[input.direction],
+}

@@ -1,0 +1,97 @@
+# The decision on a link between a local and a remote domain: whether there may be one, and what it must reach. Until the
+# channel or the proof is known they are empty, and only the terms are told.
+package sallyport.link
+
+import data.sallyport.inside
+import data.sallyport.peer
+
+decision := object.union_n([{"effect": "allow", "rule": "allow"}, terms]) if {
+	count(deny) == 0
+} else := object.union_n([first, {"effect": "deny"}, terms])
+
+first := sort([[member.rule, member] | some member in deny])[0][1]
+
+terms := object.union({"require": require}, ending)
+
+require := {name: peer.terms[name] | some name in ["channel", "proof", "tls_min"]}
+
+# ending tells when the link has to be judged again.
+default ending := {}
+
+ending := {"until": peer.entry.until} if peer.entry.until
+
+deny contains peer.refusal
+
+deny contains inside.domain
+
+deny contains {
+	"rule": "channel-floor",
+	"reason": sprintf("%s is required, the link is %s", [require.channel, input.link.channel]),
+} if {
+	input.link.channel != ""
+	not channel_met
+}
+
+deny contains {
+	"rule": "tls-floor",
+	"reason": sprintf("TLS %s is required, the link has %s", [require.tls_min, input.link.tls.version]),
+} if {
+	input.link.tls.version != ""
+	not tls_met
+}
+
+deny contains {
+	"rule": "proof-floor",
+	"reason": sprintf("proof %s is required, the link has %s", [require.proof, input.link.proof]),
+} if {
+	input.link.proof != ""
+	not proof_met
+}
+
+deny contains {
+	"rule": "pin",
+	"reason": "the certificate is none of those that data.peers pins",
+} if {
+	peer.entry.pins
+	input.link.proof != ""
+	not pinned
+}
+
+channel_met if input.link.channel == "tls"
+
+channel_met if {
+	require.channel == "plaintext"
+	input.link.channel == "plaintext"
+}
+
+tls_rank := {"1.2": 2, "1.3": 3}
+
+tls_met if tls_rank[input.link.tls.version] >= tls_rank[require.tls_min]
+
+# The ladder of XEP-0238: nothing, dialback, dialback over TLS, a proof of its own. dane, posh and pin are asked for by
+# name, because whoever asks for them does not want just any certificate.
+proof_rank := {"none": 0, "dialback": 1, "dialback+tls": 2, "pkix": 3, "posh": 3, "dane": 3, "pin": 3}
+
+proof_met if input.link.proof == require.proof
+
+proof_met if {
+	require.proof in {"dialback", "dialback+tls", "pkix"}
+	proof_rank[input.link.proof] >= proof_rank[require.proof]
+}
+
+# Dialback proves the caller to the called. Going out, it asks nothing of the remote side but the address DNS gave.
+proof_met if {
+	input.direction == "out"
+	require.proof in {"dialback", "dialback+tls"}
+	input.link.proof in object.keys(proof_rank)
+}
+
+proof_met if {
+	require.proof == "pin"
+	pinned
+}
+
+pinned if {
+	input.link.cert.spki != ""
+	concat("/", ["sha256", input.link.cert.spki]) in peer.entry.pins
+}

@@ -1,0 +1,81 @@
+package sallyport.link_test
+
+import data.sallyport.link
+
+peers := {
+	"any.example": {},
+	"old.example": {"channel": "plaintext", "until": "2999-06-30"},
+	"pkix.example": {"proof": "pkix"},
+	"dane.example": {"proof": "dane"},
+	"tls13.example": {"tls_min": "1.3"},
+	"pinned.example": {"proof": "pin", "pins": ["sha256/AAAA", "sha256/a/b="]},
+}
+
+# A link with remote, as direction channel proof [version [spki]].
+asked(remote, words) := {
+	"direction": words[0],
+	"local": {"domain": "corp.example"},
+	"remote": {"domain": remote},
+	"link": {"channel": words[1], "proof": words[2], "tls": {"version": all[3]}, "cert": {"spki": all[4]}},
+} if {
+	all := array.concat(words, ["", ""])
+}
+
+ruled(remote, words) := rule if {
+	rule := link.decision.rule with data.peers as peers with input as asked(remote, words)
+}
+
+test_allowed[note] if {
+	some note, [remote, words] in {
+		"nothing is known yet": ["pkix.example", ["out", "", ""]],
+		"nothing is known yet, inbound": ["pinned.example", ["in", "", ""]],
+		"dialback over TLS": ["any.example", ["in", "tls", "dialback+tls", "1.2"]],
+		"more than asked for": ["any.example", ["in", "tls", "pkix", "1.3"]],
+		"plaintext where it is listed": ["old.example", ["in", "plaintext", "dialback"]],
+		"TLS where plaintext would do": ["old.example", ["in", "tls", "dialback+tls", "1.3"]],
+		"going out, dialback asks nothing of the peer": ["any.example", ["out", "tls", "none", "1.3"]],
+		"certificate": ["pkix.example", ["out", "tls", "pkix", "1.3"]],
+		"DANE where a certificate would do": ["pkix.example", ["in", "tls", "dane", "1.3"]],
+		"DANE where DANE is asked for": ["dane.example", ["in", "tls", "dane", "1.3"]],
+		"pinned key": ["pinned.example", ["in", "tls", "dialback+tls", "1.3", "a/b="]],
+	}
+	ruled(remote, words) == "allow"
+}
+
+test_denied[note] if {
+	some note, [remote, words, rule] in {
+		"stranger": ["stranger.example", ["in", "", ""], "peer-not-listed"],
+		"plaintext where TLS is asked for": ["any.example", ["in", "plaintext", "dialback"], "channel-floor"],
+		"a channel of no known kind": ["old.example", ["in", "carrier-pigeon", "dialback"], "channel-floor"],
+		"TLS too old": ["tls13.example", ["in", "tls", "dialback+tls", "1.2"], "tls-floor"],
+		"TLS of no known version": ["any.example", ["in", "tls", "dialback+tls", "SSL 3"], "tls-floor"],
+		"nothing proved": ["any.example", ["in", "tls", "none", "1.3"], "proof-floor"],
+		"a proof of no known kind": ["any.example", ["out", "tls", "word of honour", "1.3"], "proof-floor"],
+		"dialback where a certificate is asked for": ["pkix.example", ["in", "tls", "dialback+tls", "1.3"], "proof-floor"],
+		"going out too": ["pkix.example", ["out", "tls", "none", "1.3"], "proof-floor"],
+		"any certificate where DANE is asked for": ["dane.example", ["in", "tls", "pkix", "1.3"], "proof-floor"],
+		"another key than the pinned": ["pinned.example", ["in", "tls", "pkix", "1.3", "BBBB"], "pin"],
+		"no certificate to be pinned": ["pinned.example", ["in", "tls", "dialback+tls", "1.3"], "pin"],
+	}
+	ruled(remote, words) == rule
+}
+
+test_domain_kept_inside if {
+	decision := link.decision with data.peers as peers
+		with data.internal.domains as {"corp.example": true}
+		with input as asked("any.example", ["out", "", ""])
+	decision.rule == "internal-domain"
+	decision.effect == "deny"
+}
+
+test_terms_are_told if {
+	decision := link.decision with data.peers as peers with input as asked("old.example", ["out", "", ""])
+	decision.require == {"channel": "plaintext", "proof": "dialback", "tls_min": "1.2"}
+	decision.until == "2999-06-30"
+}
+
+test_terms_are_told_when_denied if {
+	decision := link.decision with input as asked("any.example", ["out", "", ""])
+	decision.require == {"channel": "tls", "proof": "dialback", "tls_min": "1.2"}
+	not decision.until
+}

@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// large is the data of a large company: 1,000 peers and 100,000 users that stay inside.
+func large() Data {
+	peers, users := map[string]any{}, map[string]any{}
+	for i := range 1_000 {
+		peers[fmt.Sprintf("partner%d.example", i)] = map[string]any{"proof": "pkix"}
+	}
+	for i := range 100_000 {
+		users[fmt.Sprintf("inside%d@corp.example", i)] = true
+	}
+	return Data{"federation": "listed", "peers": peers, "internal": map[string]any{"users": users}}
+}
+
+// crossing is an everyday message on its way out.
+func crossing() *Input {
+	return &Input{
+		Direction: "out", Local: "corp.example", Remote: "partner7.example",
+		From: Address{Bare: "juliet@corp.example", Local: "juliet", Domain: "corp.example", Resource: "balcony"},
+		To:   Address{Bare: "romeo@partner7.example", Local: "romeo", Domain: "partner7.example"},
+		Link: LinkFacts{ID: "l1", Channel: "tls", Proof: "pkix", TLSVersion: "TLS 1.3"},
+		Stanza: StanzaFacts{
+			Kind: "message", Type: "chat", ID: "m1", Size: 300, Class: []string{"text"}, HasBody: true, Body: "Good morrow.",
+		},
+	}
+}
+
+func engine(tb testing.TB, c Config, base Data) *Engine {
+	tb.Helper()
+	e, err := New(c, base)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+func BenchmarkStanzaMemoised(b *testing.B) {
+	s := engine(b, Config{}, large()).Snapshot()
+	in := crossing()
+	if d := s.Stanza(b.Context(), in); d.Effect != Allow {
+		b.Fatal(d)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Stanza(b.Context(), in)
+	}
+}
+
+func BenchmarkStanzaMemoisedParallel(b *testing.B) {
+	s := engine(b, Config{}, large()).Snapshot()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		in := crossing()
+		for pb.Next() {
+			s.Stanza(b.Context(), in)
+		}
+	})
+}
+
+func BenchmarkStanzaFull(b *testing.B) {
+	s := engine(b, Config{}, large()).Snapshot()
+	in := crossing()
+	b.ReportAllocs()
+	for b.Loop() {
+		if d, _, err := s.judge(b.Context(), in); err != nil || d.Effect != Allow {
+			b.Fatal(d, err)
+		}
+	}
+}
+
+func BenchmarkLink(b *testing.B) {
+	s := engine(b, Config{}, large()).Snapshot()
+	in := crossing()
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := s.Link(b.Context(), in); d.Effect != Allow {
+			b.Fatal(d)
+		}
+	}
+}
+
+// BenchmarkReload reads the large data from a file, as an operator has them, together with a rule.
+func BenchmarkReload(b *testing.B) {
+	dir := b.TempDir()
+	var users strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&users, "%q: {}%s\n", fmt.Sprintf("inside%d@corp.example", i), map[bool]string{true: "", false: ","}[i == 99_999])
+	}
+	write(b, dir, "users.json", `{"internal": {"users": {`+users.String()+`}}}`)
+	write(b, dir, "files.rego", noFiles)
+	data := large()
+	delete(data, "internal")
+	e := engine(b, Config{Dir: dir}, data)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := e.Reload(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+const noFiles = `package sallyport.stanza
+
+deny contains {"rule": "no-files", "reason": "files stay inside"} if {
+	input.direction == "out"
+	"file" in input.stanza.class
+	not data.peers[input.remote.domain].files
+}
+`
+
+func write(tb testing.TB, dir, name, text string) {
+	tb.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says where the operator's files are and how decisions are made. Zero values stand for the defaults.
+type Config struct {
+	Dir     string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json and *.yaml; empty: the shipped policy alone"`
+	Mode    string        `yaml:"mode" default:"enforce" doc:"enforce: decisions hold; observe: they are recorded as would-be, and everything passes"`
+	Timeout time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
+	Cache   int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each"`
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch c.Mode {
+	case "":
+		c.Mode = "enforce"
+	case "enforce", "observe":
+	default:
+		return c, Faults{{Text: fmt.Sprintf("policy.mode is %q, must be enforce or observe", c.Mode)}}
+	}
+	if c.Timeout < 0 || c.Cache < 0 {
+		return c, Faults{{Text: "policy.timeout and policy.cache must not be negative"}}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 100 * time.Millisecond
+	}
+	if c.Cache == 0 {
+		c.Cache = 65536
+	}
+	return c, nil
+}
+
+// Engine holds the policy in force. Its methods may be called from any goroutine.
+type Engine struct {
+	config Config
+
+	loading sync.Mutex // one Reload at a time
+	current atomic.Pointer[Snapshot]
+}
+
+// New loads the policy. The error holds all [Faults] that were found.
+func New(c Config, base Data) (*Engine, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := load(c, base)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{config: c}
+	e.current.Store(s)
+	return e, nil
+}
+
+// Reload reads the operator's files again and takes them and base into force, all at once. On an error, which holds all
+// [Faults], nothing has changed. When nothing differs the snapshot, and what it remembers, stays.
+func (e *Engine) Reload(base Data) error {
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	s, err := load(e.config, base)
+	if err != nil {
+		return err
+	}
+	if s.revision != e.current.Load().revision {
+		e.current.Store(s)
+	}
+	return nil
+}
+
+// Snapshot is the policy in force now. It stays what it is while another comes into force.
+func (e *Engine) Snapshot() *Snapshot { return e.current.Load() }

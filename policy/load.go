@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// checkTime bounds the one evaluation that looks at all data, when policy is loaded.
+const checkTime = 30 * time.Second
+
+// load makes a snapshot of what ships, the operator's files and the configuration's data.
+func load(c Config, base Data) (s *Snapshot, err error) {
+	// The compiler is a large guest. Whatever an odd file does to it, the running policy stays.
+	defer func() {
+		if r := recover(); r != nil {
+			err = Faults{{Text: fmt.Sprintf("compiling the policy: panic: %v", r)}}
+		}
+	}()
+	m, err := gather(c.Dir, base)
+	if err != nil {
+		return nil, err
+	}
+	compiler, err := compile(m.modules, m.world)
+	if err != nil {
+		return nil, err
+	}
+	link, linkErr := newQuestion(compiler, m.world, linkRule, Field.ofLink)
+	stanza, stanzaErr := newQuestion(compiler, m.world, stanzaRule, Field.ofStanza)
+	if err := join(linkErr, stanzaErr, checkData(compiler, m.world)); err != nil {
+		return nil, err
+	}
+	link.timeout, stanza.timeout = c.Timeout, c.Timeout
+	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, memo: newMemo(c.Cache)}, nil
+}
+
+// material is what a revision is made of.
+type material struct {
+	revision         string
+	modules          map[string]*ast.Module // to be compiled: base, less what was replaced, and the operator's
+	base, own        map[string]*ast.Module
+	baseTests, tests map[string]*ast.Module
+	world            *world
+}
+
+func gather(dir string, base Data) (*material, error) {
+	files, err := readSources(dir)
+	if err != nil {
+		return nil, err
+	}
+	var m material
+	var errs [5]error
+	m.base, errs[0] = parse(files.base)
+	m.own, errs[1] = parse(files.rego)
+	m.baseTests, errs[2] = parse(files.baseTests)
+	m.tests, errs[3] = parse(files.regoTests)
+	data, err := mergeData(base, files.data)
+	errs[4] = err
+	if err := join(errs[:]...); err != nil {
+		return nil, err
+	}
+	m.modules = compose(m.base, m.own)
+	if m.world, err = newWorld(data); err != nil {
+		return nil, err
+	}
+	m.revision, err = revisionOf(files, data)
+	return &m, err
+}
+
+// revisionOf names what decides: the rules and the data, not where they lie nor their tests.
+func revisionOf(files sources, data map[string]any) (string, error) {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	h.Write(text)
+	for _, list := range [][]source{files.base, files.rego} {
+		for _, f := range list {
+			fmt.Fprintf(h, "\n%q %d\n", f.name, len(f.text))
+			h.Write(f.text)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
+}
+
+// checkData asks the policy what is wrong with the data.
+func checkData(c *ast.Compiler, w *world) error {
+	q, err := newQuestion(c, w, "data.sallyport.check.faults", func(Field) bool { return false })
+	if err != nil {
+		return err
+	}
+	q.timeout, q.lenient = checkTime, true
+	answer, _, err := q.ask(context.Background(), &Input{})
+	if err != nil {
+		return Faults{{Text: "checking the data: " + err.Error()}}
+	}
+	list, err := texts(answer)
+	if err != nil {
+		return Faults{{Text: "checking the data: " + err.Error()}}
+	}
+	var faults Faults
+	for _, text := range list {
+		faults = append(faults, Fault{Text: text})
+	}
+	return faults.orNil()
+}

@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"context"
+	"slices"
+)
+
+const (
+	linkRule   = "data.sallyport.link.decision"
+	stanzaRule = "data.sallyport.stanza.decision"
+)
+
+// Snapshot is one revision of the policy. Take one for a batch, so that all of it is judged by the same rules. Its methods
+// may be called from any goroutine.
+type Snapshot struct {
+	revision     string
+	observe      bool
+	link, stanza *question
+	memo         *memo
+}
+
+// Revision names the rules and the data that decide: twelve hexadecimal digits.
+func (s *Snapshot) Revision() string { return s.revision }
+
+// Reads tells whether a stanza decision can depend on an attribute. What it does not depend on need not be extracted.
+func (s *Snapshot) Reads(f Field) bool { return slices.Contains(s.stanza.reads, f) }
+
+// Stanza decides on a stanza. A decision that is remembered costs no evaluation and no allocation. One that took longer
+// than [Config].Timeout, or than ctx lasts, denies, and so does whatever else goes wrong.
+func (s *Snapshot) Stanza(ctx context.Context, in *Input) Decision {
+	var k key
+	fits := k.fill(in, s.stanza.reads)
+	if fits {
+		if r := s.memo.get(k.bytes[:k.n]); r != nil {
+			return r.decision
+		}
+	}
+	d, clock, err := s.judge(ctx, in)
+	if err == nil && !clock && fits {
+		s.memo.put(k.bytes[:k.n], d)
+	}
+	return d
+}
+
+// judge evaluates. An err has become a denial already; it is not to be remembered, for the next try may fare better.
+func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool, err error) {
+	answer, clock, err := s.stanza.ask(ctx, in)
+	if err == nil {
+		d, err = stanzaAnswer(answer)
+	}
+	if err != nil {
+		d = Decision{Rule: RuleEngineError, Reason: err.Error(), Condition: "internal-server-error"}
+	}
+	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
+	if s.observe {
+		d.Effect = Allow
+	}
+	return d, clock, err
+}
+
+// Link decides on a link. From, To and Stanza of the input are not looked at. It is evaluated each time.
+func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
+	answer, clock, err := s.link.ask(ctx, in)
+	var d LinkDecision
+	if err == nil {
+		d, err = linkAnswer(answer)
+	}
+	if err != nil {
+		d = LinkDecision{Rule: RuleEngineError, Reason: err.Error(), Condition: "internal-server-error", Require: floor()}
+	}
+	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
+	d.Provisional = in.Link.Channel == "" || in.Link.Proof == ""
+	if s.observe {
+		d.Effect = Allow
+	}
+	return d
+}

@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"embed"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// shipped is what comes with the program: base/*.rego with its tests, and the schema of input.
+//
+//go:embed base/*.rego schema/input.json
+var shipped embed.FS
+
+// source is one file as it was read.
+type source struct {
+	name string // below base or the operator's directory
+	file string // as the operator knows it
+	text []byte
+}
+
+// sources are the files of one revision, in the order of their names.
+type sources struct {
+	base, baseTests []source // what ships
+	rego, regoTests []source // the operator's
+	data            []source
+}
+
+// readSources reads what ships and, unless dir is empty, the operator's directory with all below it: *.rego, *.json,
+// *.yaml and *.yml. Names with a leading dot are passed over, as editors and Kubernetes leave them about.
+func readSources(dir string) (sources, error) {
+	var all sources
+	err := eachFile(shipped, "base", func(name string, text []byte) {
+		place(source{name, name, text}, &all.base, &all.baseTests, &all.data)
+	})
+	if err != nil || dir == "" {
+		return all, err
+	}
+	err = eachFile(os.DirFS(dir), ".", func(name string, text []byte) {
+		place(source{name, filepath.Join(dir, filepath.FromSlash(name)), text}, &all.rego, &all.regoTests, &all.data)
+	})
+	return all, err
+}
+
+func place(s source, rego, tests, data *[]source) {
+	switch {
+	case strings.HasSuffix(s.file, "_test.rego"):
+		*tests = append(*tests, s)
+	case strings.HasSuffix(s.file, ".rego"):
+		*rego = append(*rego, s)
+	default:
+		*data = append(*data, s)
+	}
+}
+
+func eachFile(files fs.FS, root string, yield func(name string, text []byte)) error {
+	var faults Faults
+	err := fs.WalkDir(files, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name != root && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.IsDir() || !known(name) {
+			return nil
+		}
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			faults = append(faults, Fault{Text: err.Error()})
+			return nil
+		}
+		yield(name, text)
+		return nil
+	})
+	if err != nil {
+		faults = append(faults, Fault{Text: err.Error()})
+	}
+	return faults.orNil()
+}
+
+func known(name string) bool {
+	switch path.Ext(name) {
+	case ".rego", ".json", ".yaml", ".yml":
+		return true
+	}
+	return false
+}
