@@ -51,6 +51,7 @@ func (s *Scanner) makeRoom() {
 // move brings the bytes in hand to the beginning of b, and goes on there.
 func (s *Scanner) move(b []byte) {
 	n := copy(b, s.buf[s.start:s.end])
+	s.work += int64(n)
 	s.base += int64(s.start)
 	s.buf, s.start, s.end, s.full = b, 0, n, false
 }

@@ -61,6 +61,24 @@ func skipValue(w []byte, i int, quote byte) int {
 	return i
 }
 
+// skipLower returns the index of the first byte at or behind i that is no lower-case letter.
+func skipLower(w []byte, i int) int {
+	for i+8 <= len(w) {
+		x := word(w[i:])
+		low := x &^ highs
+		fromA := low + repeat(0x80-'a')
+		behindZ := low + repeat(0x80-'z'-1)
+		if stop := ^(fromA &^ behindZ &^ x) & highs; stop != 0 {
+			return i + firstIn(stop)
+		}
+		i += 8
+	}
+	for i < len(w) && w[i]-'a' < 26 {
+		i++
+	}
+	return i
+}
+
 // Lengths that runeLen gives to what is no character.
 const (
 	cutRune       = 0  // the sequence goes on behind the window
@@ -106,21 +124,47 @@ func runeLen[T string | []byte](w T) int {
 	return n
 }
 
-// runes passes over the non-ASCII characters at i.
+// runes passes over the non-ASCII characters at i, and over single spaces between them.
 func (s *Scanner) runes(w []byte, i int) (int, error) {
-	for i < len(w) && w[i] >= utf8.RuneSelf {
+	begun := i
+	for i < len(w) {
+		c := w[i]
+		if c < utf8.RuneSelf {
+			if c == ' ' && i > begun && i+1 < len(w) && w[i+1] >= utf8.RuneSelf {
+				i++
+				continue
+			}
+			break
+		}
+		// Most characters have two or three bytes, with nothing special about the first.
+		if 0xC2 <= c && c < 0xE0 && i+1 < len(w) && w[i+1]&0xC0 == 0x80 {
+			i += 2
+			continue
+		}
+		if 0xE0 < c && c < 0xED && i+2 < len(w) && w[i+1]&0xC0 == 0x80 && w[i+2]&0xC0 == 0x80 {
+			i += 3
+			continue
+		}
 		n := runeLen(w[i:])
-		switch n {
-		case cutRune:
-			return i, errShort
-		case badRune:
-			return i, s.fault(unsupportedEncoding, i, "not UTF-8")
-		case forbiddenRune:
-			return i, s.fault(notWellFormed, i, "character U+FFFE or U+FFFF")
+		if n <= 0 {
+			s.work += int64(i - begun)
+			return i, s.badRune(n, i)
 		}
 		i += n
 	}
+	s.work += int64(i - begun)
 	return i, nil
+}
+
+// badRune returns what runeLen means by a length that is none.
+func (s *Scanner) badRune(n, i int) error {
+	switch n {
+	case cutRune:
+		return errShort
+	case forbiddenRune:
+		return s.fault(notWellFormed, i, "character U+FFFE or U+FFFF")
+	}
+	return s.fault(unsupportedEncoding, i, "not UTF-8")
 }
 
 // isChar reports whether XML allows the character r, written or referred to (XML 1.0 §2.2).

@@ -68,11 +68,7 @@ func (s *Scanner) Header() (*Root, error) {
 		if s.err != nil {
 			return nil, s.err
 		}
-		w, exceeded := s.window()
-		err := s.advance(w)
-		if err == errShort && exceeded != nil {
-			err = exceeded
-		}
+		err := s.resume()
 		if err == errShort {
 			if err := s.fill(); err != nil {
 				return nil, err

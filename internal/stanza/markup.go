@@ -5,13 +5,6 @@ import "bytes"
 // advance scans w from s.pos on, until the header, the element or the stream is complete (nil), w is used up (errShort), or a fault is
 // found. What it decides depends on the bytes alone, never on where w ends.
 func (s *Scanner) advance(w []byte) error {
-	s.work -= int64(s.pos)
-	err := s.steps(w)
-	s.work += int64(s.pos)
-	return err
-}
-
-func (s *Scanner) steps(w []byte) error {
 	for s.state != complete {
 		if s.pos >= len(w) {
 			return errShort
@@ -82,7 +75,7 @@ func (s *Scanner) endTag(w []byte) error {
 		done := i - s.mark
 		n := min(len(want)-done, len(w)-i)
 		if !bytes.Equal(w[i:i+n], want[done:done+n]) {
-			return s.fault(notWellFormed, i, "end tag does not match the start tag")
+			return s.fault(notWellFormed, s.mark, "end tag does not match the start tag")
 		}
 		i += n
 		if done+n == len(want) {
@@ -100,7 +93,7 @@ func (s *Scanner) endTag(w []byte) error {
 		case c == '\r':
 			s.current.unclean = true
 		case !isSpace(c):
-			return s.fault(notWellFormed, i-1, "end tag does not match the start tag")
+			return s.fault(notWellFormed, s.mark, "end tag does not match the start tag")
 		}
 	}
 	s.pos = i

@@ -41,8 +41,16 @@ func isNameByte(c byte) bool {
 // passName passes over the characters of a name from i on, noting its colon. The name began at s.mark, and ends at the index returned
 // if that is within w.
 func (s *Scanner) passName(w []byte, i int) (int, error) {
+	end, err := s.nameEnd(w, i)
+	s.work += int64(end - i)
+	return end, err
+}
+
+func (s *Scanner) nameEnd(w []byte, i int) (int, error) {
 	tooLong := s.mark + s.limits.Name + 1
-	for end := min(len(w), tooLong); i < end; {
+	end := min(len(w), tooLong)
+	i = skipLower(w[:end], i)
+	for i < end {
 		c := w[i]
 		switch {
 		case isNameByte(c):
@@ -71,19 +79,14 @@ func (s *Scanner) passName(w []byte, i int) (int, error) {
 
 // nameRune returns the length of the non-ASCII character at i, if names may contain it.
 func (s *Scanner) nameRune(w []byte, i int) (int, error) {
-	switch n := runeLen(w[i:]); n {
-	case cutRune:
-		return 0, errShort
-	case badRune:
-		return 0, s.fault(unsupportedEncoding, i, "not UTF-8")
-	case forbiddenRune:
-		return 0, s.fault(notWellFormed, i, "character U+FFFE or U+FFFF")
-	default:
-		if r, _ := utf8.DecodeRune(w[i:]); !unicode.Is(nameStart, r) && !unicode.Is(nameOther, r) {
-			return 0, s.fault(notWellFormed, i, "character not allowed in a name")
-		}
-		return n, nil
+	n := runeLen(w[i:])
+	if n <= 0 {
+		return 0, s.badRune(n, i)
 	}
+	if r, _ := utf8.DecodeRune(w[i:]); !unicode.Is(nameStart, r) && !unicode.Is(nameOther, r) {
+		return 0, s.fault(notWellFormed, i, "character not allowed in a name")
+	}
+	return n, nil
 }
 
 // checkName judges the name from s.mark to end: it and the part behind its colon must begin as names begin.

@@ -70,10 +70,10 @@ func (s *Scanner) declare(w []byte, unprefixed *known) error {
 			continue
 		}
 		uri := a.value.read(w)
-		if !plausible(uri) {
+		space := knownSpace(uri)
+		if space == inOther && !plausible(uri) {
 			return s.fault(notWellFormed, at, "namespace name is no URI")
 		}
-		space := knownSpace(uri)
 		prefix := a.name.local(w)
 		switch {
 		case isDefault && (space == inXML || space == inXMLNS):
@@ -98,8 +98,12 @@ func (s *Scanner) declare(w []byte, unprefixed *known) error {
 // plausible reports whether uri consists of characters that a URI or IRI may have. Parsers join namespace and name with one that it may
 // not ('|', '}', a space, a line feed), and could be made to see the boundary elsewhere (ABUSE 30).
 func plausible(uri []byte) bool {
+	const (
+		low  = 1<<(' '+1) - 1 | 1<<'"' | 1<<'<' | 1<<'>'
+		high = 1<<('\\'-64) | 1<<('^'-64) | 1<<('`'-64) | 1<<('{'-64) | 1<<('|'-64) | 1<<('}'-64) | 1<<(0x7F-64)
+	)
 	for _, c := range uri {
-		if c <= ' ' || c == 0x7F || bytes.IndexByte([]byte("<>\"{}|\\^`"), c) >= 0 {
+		if c < 64 && low>>c&1 != 0 || c >= 64 && c < 128 && uint64(high)>>(c-64)&1 != 0 {
 			return false
 		}
 	}

@@ -64,7 +64,7 @@ type Scanner struct {
 	held     bool  // current was returned, its bytes are not yet consumed
 	closed   bool  // the root's end tag was read
 	err      error // final
-	work     int64 // bytes looked at, for the test that scanning is linear
+	work     int64 // bytes looked at or moved, for the test that scanning is linear
 }
 
 // NewScanner returns a Scanner for the stream that r delivers from its first byte on.
@@ -171,18 +171,18 @@ func (s *Scanner) consume() {
 	s.state = between
 }
 
-// resume scans on in what the buffer holds: nil when the element (or the end of the stream) is complete, errShort when more bytes
-// are needed, else the fault.
+// resume scans on in what the buffer holds: nil when the header, the element or the stream is complete, errShort when more bytes are
+// needed, else the fault.
 func (s *Scanner) resume() error {
 	if s.state == between {
 		if err := s.enter(); err != nil {
 			return err
 		}
 	}
-	w, exceeded := s.window()
-	err := s.advance(w)
-	if err == errShort && exceeded != nil {
-		return exceeded
+	end, limit := s.window()
+	err := s.advance(s.buf[s.start:end])
+	if err == errShort && limit != withinLimits {
+		return s.exceeded(limit, end)
 	}
 	return err
 }
@@ -191,7 +191,7 @@ func (s *Scanner) resume() error {
 func (s *Scanner) enter() error {
 	for s.start < s.end {
 		if s.limits.Total > 0 && s.base+int64(s.start) >= int64(s.limits.Total) {
-			return s.fault(policyViolation, 0, "more bytes than an unproved peer may send")
+			return s.exceeded(totalLimit, s.start)
 		}
 		switch c := s.buf[s.start]; {
 		case isSpace(c):
@@ -213,21 +213,41 @@ func (s *Scanner) begin() {
 	s.current = Element{root: s.root}
 }
 
-// window returns the bytes that may be scanned, and the fault if they are all that ever may be.
-func (s *Scanner) window() ([]byte, error) {
-	end, most := s.end, s.start+s.limits.Stanza
-	detail := "stanza is too big"
+// limit is what keeps a window from growing.
+type limit uint8
+
+const (
+	withinLimits limit = iota
+	headerLimit
+	stanzaLimit
+	totalLimit
+)
+
+// window returns the end of the bytes that may be scanned, and the limit that it stands at.
+func (s *Scanner) window() (end int, at limit) {
+	most, which := s.start+s.limits.Stanza, stanzaLimit
 	if s.root == nil {
-		most, detail = s.start+s.limits.Header, "stream header is too big"
+		most, which = s.start+s.limits.Header, headerLimit
 	}
-	var exceeded error
-	if end >= most {
-		end = most
-		exceeded = &SyntaxError{Condition: policyViolation, TooBig: s.root != nil, Offset: s.base + int64(end), Detail: detail}
+	if total := int64(s.limits.Total); total > 0 && s.base+int64(most) >= total {
+		most, which = max(s.start, int(total-s.base)), totalLimit
 	}
-	if total := int64(s.limits.Total); total > 0 && s.base+int64(end) >= total {
-		end = max(s.start, int(total-s.base))
-		exceeded = s.fault(policyViolation, end-s.start, "more bytes than an unproved peer may send")
+	if s.end < most {
+		return s.end, withinLimits
 	}
-	return s.buf[s.start:end], exceeded
+	return most, which
+}
+
+// exceeded returns the fault of needing more than a limit allows.
+func (s *Scanner) exceeded(which limit, end int) error {
+	e := &SyntaxError{Condition: policyViolation, Offset: s.base + int64(end)}
+	switch which {
+	case headerLimit:
+		e.Detail = "stream header is too big"
+	case stanzaLimit:
+		e.TooBig, e.Detail = true, "stanza is too big"
+	default:
+		e.Detail = "more bytes than an unproved peer may send"
+	}
+	return e
 }

@@ -74,7 +74,7 @@ func (s *Scanner) tagName(w []byte) error {
 
 // inside scans what may stand in a start tag besides names and values: white space, and the tag's end.
 func (s *Scanner) inside(w []byte) error {
-	for i := s.pos; i < len(w); i++ {
+	for i := s.pos; i < len(w); {
 		s.pos = i
 		switch c := w[i]; {
 		case isSpace(c):
@@ -82,6 +82,7 @@ func (s *Scanner) inside(w []byte) error {
 			if c == '\r' {
 				s.current.unclean = true
 			}
+			i++
 		case c == '>':
 			s.pos++
 			return s.open(w, false)
@@ -94,30 +95,57 @@ func (s *Scanner) inside(w []byte) error {
 		case len(s.attrs) == s.limits.Attributes:
 			return s.fault(policyViolation, i, "too many attributes")
 		default:
-			s.mark, s.colon, s.state = i, 0, inAttr
-			return nil
+			next := s.plainAttr(w, i)
+			if next == 0 {
+				s.mark, s.colon, s.state = i, 0, inAttr
+				return nil
+			}
+			i, s.state = next, inTag
 		}
 	}
 	s.pos = len(w)
 	return nil
 }
 
+// plainAttr is the short way through an attribute that is all there and holds nothing special, as most are: a name in lower-case
+// letters, the equals sign, a value in plain ASCII. It returns the index behind it. For any other attribute it returns 0 and has done
+// nothing; the steps of the long way then judge it.
+func (s *Scanner) plainAttr(w []byte, i int) int {
+	equals := skipLower(w, i)
+	if equals == i || equals-i > s.limits.Name || equals+1 >= len(w) || w[equals] != '=' {
+		return 0
+	}
+	quote, begin := w[equals+1], equals+2
+	if quote != '\'' && quote != '"' {
+		return 0
+	}
+	end := skipValue(w, begin, quote)
+	s.work += int64(end - i)
+	if end == len(w) || w[end] != quote {
+		return 0
+	}
+	s.attrs = append(s.attrs, attr{
+		name:  name{span: span{int32(i), int32(equals)}},
+		value: value{span: span{int32(begin), int32(end)}},
+	})
+	s.declares = s.declares || string(w[i:equals]) == "xmlns"
+	return end + 1
+}
+
 // equals scans the "=" and the opening quote between an attribute's name and its value.
 func (s *Scanner) equals(w []byte) error {
-	i := s.pos
-	c := w[i]
-	s.pos++
-	switch {
+	switch c := w[s.pos]; {
 	case c == '\r':
 		s.current.unclean = true
 	case isSpace(c):
 	case c == '=' && s.state == atEquals:
 		s.state = atQuote
 	case (c == '"' || c == '\'') && s.state == atQuote:
-		s.mark, s.quote, s.decode, s.state = s.pos, c, false, inValue
+		s.mark, s.quote, s.decode, s.state = s.pos+1, c, false, inValue
 	default:
-		return s.unexpected(w, i, "attribute without a quoted value")
+		return s.unexpected(w, s.pos, "attribute without a quoted value")
 	}
+	s.pos++
 	return nil
 }
 
@@ -136,6 +164,7 @@ func (s *Scanner) value(w []byte) error {
 	i := s.pos
 	for {
 		i = skipValue(w, i, s.quote)
+		s.work += int64(i - s.pos)
 		s.pos = i
 		if i == len(w) {
 			return nil

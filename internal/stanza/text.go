@@ -10,6 +10,7 @@ func (s *Scanner) text(w []byte) error {
 	i := s.pos
 	for {
 		i = skipText(w, i)
+		s.work += int64(i - s.pos)
 		s.pos = i
 		if i == len(w) {
 			return nil
@@ -67,7 +68,7 @@ func (s *Scanner) cdata(w []byte) error {
 		done := i - s.mark
 		n := min(len(cdataOpen)-done, len(w)-i)
 		if string(w[i:i+n]) != cdataOpen[done:done+n] {
-			return s.fault(restrictedXML, i, "comment or DTD")
+			return s.fault(restrictedXML, s.mark, "comment or DTD")
 		}
 		s.pos = i + n
 		if done+n == len(cdataOpen) {
@@ -77,6 +78,7 @@ func (s *Scanner) cdata(w []byte) error {
 		return nil
 	}
 	for i < len(w) {
+		s.work++
 		s.pos = i
 		c := w[i]
 		switch {
@@ -113,6 +115,7 @@ func (s *Scanner) reference(w []byte, i int) (int, error) {
 	for n < most && isReferenceByte(w[n]) {
 		n++
 	}
+	s.work += int64(n - i)
 	body := w[i+1 : n]
 	switch {
 	case n == i+maxReference:

@@ -152,9 +152,14 @@ func AppendAttr(dst []byte, s string) []byte { return appendEscaped(dst, s, true
 func appendEscaped[T string | []byte](dst []byte, s T, attribute bool) []byte {
 	done := 0
 	for i := 0; i < len(s); {
+		c := s[i]
+		if c > '>' && c < utf8.RuneSelf || c > '\'' && c < '<' {
+			i++
+			continue
+		}
 		replacement, n := "", 1
-		if s[i] < utf8.RuneSelf {
-			replacement = escape(s[i], attribute)
+		if c < utf8.RuneSelf {
+			replacement = escape(c, attribute)
 		} else if n = runeLen(s[i:]); n <= 0 {
 			replacement, n = "\uFFFD", 1 // each further byte of a bad sequence is one more
 		}
