@@ -19,7 +19,7 @@ type cast struct {
 
 // assemble writes the folder and starts everybody but the gate, whose addresses are therefore fixed beforehand.
 func assemble(ctx context.Context, f folder) (*cast, error) {
-	ports, err := reserve(3)
+	ports, err := peer.Reserve(3)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,9 @@
 package demo
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,31 +140,3 @@ audit: {dir: @DIR@/audit, durability: sync, on_failure: refuse}
 admin: {socket: @DIR@/admin.sock}
 log: {level: warn}
 `
-
-// reserve finds free ports of 127.0.0.1, each for TCP and UDP, so that they can be written into a configuration before anybody
-// listens. It looks below the range from which the kernel serves outgoing connections, which would take them in between.
-func reserve(n int) ([]string, error) {
-	var addrs []string
-	for tries := 0; len(addrs) < n && tries < 100*n; tries++ {
-		port, err := rand.Int(rand.Reader, big.NewInt(10000))
-		if err != nil {
-			return nil, err
-		}
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+port.Int64())
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		defer ln.Close()
-		conn, err := net.ListenPacket("udp", addr)
-		if err != nil {
-			continue
-		}
-		defer conn.Close()
-		addrs = append(addrs, addr)
-	}
-	if len(addrs) < n {
-		return nil, errors.New("finding free ports of 127.0.0.1: there are too few")
-	}
-	return addrs, nil
-}

@@ -1,14 +1,15 @@
 package peer
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -143,7 +144,8 @@ func (in *inbound) external(el *element) error {
 	if in.w.peer.From != "" && in.w.peer.From != from {
 		return &StreamError{Condition: "invalid-from", Text: "the stream was proved for " + from}
 	}
-	return in.begin(p)
+	in.begin(p)
+	return nil
 }
 
 func (in *inbound) admit(p Pair) error {
@@ -165,9 +167,6 @@ func (in *inbound) result(el *element) error {
 		return err
 	}
 	q := question{Pair: p, ID: in.id, key: el.Text}
-	if in.s.hooks.Take != nil {
-		return in.settle(q)
-	}
 	in.asking.Go(func() {
 		if err := in.settle(q); err != nil {
 			in.w.end(err)
@@ -185,7 +184,8 @@ func (in *inbound) settle(q question) error {
 		in.mu.Lock()
 		in.proved[p] = true
 		in.mu.Unlock()
-		return cmp.Or(in.w.write(resultTag(p, "valid", "")), in.begin(p))
+		in.begin(p)
+		return in.w.write(resultTag(p, "valid", ""))
 	case err == nil && verdict == "invalid":
 		return cmp.Or(in.w.write(resultTag(p, "invalid", "")), error(&StreamError{Condition: "not-authorized", Text: "the key is not genuine"}))
 	default:
@@ -197,29 +197,19 @@ func resultTag(p Pair, kind, inner string) string {
 	return fmt.Sprintf("<db:result from='%s' to='%s' type='%s'>%s</db:result>", escape(p.Local), escape(p.Remote), kind, inner)
 }
 
-// begin lifts the deadline of a stream on which a pair was proved, and hands it over if it was asked for.
-func (in *inbound) begin(p Pair) error {
+// begin lifts the deadline of a stream on which a pair was proved.
+func (in *inbound) begin(p Pair) {
 	in.w.trust()
 	in.s.hooks.Watch(LinkEvent{Pair: p, Inbound: true, Up: true})
-	if in.s.hooks.Take == nil {
-		return nil
-	}
-	in.s.hooks.Take(p, buffered{in.w.conn, in.w.br})
-	return errTaken
 }
 
-// buffered is a connection of which some bytes were read already.
-type buffered struct {
+// replayed is a connection that some of what was read from it is put back to.
+type replayed struct {
 	net.Conn
-	br *bufio.Reader
+	r io.Reader
 }
 
-func (b buffered) Read(p []byte) (int, error) {
-	if b.br.Buffered() > 0 {
-		return b.br.Read(p)
-	}
-	return b.Conn.Read(p)
-}
+func (r replayed) Read(p []byte) (int, error) { return r.r.Read(p) }
 
 func (in *inbound) isProved(p Pair) bool {
 	in.mu.Lock()
@@ -242,7 +232,11 @@ func (in *inbound) isProved(p Pair) bool {
 // §4.9.3.9.
 func (in *inbound) stanza(st Stanza) error {
 	p := Pair{Local: domainOf(st.To), Remote: domainOf(st.From)}
-	if in.isProved(p) {
+	switch proved := in.isProved(p); {
+	case proved && in.s.hooks.Take != nil:
+		in.s.hooks.Take(p, replayed{in.w.conn, io.MultiReader(strings.NewReader(st.XML()), in.w.br)})
+		return errTaken
+	case proved:
 		in.s.deliver(st)
 		return nil
 	}

@@ -61,8 +61,8 @@ func hexSHA1(s string) string {
 type Hooks struct {
 	// Receive takes every stanza of a proved pair in place of the users.
 	Receive func(Stanza)
-	// Take gets the connection of a proved inbound pair as it is, from the byte behind the proof to the end; nothing of it is
-	// parsed or counted any more. The server must verify OverSeparate: while it waits for a verdict, such a stream is not read.
+	// Take gets the connection of a proved inbound pair from its first stanza on; that is the first to be read from it. The
+	// server parses, counts and answers nothing on it any more.
 	Take func(Pair, net.Conn)
 	// Admit may refuse a pair that asks to be proved; its error is the text of the stream error, policy-violation.
 	Admit func(Pair) error

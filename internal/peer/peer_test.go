@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -340,6 +341,20 @@ func TestModernTakesNothingInClear(t *testing.T) {
 	script(t, p.left.Addr(), opening, "<required/>", "><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><message/>", "<proceed")
 }
 
+func TestTakeHandsOverFromTheFirstStanza(t *testing.T) {
+	t.Parallel()
+	first := make(chan string, 2)
+	p := legacies(t, peer.Legacy{Hooks: peer.Hooks{Take: func(p peer.Pair, c net.Conn) {
+		buf := make([]byte, len("<message id='0'"))
+		io.ReadFull(c, buf)
+		first <- string(buf)
+	}}})
+	p.left.User("alice").Submit(peer.Stanza{Kind: "message", ID: "0", To: "bob@" + right})
+	if got := <-first; got != "<message id='0'" {
+		t.Errorf("the connection begins with %q", got)
+	}
+}
+
 func TestAdmitRefusesAPair(t *testing.T) {
 	t.Parallel()
 	p := legacies(t, peer.Legacy{Hooks: peer.Hooks{Admit: func(p peer.Pair) error {
@@ -359,7 +374,7 @@ func TestWatchTellsHowALinkEnded(t *testing.T) {
 	t.Parallel()
 	events := make(chan peer.LinkEvent, 8)
 	p := legacies(t, peer.Legacy{Hooks: peer.Hooks{Watch: func(e peer.LinkEvent) {
-		if !e.Inbound {
+		if !e.Inbound && e.Pair.Local == left {
 			events <- e
 		}
 	}}})
@@ -374,12 +389,7 @@ func TestWatchTellsHowALinkEnded(t *testing.T) {
 		t.Errorf("writing: %d, %v", n, err)
 	}
 	link.Close()
-	for e := range events {
-		if e.Pair.Local == left {
-			if e.Up || e.Err == nil {
-				t.Errorf("last event %+v, want the end", e)
-			}
-			break
-		}
+	if down := <-events; down.Up || down.Err == nil {
+		t.Errorf("last event %+v, want the end", down)
 	}
 }
