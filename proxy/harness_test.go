@@ -22,6 +22,7 @@ import (
 	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/jid"
+	"sallyport/internal/peer"
 	"sallyport/internal/resolve"
 	"sallyport/internal/xmpptest"
 	"sallyport/policy"
@@ -69,12 +70,15 @@ func newStage(t testing.TB, o options) *stage {
 		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
 	})
 	must(t, err)
-	s.engine, err = policy.New(policy.Config{}, s.policyData(o))
+	s.engine, err = policy.New(policy.Config{Timeout: patience}, s.policyData(o))
 	must(t, err)
 	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async"})
 	must(t, err)
 	t.Cleanup(func() { s.record.Close() })
-	resolver, err := resolve.New(resolve.Config{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}})
+	names, err := peer.ListenNames("", nil)
+	must(t, err)
+	t.Cleanup(func() { names.Close() })
+	resolver, err := resolve.New(resolve.Config{Servers: []netip.AddrPort{netip.MustParseAddrPort(names.Addr)}})
 	must(t, err)
 	secret, err := dialback.NewSecret([]byte(theSecret))
 	must(t, err)
