@@ -318,7 +318,7 @@ func TestFeedingDoesNotMatter(t *testing.T) {
 	for _, l := range []Limits{{}, {Name: 8, Depth: 2, Attributes: 2, Namespaces: 2}, {Header: 100, Total: 300, Elements: 1}} {
 		for _, stream := range streams {
 			whole := transcript(stream, len(stream)+1, l)
-			for _, n := range []int{1, 2, 3, 5, 17} {
+			for _, n := range []int{1, 2, 3, 17} {
 				if got := transcript(stream, n, l); got != whole {
 					t.Fatalf("%.400q\nfed %d at a time: %s\nfed whole: %s", stream, n, got, whole)
 				}
@@ -520,7 +520,7 @@ func TestManyBatches(t *testing.T) {
 	t.Parallel()
 	var in bytes.Buffer
 	in.WriteString(plainHeader)
-	const n = 20000
+	const n = 5000
 	for i := range n {
 		fmt.Fprintf(&in, "<message id='%d'><body>%s</body></message>", i, strings.Repeat("x", i*7%300))
 	}

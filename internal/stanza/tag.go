@@ -152,8 +152,8 @@ func (s *Scanner) equals(w []byte) error {
 // unexpected is the fault of a byte that the grammar of tags does not allow, or that is no UTF-8 at all.
 func (s *Scanner) unexpected(w []byte, i int, detail string) error {
 	if w[i] >= utf8.RuneSelf {
-		if _, err := s.runes(w, i); err != nil {
-			return err
+		if n := runeLen(w[i:]); n <= 0 {
+			return s.badRune(n, i)
 		}
 	}
 	return s.fault(notWellFormed, i, detail)

@@ -1,0 +1,213 @@
+package stanza
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func manyPrefixes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, " xmlns:p%d='u%d'", i, i)
+	}
+	return b.String()
+}
+
+func manyAttributes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, " a%d=''", i)
+	}
+	return b.String()
+}
+
+// sized returns a message of exactly n bytes.
+func sized(n int) string {
+	const around = "<message><body></body></message>"
+	return "<message><body>" + strings.Repeat("x", n-len(around)) + "</body></message>"
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	nest := func(n int) string { return strings.Repeat("<a>", n) + strings.Repeat("</a>", n) }
+	l := Limits{Stanza: 12000, Depth: 5, Attributes: 6, Namespaces: 4, Name: 16}
+	for _, c := range []struct {
+		id, body string
+		ok       bool
+	}{
+		{"[X08] as big as may be", sized(12000), true},
+		{"[X08] one byte more", sized(12001), false},
+		{"[X08] white space between stanzas is no part of one", strings.Repeat(" ", 13000) + "<a/>", true},
+		{"ABUSE 28 one attribute", "<a b='" + strings.Repeat("x", 13000), false},
+		{"ABUSE 28 one name", "<" + strings.Repeat("x", 13000), false},
+		{"ABUSE 28 white space in a tag", "<a" + strings.Repeat(" ", 13000), false},
+		{"ABUSE 28 CDATA", "<a><![CDATA[" + strings.Repeat("x", 13000), false},
+		{"[X09] as deep as may be", nest(5), true},
+		{"[X09] one deeper", nest(6), false},
+		{"[X09] empty element, one deeper", strings.Repeat("<a>", 5) + "<b/>", false},
+		{"[X09] as many attributes as may be", "<a" + manyAttributes(6) + "/>", true},
+		{"[X09] one more attribute", "<a" + manyAttributes(7) + "/>", false},
+		{"[X09] declarations are attributes", "<a" + manyAttributes(5) + " xmlns='u' xmlns:b='u'/>", false},
+		{"[X09] as many prefixes as may be", "<a" + manyPrefixes(2) + "/>", true},
+		{"[X09] one more prefix", "<a" + manyPrefixes(3) + "/>", false},
+		{"[X09] prefixes out of scope", "<a" + manyPrefixes(2) + "/><b" + manyPrefixes(2) + "/>", true},
+		{"[X09] prefixes of siblings", "<a><b" + manyPrefixes(2) + "/><b" + manyPrefixes(2) + "/></a>", true},
+		{"[X09] prefixes of an outer element", "<a" + manyPrefixes(2) + "><b xmlns:q='u'/></a>", false},
+		{"[X09] default namespaces do not count", "<a xmlns='u'><a xmlns='v'><a xmlns='u'><a xmlns='v'/></a></a></a>", true},
+		{"[X09] as long a name as may be", "<a234567890123456/>", true},
+		{"[X09] one byte longer", "<a2345678901234567/>", false},
+		{"[X09] long name with prefix", "<a xmlns:p='u'><p:a45678901234567/></a>", false},
+		{"[X09] long attribute name", "<a abcdefghijklmnopq=''/>", false},
+		{"[X09] long name in two-byte letters", "<éééééééé/><ééééééééa/>", false},
+	} {
+		const header = `<stream:stream xmlns='jabber:server' xmlns:x='u' xmlns:stream='http://etherx.jabber.org/streams'>`
+		_, err := scanBody(t, header, c.body+closing, l)
+		if c.ok && err != ErrClosed || !c.ok && conditionOf(err) != policyViolation {
+			t.Errorf("%s: %.80q: got %v, want it taken: %v", c.id, c.body, err, c.ok)
+		}
+		tooBig := strings.Contains(c.id, "ABUSE 28") && !strings.Contains(c.id, "name") || strings.HasPrefix(c.id, "[X08] one")
+		if syntax, ok := errors.AsType[*SyntaxError](err); ok && syntax.TooBig != tooBig {
+			t.Errorf("%s: TooBig is %v", c.id, syntax.TooBig)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		id, body string
+		elements int
+		ok       bool
+	}{
+		{"ABUSE 26 within the bytes", "<a b='" + strings.Repeat("x", 80) + "'/>", 1, true},
+		{"ABUSE 26 more bytes in one element", "<a b='" + strings.Repeat("x", 200), 0, false},
+		{"ABUSE 26 more bytes in many elements", strings.Repeat("<a/>", 40), 25, false},
+		{"ABUSE 26 more bytes of white space", strings.Repeat(" ", 101), 0, false},
+		{"ABUSE 26 exactly as many bytes of white space", strings.Repeat(" ", 100), 0, true},
+	} {
+		l := Limits{Total: len(plainHeader) + 100}
+		raw, err := scanBody(t, plainHeader, c.body, l)
+		if len(raw) != c.elements || (conditionOf(err) == policyViolation) == c.ok {
+			t.Errorf("%s: got %d elements, then %v", c.id, len(raw), err)
+		}
+	}
+	raw, err := scanBody(t, plainHeader, strings.Repeat("<a/> ", 40), Limits{Elements: 32})
+	if len(raw) != 32 || conditionOf(err) != policyViolation {
+		t.Errorf("ABUSE 26 elements: got %d, then %v, want 32", len(raw), err)
+	}
+
+	// What was counted before trust no longer matters after it ([C31]).
+	s := NewScanner(strings.NewReader(plainHeader+strings.Repeat("<a/>", 40)), Limits{Total: len(plainHeader) + 20, Elements: 4})
+	if _, err := s.Header(); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if _, err := s.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.SetLimits(DefaultLimits())
+	if batch, err := s.Batch(nil); err != nil || len(batch) != 36 {
+		t.Errorf("after trust: %d elements, %v", len(batch), err)
+	}
+}
+
+func TestDefaultLimits(t *testing.T) {
+	t.Parallel()
+	if got := (Limits{}).effective(); got != DefaultLimits() {
+		t.Errorf("zero Limits are %+v", got)
+	}
+	l := Limits{Stanza: 1, Namespaces: 1000, Depth: -1}.effective()
+	if l.Stanza != MinStanza || l.Namespaces != 64 || l.Depth != 64 {
+		t.Errorf("[X08] got %+v", l)
+	}
+}
+
+// A peer that drips its bytes costs no more than one that sends them at once: each byte is looked at and moved a few times, whatever
+// it belongs to (ABUSE 33). Bytes are counted, not seconds.
+func TestScanningIsLinear(t *testing.T) {
+	t.Parallel()
+	fill := func(s string) string { return strings.Repeat(s, 64<<10/len(s)) }
+	for _, c := range []struct{ name, in string }{
+		{"attribute", "<a b='" + strings.Repeat("x", 500<<10) + "'/>"},
+		{"attribute in Greek", "<a b='" + fill("αβγ") + "'/>"},
+		{"text", "<a>" + fill("x") + "</a>"},
+		{"text in emoji", "<a>" + fill("😀") + "</a>"},
+		{"brackets", "<a>" + fill("]") + "</a>"},
+		{"CDATA", "<a><![CDATA[" + fill("]") + "]]></a>"},
+		{"white space in a tag", "<a" + fill(" ") + "/>"},
+		{"children", "<a>" + fill("<b c='d'/>") + "</a>"},
+		{"line feeds", "<a b='" + fill("\n") + "'/>"},
+	} {
+		for _, n := range []int{1, 1000, 1 << 20} {
+			s := NewScanner(&chunks{b: []byte(plainHeader + c.in), n: n}, Limits{})
+			if _, err := s.Header(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Next(); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			if per := float64(s.work) / float64(len(c.in)); per > 4 {
+				t.Errorf("ABUSE 33 %s, %d at a time: each byte was looked at or moved %.1f times", c.name, n, per)
+			}
+		}
+	}
+}
+
+// The buffer is small while a stream idles, grows for what is big or plenty, and is given back.
+func TestBufferIsGivenBack(t *testing.T) {
+	t.Parallel()
+	big := sized(400 << 10)
+	in := plainHeader + "<a/>" + big + strings.Repeat("<a/>", 50000)
+	s := NewScanner(&chunks{b: []byte(in), n: 1 << 20}, Limits{})
+	if _, err := s.Header(); err != nil {
+		t.Fatal(err)
+	}
+	if got := cap(s.buf); got != smallBuffer {
+		t.Errorf("at first: %d bytes", got)
+	}
+	largest := 0
+	for batch, err := s.Batch(nil); err == nil; batch, err = s.Batch(batch) {
+		largest = max(largest, cap(s.buf))
+	}
+	if largest < len(big) || largest > 4*len(big) {
+		t.Errorf("for a stanza of %d bytes: %d", len(big), largest)
+	}
+	if got := cap(s.buf); got != smallBuffer {
+		t.Errorf("when drained: %d bytes", got)
+	}
+}
+
+// Once warm, scanning and forwarding allocate nothing.
+func TestNoAllocation(t *testing.T) {
+	element := message(300, "a letter")
+	s := NewScanner(&endless{header: plainHeader, body: element}, Limits{})
+	if _, err := s.Header(); err != nil {
+		t.Fatal(err)
+	}
+	batch := make([]Element, 0, 64)
+	out := make([]byte, 0, 1<<20)
+	n := testing.AllocsPerRun(100, func() {
+		var err error
+		if batch, err = s.Batch(batch); err != nil {
+			t.Fatal(err)
+		}
+		out = out[:0]
+		for i := range batch {
+			e := &batch[i]
+			if e.From() == nil || e.To() == nil || e.ID() == nil || e.Kind() != Message {
+				t.Fatal("not the message")
+			}
+			out = e.AppendTo(out, Rewrite{From: "x@y.example", To: "romeo@montague.example", Lang: "de"})
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations a batch", n)
+	}
+	if !bytes.Contains(out, []byte("from='x@y.example'")) {
+		t.Error("nothing was written")
+	}
+}
