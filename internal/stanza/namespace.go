@@ -188,6 +188,8 @@ func (s *Scanner) admit(w []byte, space known, depth int) error {
 	at := int(s.name.from)
 	prefix := s.name.prefix(w)
 	switch {
+	case string(s.name.of(w)) == "xmlns":
+		return s.fault(notWellFormed, at, "element with the reserved name xmlns") // encoding/xml puts it in no namespace
 	case space == inStreams && (depth > 0 || string(s.name.local(w)) == "stream"):
 		return s.fault(badFormat, at, "stream tag within the stream") // ABUSE 31
 	case space != inStreams && string(prefix) == "stream":

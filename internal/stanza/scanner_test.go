@@ -202,6 +202,7 @@ func badCases() []badCase {
 		{"ABUSE 32 other prefix for xml", `<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>`, notWellFormed},
 		{"ABUSE 32 xml by default", `<a xmlns='http://www.w3.org/XML/1998/namespace'/>`, notWellFormed},
 		{"ABUSE 32 other prefix for xmlns", `<a xmlns:p='http://www.w3.org/2000/xmlns/'/>`, notWellFormed},
+		{"ABUSE 32 element named xmlns", `<xmlns/>`, notWellFormed},
 		{"ABUSE 32 name begins with a digit", `<1a/>`, notWellFormed},
 		{"ABUSE 32 name begins with a hyphen", `<-a/>`, notWellFormed},
 		{"ABUSE 32 name begins with a combining mark", "<\u0301a/>", notWellFormed},
