@@ -1,0 +1,169 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// stanzaEvent is a stanza at level metadata as the gate fills it in: 27 values, a line of some 700 bytes.
+func stanzaEvent(i int) Event {
+	return Event{
+		Kind: Stanza, Dir: "out", Local: "corp.example", Remote: "partner.example",
+		From: "alice@corp.example/desk", To: "bob@partner.example/phone",
+		Link: "o17", Channel: "tls", Proof: "pkix", TLS: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", RemoteIP: "198.51.100.7",
+		Stanza:   StanzaPart{Kind: "message", Type: "chat", ID: fmt.Appendf(nil, "purple%08x", i), Size: 300, Class: []string{"text"}},
+		Decision: DecisionPart{Effect: "allow", Rule: "allow-listed", Revision: "5f2c9e10", Mode: "enforce", Cached: true},
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	e := stanzaEvent(1)
+	e.Time = time.Date(2026, 7, 30, 12, 0, 0, 123456789, time.UTC)
+	stamp := appendTime(nil, e.Time)
+	enc, ids := newEncoder("gate-1"), newIDMaker(ID{})
+	ids.at(e.Time)
+	enc.event(&e, stamp)
+	b.SetBytes(int64(len(enc.buf)))
+	b.ReportAllocs()
+	for b.Loop() {
+		enc.buf = enc.buf[:0]
+		e.Seq++
+		e.ID = ids.make()
+		enc.event(&e, stamp)
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, durability := range []string{Sync, Async} {
+		for _, size := range []int{1, 32, 64} {
+			b.Run(fmt.Sprintf("%s/batch=%d", durability, size), func(b *testing.B) {
+				l, err := Open(Config{Dir: b.TempDir(), Durability: durability, Node: "gate-1"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer l.Close()
+				events := make([]Event, size)
+				for i := range events {
+					events[i] = stanzaEvent(i)
+				}
+				ctx := context.Background()
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := l.Append(ctx, events); err != nil {
+						b.Fatal(err)
+					}
+					l.Note(Event{Kind: Delivery, Link: "o17", Dir: "out", Local: "corp.example", Remote: "partner.example", Outcome: Written,
+						Of: []SeqRange{{events[0].Seq, events[size-1].Seq}}})
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "µs/event")
+			})
+		}
+	}
+}
+
+// BenchmarkAppendParallel is group commit at work: many links, each with batches of its own.
+func BenchmarkAppendParallel(b *testing.B) {
+	const size = 8
+	l, err := Open(Config{Dir: b.TempDir(), Node: "gate-1"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	b.ReportAllocs()
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		events := make([]Event, size)
+		for i := range events {
+			events[i] = stanzaEvent(i)
+		}
+		for pb.Next() {
+			if err := l.Append(context.Background(), events); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "µs/event")
+}
+
+// BenchmarkBareSync is what the disk alone costs: a batch's bytes, written and synced.
+func BenchmarkBareSync(b *testing.B) {
+	for _, size := range []int{1, 32, 64} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			f, err := osDisk{}.create(filepath.Join(b.TempDir(), "bare"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			enc := newEncoder("gate-1")
+			for i := range size {
+				e := stanzaEvent(i)
+				enc.event(&e, appendTime(nil, time.Now()))
+			}
+			var at int64
+			for b.Loop() {
+				if _, err := f.WriteAt(enc.buf, at); err != nil {
+					b.Fatal(err)
+				}
+				if err := f.sync(); err != nil {
+					b.Fatal(err)
+				}
+				at += int64(len(enc.buf))
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "µs/event")
+		})
+	}
+}
+
+// BenchmarkVerify and BenchmarkSearch read a record of 100,000 events; divide for the cost of one.
+func BenchmarkVerify(b *testing.B) {
+	dir := recordOf(b, 100_000)
+	for b.Loop() {
+		r, err := Verify(dir)
+		if err != nil || !r.OK() {
+			b.Fatal(err, r.Faults)
+		}
+	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkSearch(b *testing.B) {
+	dir := recordOf(b, 100_000)
+	for b.Loop() {
+		found := 0
+		err := Search(context.Background(), dir, Query{User: "nobody@corp.example"}, func([]byte, Record) error { found++; return nil })
+		if err != nil || found != 0 {
+			b.Fatal(err, found)
+		}
+	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func recordOf(b *testing.B, n int) (dir string) {
+	b.Helper()
+	dir = b.TempDir()
+	l, err := Open(Config{Dir: dir, Durability: Async, Node: "gate-1"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	events := make([]Event, 100)
+	for i := range n / len(events) {
+		for j := range events {
+			events[j] = stanzaEvent(i*len(events) + j)
+		}
+		if err := l.Append(context.Background(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, segmentName(1))); err != nil {
+		b.Fatal(err)
+	}
+	return dir
+}

@@ -1,0 +1,81 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Config says where the record is kept and how carefully. A zero value means its default.
+type Config struct {
+	Dir          string        `yaml:"dir" default:"/var/lib/sallyport/audit" doc:"directory of the record; the gate's own, on a disk with room"`
+	Durability   string        `yaml:"durability" default:"sync" doc:"sync: a stanza passes when its event is on the disk; async: when it is written, and the disk follows within 100 ms"`
+	OnFailure    string        `yaml:"on_failure" default:"refuse" doc:"what cannot be recorded is answered with resource-constraint (refuse), or passes and is counted in an audit.gap event (pass)"`
+	Node         string        `yaml:"node" default:"" doc:"name of this gate in each event; default: the host's name"`
+	SegmentBytes int64         `yaml:"segment_bytes" default:"64MiB" doc:"a segment that has reached this size is closed and a new one begun"`
+	SegmentAge   time.Duration `yaml:"segment_age" default:"24h" doc:"a segment that is older than this is closed and a new one begun with the next event"`
+	LowSpace     int64         `yaml:"low_space" default:"1GiB" doc:"a warning is logged and recorded when the disk has less than this left"`
+
+	// Log takes what an operator must know of the record itself: that the disk fails, or works again. Nil: nobody.
+	Log *slog.Logger `yaml:"-"`
+}
+
+// Values of Config.Durability and Config.OnFailure.
+const (
+	Sync   = "sync"
+	Async  = "async"
+	Refuse = "refuse"
+	Pass   = "pass"
+)
+
+// Check reports every fault of a configuration at once, defaults filled in.
+func (c Config) Check() error {
+	c = c.withDefaults()
+	var faults []error
+	if c.Durability != Sync && c.Durability != Async {
+		faults = append(faults, fmt.Errorf("audit.durability %q: must be sync or async", c.Durability))
+	}
+	if c.OnFailure != Refuse && c.OnFailure != Pass {
+		faults = append(faults, fmt.Errorf("audit.on_failure %q: must be refuse or pass", c.OnFailure))
+	}
+	if c.SegmentBytes < 0 {
+		faults = append(faults, fmt.Errorf("audit.segment_bytes %d: must be positive", c.SegmentBytes))
+	}
+	if c.SegmentAge < 0 {
+		faults = append(faults, fmt.Errorf("audit.segment_age %s: must be positive", c.SegmentAge))
+	}
+	if c.LowSpace < 0 {
+		faults = append(faults, fmt.Errorf("audit.low_space %d: must be positive", c.LowSpace))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Dir == "" {
+		c.Dir = "/var/lib/sallyport/audit"
+	}
+	if c.Durability == "" {
+		c.Durability = Sync
+	}
+	if c.OnFailure == "" {
+		c.OnFailure = Refuse
+	}
+	if c.Node == "" {
+		c.Node, _ = os.Hostname()
+	}
+	if c.SegmentBytes == 0 {
+		c.SegmentBytes = 64 << 20
+	}
+	if c.SegmentAge == 0 {
+		c.SegmentAge = 24 * time.Hour
+	}
+	if c.LowSpace == 0 {
+		c.LowSpace = 1 << 30
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}

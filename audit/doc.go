@@ -1,0 +1,41 @@
+// Package audit remembers what crossed the gate, so that it can be shown later to somebody who was not there.
+//
+// The record is a directory of segments, 00000001.jsonl and so on, each a file of JSON Lines that only ever grows. One line is
+// one event: a stanza and what policy said of it, what became of it afterwards, a link that came up or did not, a change of
+// the rules. The events of a gate are numbered without a gap (seq), so that a missing one shows, and each has an id that is
+// unique among all gates and sorts by age.
+//
+// # What it promises
+//
+// Recorded before passed: [Log.Append] returns when the events are on the disk as Config.Durability says. When it returns an
+// error, none of them is in the record, and none of those stanzas may pass. With Config.OnFailure "pass" they may, and an
+// audit.gap event says how many did, as soon as the disk takes a line again.
+//
+// One commit for all that wait: a single goroutine owns the file. While it waits for the disk, callers encode their events into
+// the next group; that group then goes out in one write and one fdatasync. A lone event is never held back to fill a group.
+//
+// A line is a line: whatever a stranger puts into an address, an id or an error text, it can neither end a line nor begin one,
+// nor move a terminal's cursor, nor turn the reading direction of a page (see appendText).
+//
+// What is there stays there: segments are never rewritten. Two exceptions have an event of their own. A line that a crash cut in
+// half is taken off when the record is opened (audit.repair); lines that were written but not committed, because the disk filled
+// up or failed in the middle, are taken off before the next commit, for their stanzas were refused.
+//
+// Inside one segment time never goes back. When the clock does, by more than a second, a new segment begins with an audit.clock
+// event. Search relies on that to skip what is too old or too new; seq, not time, is the order of events.
+//
+// # Order of an event's life
+//
+// A stanza event comes first, and a delivery event settles it, or many at once, by ranges of seq: written, bounced, dropped or
+// lost. [Unsettled] finds the allowed stanzas that have none, which is what a gate asks after a crash, to tell their senders. Each
+// delivery event names the seq below which all is settled, so that the answer does not need the whole archive.
+//
+// # Reading
+//
+// [Search], [Tail], [Verify] and [Unsettled] read the files and nothing else. They need no writer, disturb none, and see a line
+// at the earliest when it is whole; that may be a moment before it is durable.
+//
+// The package decides nothing, knows no XMPP beyond names, and keeps no content yet: levels above metadata are recorded as
+// metadata, and the event says what was asked for. docs/reference/audit-events.md lists every kind with its fields, and
+// schema/event.json says the same to programs; both are made from this package's code.
+package audit

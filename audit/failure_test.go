@@ -1,0 +1,342 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// faults are the ways in which a disk fails, each with its cure.
+var faults = []struct {
+	name  string
+	cause error
+	fail  func(d *testDisk)
+	cure  func(d *testDisk)
+}{
+	{"full", syscall.ENOSPC, func(d *testDisk) { d.room = 0 }, func(d *testDisk) { d.room = -1 }},
+	{"full in the middle of a line", syscall.ENOSPC, func(d *testDisk) { d.room = 1000 }, func(d *testDisk) { d.room = -1 }},
+	{"I/O error at write", syscall.EIO, func(d *testDisk) { d.failed = syscall.EIO }, func(d *testDisk) { d.failed = nil }},
+	{"I/O error at sync", syscall.EIO, func(d *testDisk) { d.noSync = syscall.EIO }, func(d *testDisk) { d.noSync = nil }},
+	{"read-only", syscall.EROFS, func(d *testDisk) { d.failed = syscall.EROFS }, func(d *testDisk) { d.failed = nil }},
+}
+
+// TestRefuse: what is not recorded does not pass, whatever the disk does; and when it works again, so does the record, by itself
+// and without a trace of what was refused (AUDIT "Failure", DESIGN §5, 1).
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDisk()
+				l := openWith(t, Config{Dir: dir}, d, time.Now)
+				appendAll(t, l, stanzas(0, 3))
+				d.set(f.fail)
+				for i := range 5 {
+					batch := stanzas(100+10*i, 3)
+					err := l.Append(context.Background(), batch)
+					if !errors.Is(err, ErrUnrecorded) || !errors.Is(err, f.cause) {
+						t.Fatalf("Append on a failing disk: %v", err)
+					}
+					if batch[0].Seq != 0 || batch[2].Seq != 0 {
+						t.Errorf("a refused event has seq %d", batch[0].Seq)
+					}
+					if s := l.Stats(); s.Fault == nil || s.Seq != 3 {
+						t.Errorf("%+v", s)
+					}
+					time.Sleep(300 * time.Millisecond)
+				}
+				l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{1, 3}}})
+				synctest.Wait()
+				d.set(f.cure)
+				time.Sleep(time.Second)
+				batch := stanzas(3, 2)
+				appendAll(t, l, batch)
+				if s := l.Stats(); s.Fault != nil || s.Held != 0 {
+					t.Errorf("%+v", s)
+				}
+				closeLog(t, l)
+				all := records(t, dir)
+				if got := kindsOf(all); !slices.Equal(got, []string{"stanza", "stanza", "stanza", "delivery", "stanza", "stanza"}) {
+					t.Errorf("recorded %v", got)
+				}
+				if batch[0].Seq != 5 || all[3].Since.IsZero() {
+					t.Errorf("the first event after the fault has seq %d, the delivery happened at %s", batch[0].Seq, all[3].Since)
+				}
+			})
+		})
+	}
+}
+
+// TestPass: with on_failure pass nothing is refused, and the record says how many are missing.
+func TestPass(t *testing.T) {
+	t.Parallel()
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDisk()
+				l := openWith(t, Config{Dir: dir, OnFailure: Pass}, d, time.Now)
+				appendAll(t, l, stanzas(0, 3))
+				d.set(f.fail)
+				begin := time.Now()
+				for i := range 5 {
+					batch := stanzas(100+10*i, 3)
+					appendAll(t, l, batch)
+					if batch[0].Seq != 0 || batch[0].ID.IsZero() {
+						t.Errorf("an unrecorded event has seq %d and id %q", batch[0].Seq, batch[0].ID)
+					}
+					time.Sleep(300 * time.Millisecond)
+				}
+				d.set(f.cure)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				all := records(t, dir)
+				if got := kindsOf(all); len(got) < 4 || got[3] != "audit.gap" {
+					t.Fatalf("recorded %v: the gap must be told of without waiting for traffic", got)
+				}
+				appendAll(t, l, stanzas(3, 1))
+				closeLog(t, l)
+				all = records(t, dir)
+				missed := uint64(0)
+				for _, r := range all[3 : len(all)-1] {
+					if r.Kind != "audit.gap" || r.Error == "" || r.Since.Before(begin) || r.Until.Before(r.Since) {
+						t.Errorf("%+v", r)
+					}
+					missed += r.Count
+				}
+				if missed != 15 || all[len(all)-1].Stanza.ID != "purple00000003" {
+					t.Errorf("%d events are told of as missing, want 15; the last is %+v", missed, all[len(all)-1])
+				}
+			})
+		})
+	}
+}
+
+// TestAsyncSurvivesAFailedSync: what was written and answered for is written again when a sync has failed, for nobody can say
+// whether it reached the disk.
+func TestAsyncSurvivesAFailedSync(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		l := openWith(t, Config{Dir: dir, Durability: Async}, d, time.Now)
+		appendAll(t, l, stanzas(0, 3))
+		d.set(func(d *testDisk) { d.noSync = syscall.EIO })
+		time.Sleep(syncEvery + time.Millisecond)
+		synctest.Wait()
+		if err := l.Append(context.Background(), stanzas(50, 1)); !errors.Is(err, ErrUnrecorded) {
+			t.Fatalf("Append after a failed sync: %v", err)
+		}
+		path, _ := lastSegment(t, dir)
+		write(t, path, nil) // the kernel dropped the pages
+		d.set(func(d *testDisk) { d.noSync = nil })
+		time.Sleep(time.Second)
+		appendAll(t, l, stanzas(3, 1))
+		closeLog(t, l)
+		if got := stanzaIDs(records(t, dir)); len(got) != 4 || got[0] != "purple00000000" || got[3] != "purple00000003" {
+			t.Errorf("recorded %v", got)
+		}
+	})
+}
+
+// TestFailureUnderLoad: the disk comes and goes while many append. Exactly what was answered with nil is in the record.
+func TestFailureUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, durability := range []string{Sync, Async} {
+		t.Run(durability, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDisk()
+				l := openWith(t, Config{Dir: dir, Durability: durability, SegmentBytes: 20 << 10}, d, time.Now)
+				var mu sync.Mutex
+				passed := map[string]uint64{}
+				var wg sync.WaitGroup
+				for c := range 8 {
+					wg.Go(func() {
+						for i := range 100 {
+							batch := stanzas(c*1000+i*3, 3)
+							if err := l.Append(context.Background(), batch); err == nil {
+								mu.Lock()
+								for _, e := range batch {
+									passed[string(e.Stanza.ID)] = e.Seq
+								}
+								mu.Unlock()
+								l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{batch[0].Seq, batch[2].Seq}}})
+							}
+							time.Sleep(time.Duration(7+c) * time.Millisecond)
+						}
+					})
+				}
+				for range 4 {
+					for _, f := range faults {
+						time.Sleep(40 * time.Millisecond)
+						d.set(f.fail)
+						time.Sleep(10 * time.Millisecond)
+						d.set(f.cure)
+					}
+				}
+				wg.Wait()
+				closeLog(t, l)
+				recorded := map[string]uint64{}
+				for _, r := range records(t, dir) {
+					if r.Kind == "stanza" {
+						recorded[r.Stanza.ID] = r.Seq
+					}
+				}
+				if len(passed) < 100 || len(passed) > 2300 {
+					t.Errorf("%d of 2400 passed: the faults did not fall among them", len(passed))
+				}
+				for id, seq := range passed {
+					if recorded[id] != seq {
+						t.Fatalf("stanza %s passed with seq %d, and is recorded with %d", id, seq, recorded[id])
+					}
+				}
+				if len(recorded) != len(passed) {
+					t.Errorf("%d recorded, %d passed", len(recorded), len(passed))
+				}
+				if left, err := Unsettled(dir); len(left) > 0 || err != nil {
+					t.Errorf("%d unsettled, %v: a delivery was lost", len(left), err)
+				}
+			})
+		})
+	}
+}
+
+// TestHeldNotesAreBounded: a disk that never comes back does not take all memory, and the loss is told.
+func TestHeldNotesAreBounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		d.room = 0
+		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		for range maxNotes + 500 {
+			l.Note(Event{Kind: LinkFail, Step: "dns"})
+		}
+		synctest.Wait()
+		for range 500 {
+			l.Note(Event{Kind: LinkFail, Step: "dns"})
+		}
+		if s := l.Stats(); s.Held != maxNotes || s.Missed != 1000 {
+			t.Errorf("%d held, %d missed", s.Held, s.Missed)
+		}
+		d.set(func(d *testDisk) { d.room = -1 })
+		time.Sleep(time.Second)
+		closeLog(t, l)
+		var missed, failed uint64
+		for _, r := range records(t, dir) {
+			missed += r.Count
+			if r.Kind == "link.fail" {
+				failed++
+			}
+		}
+		if missed != 1000 || failed != maxNotes {
+			t.Errorf("%d missing, %d recorded", missed, failed)
+		}
+	})
+}
+
+func TestCloseTellsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	d := newTestDisk()
+	l := openWith(t, Config{Dir: t.TempDir()}, d, time.Now)
+	d.set(func(d *testDisk) { d.failed = syscall.EIO })
+	l.Note(Event{Kind: NodeStop})
+	if err := l.Close(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "1 events were not recorded") {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// TestDeletedSegment: a record that nobody can find is none.
+func TestDeletedSegment(t *testing.T) {
+	t.Parallel()
+	l := open(t, Config{Dir: t.TempDir()})
+	appendAll(t, l, stanzas(0, 1))
+	path, _ := lastSegment(t, l.cfg.Dir)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, errDeleted) {
+		t.Errorf("Append into a deleted segment: %v", err)
+	}
+	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) {
+		t.Errorf("Append into a deleted segment: %v", err)
+	}
+}
+
+func TestRemovedDirectory(t *testing.T) {
+	t.Parallel()
+	l := open(t, Config{Dir: t.TempDir() + "/audit"})
+	appendAll(t, l, stanzas(0, 1))
+	if err := os.RemoveAll(l.cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) {
+		t.Errorf("Append into a removed directory: %v", err)
+	}
+	if _, err := os.Stat(l.cfg.Dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the directory is there again: its history is not")
+	}
+}
+
+func TestLowSpaceIsToldOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		var out strings.Builder
+		l := openWith(t, Config{Dir: dir, LowSpace: 1000, Log: slog.New(slog.NewTextHandler(&out, nil))}, d, time.Now)
+		for _, space := range []uint64{5000, 900, 800, 1100, 700, 2000, 600} {
+			d.set(func(d *testDisk) { d.space = space })
+			time.Sleep(tendEvery)
+			synctest.Wait()
+		}
+		closeLog(t, l)
+		var told []uint64
+		for _, r := range records(t, dir) {
+			told = append(told, r.Bytes)
+		}
+		if !slices.Equal(told, []uint64{900, 600}) {
+			t.Errorf("recorded %v", told)
+		}
+		if n := strings.Count(out.String(), "little space"); n != 2 {
+			t.Errorf("logged %d times", n)
+		}
+	})
+}
+
+// TestFaultIsLoggedOnce: one line when it begins, one when it is over, however often it is tried in between.
+func TestFaultIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		var out strings.Builder
+		l := openWith(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&out, nil))}, d, time.Now)
+		d.set(func(d *testDisk) { d.room = 0 })
+		for range 20 {
+			l.Append(context.Background(), stanzas(0, 1))
+			time.Sleep(100 * time.Millisecond)
+		}
+		d.set(func(d *testDisk) { d.room = -1 })
+		time.Sleep(time.Second)
+		appendAll(t, l, stanzas(0, 1))
+		closeLog(t, l)
+		if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "no space left") || !strings.Contains(lines[1], "works again") {
+			t.Errorf("logged:\n%s", out.String())
+		}
+	})
+}

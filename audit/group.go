@@ -1,0 +1,137 @@
+package audit
+
+import "time"
+
+// group is what goes to the disk in one write: the lines of all callers that came while the disk was busy with the one before.
+type group struct {
+	lines   []byte
+	notes   []Event   // those of its events that nobody waits for, to be encoded again should the commit fail
+	waiters []*waiter // who waits for the commit
+	waited  int       // events that are waited for
+	fresh   bool      // the clock went back: begin a new segment
+	end     position  // of its last event
+}
+
+// waiter is one caller of Append.
+type waiter struct{ done chan error }
+
+// bigBuffer is what a buffer may keep for the next use.
+const bigBuffer = 1 << 20
+
+func (g *group) reset() {
+	if cap(g.lines) > bigBuffer {
+		g.lines = nil
+	}
+	clear(g.notes)
+	clear(g.waiters)
+	g.lines, g.notes, g.waiters, g.waited, g.fresh = g.lines[:0], g.notes[:0], g.waiters[:0], 0, false
+}
+
+// answer tells all callers of the group.
+func (g *group) answer(err error) {
+	for _, w := range g.waiters {
+		w.done <- err
+	}
+}
+
+// take gives the writer what there is to write, nil if nothing.
+func (l *Log) take() *group {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault != nil {
+		return nil
+	}
+	if l.missed.count > 0 {
+		e := l.missed.event()
+		l.missed = gap{}
+		l.begin(l.clock())
+		l.encode(&e)
+		l.filling.notes = append(l.filling.notes, e)
+	}
+	if len(l.filling.lines) == 0 {
+		return nil
+	}
+	g := l.filling
+	g.end = l.at
+	l.filling, l.spare = l.spare, nil
+	return g
+}
+
+// commit tells the callers of a group that it is in the record.
+func (l *Log) commit(g *group, segment string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.committed = g.end
+	l.segment = segment
+	g.answer(nil)
+	g.reset()
+	l.spare = g
+}
+
+// fail takes back all that is not in the record: the group that was being written, if any, and the one that is filling. Their
+// callers are told, their notes are kept, and their seqs are given to the next events.
+func (l *Log) fail(g *group, cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = cause
+	l.at = l.committed
+	l.stamp = l.stamp[:0]
+	l.unsettled.cut(l.committed.seq)
+	now := l.clock()
+	for _, g := range []*group{g, l.filling} {
+		if g == nil {
+			continue
+		}
+		if l.cfg.OnFailure == Pass && g.waited > 0 {
+			l.missed.add(g.waited, now, cause)
+		}
+		for i := range g.notes {
+			l.hold(g.notes[i], now)
+		}
+		g.answer(unrecorded(cause))
+		g.reset()
+	}
+	if g != nil {
+		l.spare = g
+	}
+}
+
+// resume lets events in again after a fault, those first that waited for it.
+func (l *Log) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = nil
+	held := l.held
+	l.held = nil
+	for i := range held {
+		l.note(held[i])
+	}
+}
+
+// gap counts events that are not in the record and never will be.
+type gap struct {
+	count        uint64
+	since, until time.Time
+	cause        string
+}
+
+func (g *gap) add(n int, now time.Time, cause error) {
+	if g.count == 0 {
+		g.since, g.cause = now, cause.Error()
+	}
+	g.count += uint64(n)
+	g.until = now
+}
+
+// merge takes back a gap whose own event could not be recorded.
+func (g *gap) merge(e *Event) {
+	if g.count == 0 {
+		g.until = e.Until
+	}
+	g.count += e.Count
+	g.since, g.cause = e.Since, e.Error
+}
+
+func (g *gap) event() Event {
+	return Event{Kind: AuditGap, Count: g.count, Since: g.since, Until: g.until, Error: g.cause}
+}

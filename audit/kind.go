@@ -1,0 +1,159 @@
+package audit
+
+// Kind says what an event is about. The zero Kind is none of them; an event without a kind is recorded as "unknown" rather
+// than lost.
+type Kind uint8
+
+// The kinds of events. New ones are added at the end; none is ever given a new meaning.
+const (
+	Stanza Kind = iota + 1
+	Delivery
+	LinkOpen
+	LinkClose
+	LinkDeny
+	LinkFail
+	DialbackValid
+	DialbackInvalid
+	DialbackError
+	AuthSpoof
+	AuthUnsolicited
+	PolicyReload
+	ConfigReload
+	AuditRepair
+	AuditGap
+	AuditClock
+	AuditSpace
+	AuditCount
+	NodeStart
+	NodeStop
+	kindEnd
+)
+
+// Code is the stable number of an event: three digits for what happened, never reused. The hundreds follow the kinds.
+type Code uint16
+
+// What became of a stanza: values of Event.Outcome.
+const (
+	Written = "written" // handed to the next server's connection
+	Bounced = "bounced" // answered with a stanza error
+	Dropped = "dropped" // neither passed nor answered, because it is of a kind that gets no answer
+	Lost    = "lost"    // accepted before a crash, and not known to have been written
+)
+
+// kindInfo describes one kind for the encoder, the generated reference and the schema.
+type kindInfo struct {
+	name string
+	code Code   // of the common case; see Event.Code
+	doc  string // one paragraph for the reference
+	must string // fields that such an event always has, by their path in a line
+	may  string // further fields it can have
+}
+
+func (k Kind) info() *kindInfo {
+	if k >= kindEnd {
+		k = 0
+	}
+	return &kinds[k]
+}
+
+// String gives the name under which the kind stands in a line.
+func (k Kind) String() string { return k.info().name }
+
+// linkFields are what an event knows of the link it happened on.
+const linkFields = "dir local remote from to link.id link.channel link.proof link.tls link.cipher link.alpn link.remote_ip link.route"
+
+var kinds = [kindEnd]kindInfo{
+	0: {name: "unknown"},
+	Stanza: {name: "stanza", code: 100,
+		doc:  "A stanza reached the gate and was judged. The event is committed before the stanza goes any further. At level link the addresses and everything that could name a person are left out.",
+		must: "level dir local remote stanza.kind stanza.size decision.effect",
+		may: "asked from to stanza.type stanza.id stanza.class stanza.e2ee stanza.label stanza.thread decision.rule decision.reason " +
+			"decision.revision decision.mode decision.would decision.cached condition text " + linkFields},
+	Delivery: {name: "delivery", code: 110,
+		doc:  "What became of stanzas recorded before. One event settles as many as were treated alike.",
+		must: "of outcome settled", may: "condition text error " + linkFields},
+	LinkOpen: {name: "link.open", code: 200,
+		doc:  "A link is up for a pair of domains: secured and proved as the event says.",
+		must: "dir link.id", may: "address text cert.facts cert.spki cert.issuer cert.not_after " + linkFields},
+	LinkClose: {name: "link.close", code: 201,
+		doc:  "A link that was up has ended.",
+		must: "link.id", may: "address condition text error count cert.facts cert.spki cert.issuer cert.not_after " + linkFields},
+	LinkDeny: {name: "link.deny", code: 202,
+		doc: "Policy did not allow a link.",
+		may: "address condition text decision.effect decision.rule decision.reason decision.revision decision.mode decision.would decision.cached cert.facts cert.spki cert.issuer cert.not_after " + linkFields},
+	LinkFail: {name: "link.fail", code: 203,
+		doc:  "A link did not come up, or broke: at which step, with whom, why, and what can be done about it.",
+		must: "step", may: "address condition text error advice next_try cert.facts cert.spki cert.issuer cert.not_after " + linkFields},
+	DialbackValid: {name: "dialback.valid", code: 300,
+		doc:  "A domain was proved by dialback: the server that its DNS names knows the key (XEP-0220).",
+		must: "from to", may: "address text " + linkFields},
+	DialbackInvalid: {name: "dialback.invalid", code: 301,
+		doc:  "A dialback key was not the named domain's: a misconfiguration, a restart in between, or an impostor.",
+		must: "from to", may: "address condition text error " + linkFields},
+	DialbackError: {name: "dialback.error", code: 302,
+		doc:  "A dialback could not be carried out: the server to be asked was not found or did not answer.",
+		must: "from to", may: "step address condition text error advice " + linkFields},
+	AuthSpoof: {name: "auth.spoof", code: 400,
+		doc: "Somebody used an address that is not theirs. The stream was ended.",
+		may: "address condition text error stanza.kind stanza.type stanza.id stanza.size " + linkFields},
+	AuthUnsolicited: {name: "auth.unsolicited", code: 401,
+		doc: "An answer came that nobody had asked for. It changed nothing.",
+		may: "address condition text error " + linkFields},
+	PolicyReload: {name: "policy.reload", code: 500,
+		doc: "The policy was read again. With an error the old one stays in force.",
+		may: "revision text error"},
+	ConfigReload: {name: "config.reload", code: 510,
+		doc: "The configuration was read again. With an error the old one stays in force.",
+		may: "revision text error"},
+	AuditRepair: {name: "audit.repair", code: 900,
+		doc:  "When the record was opened, its last segment ended in something that is not a line, as a crash leaves it. It was cut off; nothing of it had been acknowledged.",
+		must: "segment bytes sha256", may: "text"},
+	AuditGap: {name: "audit.gap", code: 901,
+		doc:  "Events that could not be recorded: stanzas that passed because on_failure is pass, or events nobody waits for, that were too many to be kept until the disk took them.",
+		must: "count since until error"},
+	AuditClock: {name: "audit.clock", code: 902,
+		doc:  "The clock went back. The event has the new time, and begins a segment.",
+		must: "since"},
+	AuditSpace: {name: "audit.space", code: 903,
+		doc:  "The file system of the record has less space left than audit.low_space. Said again only after it has recovered.",
+		must: "bytes"},
+	AuditCount: {name: "audit.count", code: 904,
+		doc:  "Stanzas that policy recorded at level none, counted since the last such event.",
+		must: "count since dir local remote decision.effect"},
+	NodeStart: {name: "node.start", code: 950,
+		doc: "The gate started.",
+		may: "revision text"},
+	NodeStop: {name: "node.stop", code: 951,
+		doc: "The gate stopped in good order. A record whose last event is another one was ended by a crash.",
+		may: "count text"},
+}
+
+// Code is the event's number. Within a kind it tells the cases apart that an operator would alarm on separately.
+func (e *Event) Code() Code {
+	c := e.Kind.info().code
+	switch e.Kind {
+	case Stanza:
+		switch e.Decision.Effect {
+		case "allow":
+		case "drop":
+			c += 2
+		default:
+			c++
+		}
+	case Delivery:
+		switch e.Outcome {
+		case Written:
+		case Bounced:
+			c++
+		case Dropped:
+			c += 2
+		default:
+			c += 3
+		}
+	case PolicyReload, ConfigReload:
+		if e.Error != "" {
+			c++
+		}
+	}
+	return c
+}

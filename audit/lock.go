@@ -1,0 +1,65 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// LockedError says that another process writes to the record.
+type LockedError struct {
+	Dir string
+	PID int // 0 when it did not say
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("audit directory %s is in use by another process", e.Dir)
+	}
+	return fmt.Sprintf("audit directory %s is in use by process %d", e.Dir, e.PID)
+}
+
+// lockDir takes the directory for this process until the file is closed, be it by the process's end. Two writers would number
+// their events alike.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if err == syscall.EWOULDBLOCK {
+			return nil, &LockedError{Dir: dir, PID: readPID(f)}
+		}
+		return nil, &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+	if err := writePID(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func readPID(f *os.File) int {
+	b, err := io.ReadAll(io.LimitReader(f, 20))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	return err
+}

@@ -1,0 +1,296 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// ErrUnrecorded is what Append's error is when the disk did not take the events: the stanzas must not pass. The error it is
+// wrapped in says why.
+var ErrUnrecorded = errors.New("the record did not take the events")
+
+// ErrClosed is Append's error after Close.
+var ErrClosed = errors.New("the record is closed")
+
+// maxNotes bounds the notes that wait for a disk that does not answer. One takes about a kilobyte.
+const maxNotes = 8192
+
+// Log is the record of one gate, open for appending. It is safe for concurrent use.
+type Log struct {
+	// Set at birth.
+	cfg     Config
+	now     func() time.Time
+	lock    io.Closer
+	wake    chan struct{} // the writer has something to do
+	stopped chan struct{} // closed when the writer has returned
+
+	mu sync.Mutex
+	// Guarded by mu.
+	enc       encoder
+	ids       idMaker
+	at        position  // of the newest event that was encoded
+	committed position  // of the newest that is in the record
+	stamp     []byte    // at.time as text
+	filling   *group    // takes events
+	spare     *group    // empty, for the next exchange; nil while the writer has it
+	idle      []*waiter // for reuse
+	unsettled ranges    // allowed stanzas without a delivery event
+	held      []Event   // notes that wait for the disk
+	missed    gap       // events that will never be recorded
+	counts    counts    // stanzas of level none
+	fault     error     // the disk fails; nil: it works as far as known
+	closed    bool      // no more events
+	segment   string    // the one that was last written to
+	free      uint64    // space on the disk, as last looked
+
+	// Owned by the writer.
+	w writer
+}
+
+// position is a place in the record: the seq and time of an event.
+type position struct {
+	seq  uint64
+	time time.Time
+}
+
+// Append records events, in their order, and returns when they are in the record as Config.Durability says. It sets their
+// Seq, Time and ID; at level none it counts them and sets no Seq. In steady state it does not allocate.
+//
+// The error is ErrUnrecorded or ErrClosed, wrapped, or that of ctx: nothing of the batch may pass. When it is ctx's, the batch
+// may be in the record or not, because it was waited for in vain. With Config.OnFailure "pass" a disk that fails is no error;
+// the events' Seq is then 0.
+func (l *Log) Append(ctx context.Context, events []Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w, err := l.enqueue(events)
+	if w == nil {
+		return err
+	}
+	select {
+	case err = <-w.done:
+		l.mu.Lock()
+		l.idle = append(l.idle, w)
+		l.mu.Unlock()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the record: %w", ctx.Err())
+	}
+	if err == nil {
+		return nil
+	}
+	for i := range events {
+		events[i].Seq = 0
+	}
+	if l.cfg.OnFailure == Pass {
+		return nil
+	}
+	return err
+}
+
+// enqueue adds events to the group that is filling. Without a waiter there is nothing to wait for.
+func (l *Log) enqueue(events []Event) (*waiter, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	now := l.clock()
+	recorded := 0
+	for i := range events {
+		e := &events[i]
+		if e.countedOnly() {
+			l.counts.add(e, now)
+			e.Seq, e.Time, e.ID = 0, now, l.ids.make()
+		} else {
+			recorded++
+		}
+	}
+	if recorded == 0 {
+		return nil, nil
+	}
+	if l.fault != nil {
+		for i := range events {
+			events[i].Seq, events[i].Time, events[i].ID = 0, now, l.ids.make()
+		}
+		if l.cfg.OnFailure == Pass {
+			l.missed.add(recorded, now, l.fault)
+			return nil, nil
+		}
+		return nil, unrecorded(l.fault)
+	}
+	l.begin(now)
+	for i := range events {
+		e := &events[i]
+		if e.countedOnly() {
+			continue
+		}
+		l.encode(e)
+		if e.allowed() {
+			l.unsettled.add(e.Seq)
+		}
+	}
+	w := l.waiter()
+	l.filling.waiters = append(l.filling.waiters, w)
+	l.filling.waited += recorded
+	l.signal()
+	return w, nil
+}
+
+// Note records events that nobody waits for, in their order: they are part of the next commit, which comes within 100 ms. The
+// order holds against Append too. While the disk fails they are kept, up to a limit; what exceeds it is counted in an audit.gap
+// event. After Close they are ignored.
+func (l *Log) Note(events ...Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	for i := range events {
+		for e := events[i].keep(); ; {
+			rest := splitOf(&e)
+			l.note(e)
+			if rest == nil {
+				break
+			}
+			e.Of = rest
+		}
+	}
+	l.signal()
+}
+
+// maxRanges bounds the ranges of one delivery event, and with them the length of its line.
+const maxRanges = 128
+
+func splitOf(e *Event) (rest []SeqRange) {
+	if len(e.Of) > maxRanges {
+		e.Of, rest = e.Of[:maxRanges:maxRanges], e.Of[maxRanges:]
+	}
+	return rest
+}
+
+// note encodes one event that the log owns.
+func (l *Log) note(e Event) {
+	now := l.clock()
+	if e.Kind == Delivery {
+		for _, r := range e.Of {
+			l.unsettled.remove(r)
+		}
+	}
+	switch {
+	case l.fault != nil:
+		l.hold(e, now)
+	case len(l.filling.notes) >= maxNotes:
+		l.missed.add(1, now, errSlow)
+	default:
+		l.begin(now)
+		l.encode(&e)
+		l.filling.notes = append(l.filling.notes, e)
+	}
+}
+
+var errSlow = errors.New("the disk is too slow for so many events")
+
+// hold keeps a note until the disk works again. The event then says when it happened.
+func (l *Log) hold(e Event, now time.Time) {
+	switch {
+	case e.Kind == AuditGap:
+		l.missed.merge(&e)
+	case len(l.held) >= maxNotes:
+		l.missed.add(1, now, l.fault)
+	default:
+		if e.Since.IsZero() {
+			e.Since = now
+			if !e.Time.IsZero() {
+				e.Since = e.Time
+			}
+		}
+		l.held = append(l.held, e)
+	}
+}
+
+// clock reads the time, without Go's monotonic reading: that would hide a clock that was set back.
+func (l *Log) clock() time.Time {
+	now := l.now().UTC().Round(0)
+	l.ids.at(now)
+	return now
+}
+
+// begin prepares for events of this moment. In a segment time never goes back: a clock that does by more than clockSlack gets
+// a new segment, and by less, or in the middle of a group, is held until it has caught up.
+func (l *Log) begin(now time.Time) {
+	if now.Before(l.at.time) {
+		if len(l.filling.lines) == 0 && l.at.time.Sub(now) > clockSlack {
+			before := l.at.time
+			l.filling.fresh = true
+			l.moveTo(now)
+			l.encode(&Event{Kind: AuditClock, Since: before})
+			return
+		}
+		now = l.at.time
+	}
+	l.moveTo(now)
+}
+
+// clockSlack is how far a clock may go back without a word. Time daemons slew smaller steps.
+const clockSlack = time.Second
+
+func (l *Log) moveTo(now time.Time) {
+	if len(l.stamp) == 0 || !now.Equal(l.at.time) {
+		l.stamp = appendTime(l.stamp[:0], now)
+	}
+	l.at.time = now
+}
+
+func (l *Log) encode(e *Event) {
+	l.at.seq++
+	e.Seq, e.Time, e.ID = l.at.seq, l.at.time, l.ids.make()
+	if e.Kind == Delivery {
+		e.settled = l.unsettled.first(l.at.seq)
+	}
+	l.enc.buf = l.filling.lines
+	l.enc.event(e, l.stamp)
+	l.filling.lines = l.enc.buf
+}
+
+func (l *Log) waiter() *waiter {
+	if n := len(l.idle); n > 0 {
+		w := l.idle[n-1]
+		l.idle = l.idle[:n-1]
+		return w
+	}
+	return &waiter{done: make(chan error, 1)}
+}
+
+func (l *Log) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close commits what is left, and gives the directory free. The error says what could not be recorded.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		<-l.stopped
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	l.signal()
+	<-l.stopped
+	err := l.w.close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lost := len(l.held) + int(l.missed.count); lost > 0 {
+		err = errors.Join(err, fmt.Errorf("%d events were not recorded: %w", lost, l.fault))
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+func unrecorded(cause error) error { return fmt.Errorf("%w: %w", ErrUnrecorded, cause) }

@@ -1,0 +1,182 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Open opens the record of c.Dir for appending, and makes the directory if there is none. What a crash left half written at the
+// end is cut off, and recorded as an audit.repair event. Numbers, ids and time go on where the record ends.
+//
+// The error is a *LockedError when another process writes to the record; all faults of c; or that of the file system.
+func Open(c Config) (*Log, error) {
+	return openOn(c, osDisk{}, time.Now)
+}
+
+// openOn is Open on a disk and with a clock of the caller's choice.
+func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the audit record: %w", err)
+	}
+	lock, err := lockDir(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the audit record: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+			err = fmt.Errorf("opening the audit record: %w", err)
+		}
+	}()
+	end, err := findEnd(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		cfg: c, now: now, lock: lock,
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+		enc: newEncoder(c.Node), ids: newIDMaker(end.id), at: end.position, committed: end.position,
+		filling: &group{}, spare: &group{},
+		w: writer{disk: d, dir: c.Dir, log: c.Log, limit: c.SegmentBytes, age: c.SegmentAge, lowMark: uint64(c.LowSpace)},
+	}
+	repair, err := l.w.start(end)
+	if err != nil {
+		return nil, err
+	}
+	var damage *DamageError
+	if l.unsettled, err = unsettledRanges(c.Dir); errors.As(err, &damage) {
+		c.Log.Error("the audit record is damaged", "error", damage, "advice", "sallyport audit verify says where; the gate goes on behind it")
+	} else if err != nil {
+		l.w.close()
+		return nil, err
+	}
+	l.segment = l.w.name
+	go l.run()
+	if repair != nil {
+		c.Log.Warn("the end of the audit record was cut off in a crash, and has been repaired", "segment", repair.Segment, "bytes", repair.Bytes)
+		l.Note(*repair)
+	}
+	return l, nil
+}
+
+// ending describes where a record ends.
+type ending struct {
+	position
+	id      ID
+	segment int   // 0: there is none
+	whole   int64 // bytes of that segment up to the end of its last good line
+	size    int64 // bytes of it
+	began   time.Time
+}
+
+// findEnd reads the last segment. Lines at its end that are not whole, or no lines of ours, are what a crash leaves when it cuts
+// a write in two: they count as not written. A bad line with good ones behind it is not a crash's work, and is left for Verify.
+func findEnd(dir string) (ending, error) {
+	numbers, err := segments(dir)
+	if err != nil || len(numbers) == 0 {
+		return ending{}, err
+	}
+	end, err := endOf(dir, numbers[len(numbers)-1])
+	if err != nil {
+		return ending{}, err
+	}
+	// The last segment may have been begun and got no line: the one before it then has the last event.
+	for i := len(numbers) - 2; i >= 0 && end.seq == 0; i-- {
+		before, err := endOf(dir, numbers[i])
+		if err != nil {
+			return ending{}, err
+		}
+		end.position, end.id = before.position, before.id
+	}
+	return end, nil
+}
+
+func endOf(dir string, number int) (ending, error) {
+	end := ending{segment: number}
+	r, err := openLines(dir, number, 0)
+	if err != nil {
+		return end, err
+	}
+	defer r.Close()
+	for {
+		line, torn, err := r.next()
+		if errors.Is(err, io.EOF) {
+			end.size = r.offset + int64(torn)
+			return end, nil
+		}
+		if err != nil {
+			return end, err
+		}
+		h, ok := parseHead(line)
+		if !ok || !json.Valid(line) {
+			continue
+		}
+		t, err := time.Parse(timeLayout, string(h.time))
+		if err != nil {
+			continue
+		}
+		if end.whole == 0 {
+			end.began = t
+		}
+		end.position, end.id, end.whole = position{h.seq, t}, h.id, r.offset
+	}
+}
+
+// start opens the last segment, or makes the first one. The event is not nil when something had to be cut off.
+func (w *writer) start(end ending) (repair *Event, err error) {
+	if end.segment == 0 {
+		w.number, w.name = 1, segmentName(1)
+		w.file, err = w.disk.create(w.path(1))
+		return nil, err
+	}
+	w.number, w.name, w.durable, w.began = end.segment, segmentName(end.segment), end.whole, end.began
+	if end.size > end.whole {
+		if repair, err = describeTail(w.path(end.segment), end); err != nil {
+			return nil, err
+		}
+	}
+	if w.file, err = w.disk.open(w.path(end.segment)); err != nil {
+		return nil, err
+	}
+	if repair == nil {
+		return nil, nil
+	}
+	if err = w.file.Truncate(end.whole); err == nil {
+		err = w.file.sync()
+	}
+	if err != nil {
+		w.file.Close()
+		return nil, fmt.Errorf("repairing %s: %w", w.name, err)
+	}
+	return repair, nil
+}
+
+// describeTail says what is about to be cut off.
+func describeTail(path string, end ending) (*Event, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	tail := io.NewSectionReader(f, end.whole, end.size-end.whole)
+	start := make([]byte, min(tail.Size(), maxText/2))
+	if _, err := tail.ReadAt(start, 0); err != nil {
+		return nil, fmt.Errorf("reading the end of %s: %w", filepath.Base(path), err)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, tail); err != nil {
+		return nil, fmt.Errorf("reading the end of %s: %w", filepath.Base(path), err)
+	}
+	return &Event{Kind: AuditRepair, Segment: filepath.Base(path), Bytes: uint64(tail.Size()), SHA256: hex.EncodeToString(sum.Sum(nil)), Text: string(start)}, nil
+}

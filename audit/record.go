@@ -1,0 +1,191 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Record is one line of the record, read. Its strings are what was recorded, unescaped: show them through [Visible].
+type Record struct {
+	V        int            `json:"v" doc:"version of the line format: 1"`
+	Seq      uint64         `json:"seq" doc:"number of the event at its node, without a gap"`
+	Time     time.Time      `json:"time" doc:"when it was recorded, UTC, nine digits of a second"`
+	ID       ID             `json:"id" doc:"26 characters, unique among all gates, in the order of seq at one of them; quoted in bounces"`
+	Node     string         `json:"node" doc:"name of the gate"`
+	Kind     string         `json:"kind" doc:"what the event is about"`
+	Code     Code           `json:"code" doc:"stable number of the case"`
+	Level    string         `json:"level,omitempty" doc:"how much of the stanza was recorded: link or metadata"`
+	Asked    string         `json:"asked,omitempty" doc:"the level that policy asked for, where this version records less"`
+	Dir      string         `json:"dir,omitempty" doc:"in: from remote to local; out: the other way"`
+	Local    string         `json:"local,omitempty" doc:"our domain"`
+	Remote   string         `json:"remote,omitempty" doc:"the other domain, as far as it was authenticated"`
+	From     string         `json:"from,omitempty" doc:"sender; of dialback events the domain to be proved"`
+	To       string         `json:"to,omitempty" doc:"recipient; of dialback events the domain that asks"`
+	Link     LinkRecord     `json:"link,omitzero" doc:"the connection"`
+	Stanza   StanzaRecord   `json:"stanza,omitzero" doc:"the stanza, without content"`
+	Decision DecisionRecord `json:"decision,omitzero" doc:"what policy said"`
+	Cert     CertRecord     `json:"cert,omitzero" doc:"the peer's certificate"`
+
+	Step      string `json:"step,omitempty" doc:"stage of the link's set-up"`
+	Address   string `json:"address,omitempty" doc:"host and port that was called, or that called"`
+	Condition string `json:"condition,omitempty" doc:"stanza or stream error condition (RFC 6120)"`
+	Text      string `json:"text,omitempty" doc:"what was said with it; of audit.repair the beginning of what was cut off"`
+	Error     string `json:"error,omitempty" doc:"the reason, for the operator"`
+	Advice    string `json:"advice,omitempty" doc:"what can be done"`
+	NextTry   string `json:"next_try,omitempty" doc:"how long until the gate tries again by itself"`
+
+	Of      []SeqRange `json:"of,omitempty" doc:"closed ranges of seq: the stanza events that this one settles"`
+	Outcome string     `json:"outcome,omitempty" doc:"written, bounced, dropped or lost"`
+	Settled uint64     `json:"settled,omitempty" doc:"every allowed stanza with a lower seq is settled"`
+
+	Count    uint64    `json:"count,omitempty" doc:"of stanzas or events"`
+	Since    time.Time `json:"since,omitzero" doc:"beginning of the span that count is about; the time before the clock went back; elsewhere when it happened, if it could not be recorded at once"`
+	Until    time.Time `json:"until,omitzero" doc:"end of that span"`
+	Segment  string    `json:"segment,omitempty" doc:"name of the file"`
+	Bytes    uint64    `json:"bytes,omitempty" doc:"cut off; free on the disk"`
+	SHA256   string    `json:"sha256,omitempty" doc:"of what was cut off, hexadecimal"`
+	Revision string    `json:"revision,omitempty" doc:"of the policy or configuration that was read; of node.start the program's version"`
+	Cut      bool      `json:"cut,omitempty" doc:"a value was too long; it ends with an ellipsis"`
+}
+
+// LinkRecord describes the connection on which an event happened.
+type LinkRecord struct {
+	ID       string `json:"id,omitempty" doc:"the link's id, also in the log"`
+	Channel  string `json:"channel,omitempty" doc:"plaintext or tls"`
+	Proof    string `json:"proof,omitempty" doc:"none, dialback, dialback+tls, pkix, posh, dane or pin"`
+	TLS      string `json:"tls,omitempty" doc:"protocol version"`
+	Cipher   string `json:"cipher,omitempty" doc:"cipher suite"`
+	ALPN     string `json:"alpn,omitempty" doc:"negotiated protocol"`
+	RemoteIP string `json:"remote_ip,omitempty" doc:"the peer's address"`
+	Route    string `json:"route,omitempty" doc:"the static route that was taken"`
+}
+
+// StanzaRecord describes a stanza.
+type StanzaRecord struct {
+	Kind   string   `json:"kind,omitempty" doc:"message, presence or iq"`
+	Type   string   `json:"type,omitempty" doc:"its type attribute"`
+	ID     string   `json:"id,omitempty" doc:"its id, as the sender chose it"`
+	Size   int      `json:"size,omitempty" doc:"bytes on the wire"`
+	Class  []string `json:"class,omitempty" doc:"classes of its payload"`
+	E2EE   string   `json:"e2ee,omitempty" doc:"omemo, openpgp or otr"`
+	Label  string   `json:"label,omitempty" doc:"security label (XEP-0258)"`
+	Thread string   `json:"thread,omitempty" doc:"conversation, as the sender named it"`
+}
+
+// DecisionRecord is what policy said.
+type DecisionRecord struct {
+	Effect   string `json:"effect,omitempty" doc:"allow, deny or drop"`
+	Rule     string `json:"rule,omitempty" doc:"the rule that spoke"`
+	Reason   string `json:"reason,omitempty" doc:"why"`
+	Revision string `json:"revision,omitempty" doc:"of the policy"`
+	Mode     string `json:"mode,omitempty" doc:"enforce or observe"`
+	Would    string `json:"would,omitempty" doc:"the effect that policy asked for, where mode observe let the stanza pass"`
+	Cached   bool   `json:"cached,omitempty" doc:"remembered rather than evaluated"`
+}
+
+// CertRecord describes the peer's certificate.
+type CertRecord struct {
+	Facts    string `json:"facts,omitempty" doc:"in one line, for people"`
+	SPKI     string `json:"spki,omitempty" doc:"SHA-256 of the public key, base64"`
+	Issuer   string `json:"issuer,omitempty" doc:"distinguished name of the issuer"`
+	NotAfter string `json:"not_after,omitempty" doc:"end of its validity"`
+}
+
+// MarshalJSON writes a range as it stands in a line: [first,last].
+func (r SeqRange) MarshalJSON() ([]byte, error) { return json.Marshal([2]uint64{r.First, r.Last}) }
+
+// UnmarshalJSON reads [first,last].
+func (r *SeqRange) UnmarshalJSON(b []byte) error {
+	var pair []uint64
+	if err := json.Unmarshal(b, &pair); err != nil {
+		return err
+	}
+	if len(pair) != 2 || pair[0] > pair[1] {
+		return fmt.Errorf("range %s: must be [first,last]", b)
+	}
+	r.First, r.Last = pair[0], pair[1]
+	return nil
+}
+
+// ParseRecord reads one line. Fields that a later version added are ignored. The error is for what is not a line of a record.
+func ParseRecord(line []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(line, &r); err != nil {
+		return r, fmt.Errorf("reading a line: %w", err)
+	}
+	if r.V != version {
+		return r, fmt.Errorf("reading a line: format version %d, this program knows %d", r.V, version)
+	}
+	return r, nil
+}
+
+// head is the beginning of a line, which every event has alike. Reading it needs no JSON.
+type head struct {
+	seq  uint64
+	time []byte // as written: of fixed length, so that order as text is order in time
+	id   ID
+	kind []byte
+	code Code
+}
+
+// parseHead reads the beginning of a line, in the order in which the encoder writes it. It keeps parts of the line.
+func parseHead(line []byte) (h head, ok bool) {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"v":1,"seq":`))
+	if !ok {
+		return h, false
+	}
+	if h.seq, rest, ok = digits(rest); !ok {
+		return h, false
+	}
+	if h.time, rest, ok = fixed(rest, `,"time":"`, len(timeLayout)); !ok {
+		return h, false
+	}
+	id, rest, ok := fixed(rest, `","id":"`, len(h.id))
+	if !ok || copy(h.id[:], id) != len(h.id) {
+		return h, false
+	}
+	if rest, ok = bytes.CutPrefix(rest, []byte(`","node":"`)); !ok {
+		return h, false
+	}
+	// Quotes inside the node's name are escaped, so that this is found nowhere but at its end.
+	_, rest, ok = bytes.Cut(rest, []byte(`","kind":"`))
+	if !ok {
+		return h, false
+	}
+	if h.kind, rest, ok = bytes.Cut(rest, []byte(`","code":`)); !ok {
+		return h, false
+	}
+	code, rest, ok := digits(rest)
+	h.code = Code(code)
+	return h, ok && code <= 999 && len(rest) > 0 && line[len(line)-1] == '}'
+}
+
+func digits(b []byte) (n uint64, rest []byte, ok bool) {
+	i := 0
+	for ; i < len(b) && i < 20 && '0' <= b[i] && b[i] <= '9'; i++ {
+		n = n*10 + uint64(b[i]-'0')
+	}
+	return n, b[i:], i > 0
+}
+
+func fixed(b []byte, key string, n int) (value, rest []byte, ok bool) {
+	rest, ok = bytes.CutPrefix(b, []byte(key))
+	if !ok || len(rest) < n {
+		return nil, nil, false
+	}
+	return rest[:n], rest[n:], true
+}
+
+// settles reads from the line of a delivery event which seqs it settles, and below which all is settled.
+func settles(line []byte) (of []SeqRange, settled uint64, err error) {
+	var d struct {
+		Of      []SeqRange `json:"of"`
+		Settled uint64     `json:"settled"`
+	}
+	if err := json.Unmarshal(line, &d); err != nil {
+		return nil, 0, fmt.Errorf("reading a delivery event: %w", err)
+	}
+	return d.Of, d.Settled, nil
+}

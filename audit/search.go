@@ -1,0 +1,194 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Query says which events are looked for. An empty field asks nothing; all that are set must hold.
+type Query struct {
+	From, To string    // user@host, user@host/resource, or a domain
+	Domain   string    // of either side; *.example also asks for the domains below example
+	User     string    // user@host, as sender or recipient
+	Class    string    // of the stanza
+	Effect   string    // allow, deny or drop
+	Rule     string    // of the decision
+	Kind     string    // of the event; link.* asks for all that begin so
+	ID       string    // of the event, as quoted in a bounce
+	Since    time.Time // not before
+	Until    time.Time // before
+	Text     string    // occurs in any value, in whatever case
+	Limit    int       // at most so many, the oldest; 0: all
+}
+
+// Search gives yield every event of a record that q asks for, in order, while a gate may be writing to it. The line is valid
+// during the call. An error of yield ends the search and is returned. Lines that cannot be read are passed over, and told of by
+// a *DamageError at the end.
+func Search(ctx context.Context, dir string, q Query, yield func(line []byte, r Record) error) error {
+	m := newMatcher(q)
+	numbers, err := segments(dir)
+	if err != nil {
+		return err
+	}
+	for m.since != "" && len(numbers) > 0 && endsBefore(dir, numbers[0], m.since) {
+		numbers = numbers[1:]
+	}
+	found := 0
+	err = eachLine(ctx, dir, numbers, func(line []byte, h head) error {
+		if m.until != "" && string(h.time) >= m.until {
+			return errNextSegment // within a segment time does not go back
+		}
+		if !m.head(h) || !m.raw(line) {
+			return nil
+		}
+		r, err := ParseRecord(line)
+		if err != nil {
+			return err
+		}
+		if !m.record(&r) {
+			return nil
+		}
+		if err := yield(line, r); err != nil {
+			return err
+		}
+		if found++; found == q.Limit {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// endsBefore says whether a segment's last event is older than since. Within a segment time does not go back.
+func endsBefore(dir string, number int, since string) bool {
+	offset, _, err := lastLines(filepath.Join(dir, segmentName(number)), 1)
+	if err != nil {
+		return false
+	}
+	r, err := openLines(dir, number, offset)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	line, _, err := r.next()
+	if err != nil {
+		return false
+	}
+	h, ok := parseHead(line)
+	return ok && string(h.time) < since
+}
+
+// errEnough: the limit is reached.
+var errEnough = errors.New("enough")
+
+// matcher is a query made ready. What it can tell from a line's bytes spares the reading of most lines.
+type matcher struct {
+	q            Query
+	since, until string   // as text, which sorts as time does
+	needles      [][]byte // a line without one of these cannot match
+}
+
+func newMatcher(q Query) *matcher {
+	q.From, q.To, q.User, q.Domain = lowerBare(q.From), lowerBare(q.To), lowerBare(q.User), strings.ToLower(q.Domain)
+	q.ID, q.Text = strings.ToUpper(q.ID), strings.ToLower(q.Text)
+	m := &matcher{q: q}
+	if !q.Since.IsZero() {
+		m.since = q.Since.UTC().Format(timeLayout)
+	}
+	if !q.Until.IsZero() {
+		m.until = q.Until.UTC().Format(timeLayout)
+	}
+	for _, s := range []string{q.From, q.To, q.User, strings.TrimPrefix(q.Domain, "*."), q.Class, q.Effect, q.Rule} {
+		if s != "" {
+			m.needles = append(m.needles, appendText(nil, s))
+		}
+	}
+	return m
+}
+
+// lowerBare lowers all of an address but the resource, as addresses stand in the record.
+func lowerBare(addr string) string {
+	bare, resource, ok := strings.Cut(addr, "/")
+	if !ok {
+		return strings.ToLower(addr)
+	}
+	return strings.ToLower(bare) + "/" + resource
+}
+
+func (m *matcher) head(h head) bool {
+	if m.since != "" && string(h.time) < m.since || m.q.ID != "" && string(h.id[:]) != m.q.ID {
+		return false
+	}
+	if prefix, ok := strings.CutSuffix(m.q.Kind, "*"); ok {
+		return strings.HasPrefix(string(h.kind), prefix)
+	}
+	return m.q.Kind == "" || string(h.kind) == m.q.Kind
+}
+
+func (m *matcher) raw(line []byte) bool {
+	for _, n := range m.needles {
+		if !bytes.Contains(line, n) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *matcher) record(r *Record) bool {
+	q := &m.q
+	return (q.From == "" || isAddress(r.From, q.From)) &&
+		(q.To == "" || isAddress(r.To, q.To)) &&
+		(q.User == "" || isAddress(r.From, q.User) || isAddress(r.To, q.User)) &&
+		(q.Domain == "" || inDomain(r.Local, q.Domain) || inDomain(r.Remote, q.Domain) || inDomain(domainOf(r.From), q.Domain) || inDomain(domainOf(r.To), q.Domain)) &&
+		(q.Class == "" || slices.Contains(r.Stanza.Class, q.Class)) &&
+		(q.Effect == "" || r.Decision.Effect == q.Effect) &&
+		(q.Rule == "" || r.Decision.Rule == q.Rule) &&
+		(q.Text == "" || r.mentions(q.Text))
+}
+
+// isAddress says whether addr is the one asked for: with a resource exactly, without one whatever resource it has, and a domain
+// whatever user.
+func isAddress(addr, asked string) bool {
+	switch {
+	case strings.Contains(asked, "/"):
+		return addr == asked
+	case strings.Contains(asked, "@"):
+		bare, _, _ := strings.Cut(addr, "/")
+		return bare == asked
+	}
+	return domainOf(addr) == asked
+}
+
+func domainOf(addr string) string {
+	bare, _, _ := strings.Cut(addr, "/")
+	if _, domain, ok := strings.Cut(bare, "@"); ok {
+		return domain
+	}
+	return bare
+}
+
+func inDomain(domain, asked string) bool {
+	if parent, ok := strings.CutPrefix(asked, "*."); ok {
+		return domain == parent || strings.HasSuffix(domain, "."+parent)
+	}
+	return domain == asked
+}
+
+// mentions says whether one of the values that people wrote or read holds text, which is in lower case.
+func (r *Record) mentions(text string) bool {
+	values := []string{
+		r.ID.String(), r.Node, r.Kind, r.Local, r.Remote, r.From, r.To, r.Link.ID, r.Link.RemoteIP, r.Link.Route, r.Stanza.Type, r.Stanza.ID, r.Stanza.Label,
+		r.Stanza.Thread, r.Decision.Rule, r.Decision.Reason, r.Decision.Revision, r.Cert.Facts, r.Cert.SPKI, r.Cert.Issuer, r.Step, r.Address, r.Condition,
+		r.Text, r.Error, r.Advice, r.Outcome, r.Segment, r.Revision,
+	}
+	holds := func(v string) bool { return strings.Contains(strings.ToLower(v), text) }
+	return slices.ContainsFunc(values, holds) || slices.ContainsFunc(r.Stanza.Class, holds)
+}

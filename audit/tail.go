@@ -1,0 +1,201 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// pollEvery is how often Tail looks for new lines.
+const pollEvery = 200 * time.Millisecond
+
+// Tail gives yield the last n events of a record, all when n is negative, and with follow each new one as it comes, until ctx
+// ends; that is then no error. It follows into new segments, and waits for the first one. The line is valid during the call. An
+// error of yield ends it and is returned.
+func Tail(ctx context.Context, dir string, follow bool, n int, yield func(line []byte, r Record) error) error {
+	t := &tail{dir: dir, yield: yield}
+	defer t.close()
+	if err := t.start(n); err != nil {
+		return err
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if err := t.drain(ctx); err != nil || !follow {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// tail reads on behind the writer.
+type tail struct {
+	dir    string
+	yield  func(line []byte, r Record) error
+	r      *lineReader // of the segment it is in; nil: there is none yet
+	number int
+	last   ID // of the newest event given
+}
+
+func (t *tail) close() {
+	if t.r != nil {
+		t.r.Close()
+	}
+}
+
+// start opens the segment in which the last n lines begin, at the first of them.
+func (t *tail) start(n int) error {
+	numbers, err := segments(t.dir)
+	if err != nil {
+		return err
+	}
+	if n < 0 && len(numbers) > 0 {
+		return t.enter(numbers[0], 0)
+	}
+	for i := len(numbers) - 1; i >= 0; i-- {
+		offset, lines, err := lastLines(filepath.Join(t.dir, segmentName(numbers[i])), n)
+		if err != nil {
+			return err
+		}
+		if n -= lines; n <= 0 || i == 0 {
+			return t.enter(numbers[i], offset)
+		}
+	}
+	return nil
+}
+
+func (t *tail) enter(number int, offset int64) error {
+	r, err := openLines(t.dir, number, offset)
+	if err != nil {
+		return err
+	}
+	t.close()
+	t.r, t.number = r, number
+	return nil
+}
+
+// drain gives all that is there, over as many segments as there are.
+func (t *tail) drain(ctx context.Context) error {
+	for {
+		next, more, err := t.following()
+		if err != nil {
+			return err
+		}
+		// The writer begins a segment when it has finished the one before it: what is there after next has been seen is all.
+		if t.r != nil {
+			if err := t.read(ctx); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+		if err := t.enter(next, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// following looks for the segment after the present one.
+func (t *tail) following() (number int, ok bool, err error) {
+	numbers, err := segments(t.dir)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, n := range numbers {
+		if n > t.number {
+			return n, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// read gives what the present segment has got since the last time.
+func (t *tail) read(ctx context.Context) error {
+	if err := t.regain(); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		line, _, err := t.r.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		h, ok := parseHead(line)
+		if !ok || bytes.Compare(h.id[:], t.last[:]) <= 0 {
+			continue
+		}
+		r, err := ParseRecord(line)
+		if err != nil {
+			continue // Verify tells of it
+		}
+		t.last = h.id
+		if err := t.yield(line, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// regain goes on where the last whole line ended. When the writer has taken lines back (see doc.go), that place may be in the
+// middle of another line; reading then begins anew, and ids tell what was given already: they grow, and are never used again.
+func (t *tail) regain() error {
+	if t.r.offset > 0 {
+		var end [1]byte
+		if _, err := t.r.f.ReadAt(end[:], t.r.offset-1); err != nil || end[0] != '\n' {
+			return t.enter(t.number, 0)
+		}
+	}
+	return t.r.again()
+}
+
+// lastLines finds where the last n whole lines of a file begin, and how many there are if they are fewer.
+func lastLines(path string, n int) (offset int64, lines int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	buf := make([]byte, 64<<10)
+	end := int64(-1) // of the last whole line
+	for at := st.Size(); at > 0; {
+		from := max(at-int64(len(buf)), 0)
+		part := buf[:at-from]
+		if _, err := f.ReadAt(part, from); err != nil {
+			return 0, 0, fmt.Errorf("reading %s: %w", filepath.Base(path), err)
+		}
+		for i := len(part) - 1; i >= 0; i-- {
+			if part[i] != '\n' {
+				continue
+			}
+			if end < 0 {
+				end = from + int64(i) + 1
+			} else {
+				lines++
+			}
+			if lines == n {
+				return from + int64(i) + 1, n, nil
+			}
+		}
+		at = from
+	}
+	if end < 0 {
+		return 0, 0, nil
+	}
+	return 0, lines + 1, nil
+}
