@@ -4,17 +4,22 @@ package certs
 // system's anchors.
 type Config struct {
 	// Store is the directory of the certificates that the gate obtains by itself.
-	Store string
+	Store string `yaml:"store" default:"/var/lib/sallyport/certs" doc:"directory for certificates that the gate obtains by itself; not used before it can"`
 	// Files are certificates that somebody else renews.
-	Files []File
+	Files []File `yaml:"files" doc:"certificates of the local domains that somebody else renews; read again on reload"`
 	// Roots are PEM files with further trust anchors for peers.
-	Roots []string
+	Roots []string `yaml:"roots" doc:"PEM files with further trust anchors for peers"`
 	// SystemRoots says whether the system's trust anchors count beside Roots; nil means yes.
-	SystemRoots *bool
+	SystemRoots *bool `yaml:"system_roots" doc:"whether the system's trust anchors count beside roots; unless told, they do"`
 }
 
-// File is a chain in PEM, leaf first, with its private key. An empty Key says that the key stands in the same file.
-type File struct{ Cert, Key string }
+// File is a chain in PEM, leaf first, with its private key.
+type File struct {
+	// Cert is the file of the chain.
+	Cert string `yaml:"cert" doc:"PEM file with the chain, the domain's own certificate first"`
+	// Key is the file of the private key; empty when it stands in Cert.
+	Key string `yaml:"key" doc:"PEM file with the private key, not encrypted; left out when it stands in cert"`
+}
 
 // key is the file that holds the private key.
 func (f File) key() string {

@@ -152,7 +152,7 @@ func TestLoadFaults(t *testing.T) {
 	}
 	t.Run("all at once", func(t *testing.T) {
 		t.Parallel()
-		_, err := New(Config{Files: []File{{f.path("absent.pem"), f.path("locked.key")}, {f.path("chain.pem"), f.path("other.key")}},
+		_, err := New(Config{Files: []File{{Cert: f.path("absent.pem"), Key: f.path("locked.key")}, {Cert: f.path("chain.pem"), Key: f.path("other.key")}},
 			Roots: []string{f.path("text.pem")}, SystemRoots: off()})
 		if err == nil || strings.Count(err.Error(), "\n") != 3 {
 			t.Errorf("want four faults on four lines, got:\n%v", err)
@@ -172,7 +172,7 @@ func TestKeyEncodings(t *testing.T) {
 	data := append(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 1, 42}}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})...)
 	write(t, f.path("a.key"), data)
 	write(t, f.path("a.pem"), encode(t, nil, chain...))
-	m := mustNew(t, Config{Files: []File{{f.path("a.pem"), f.path("a.key")}}, SystemRoots: off()})
+	m := mustNew(t, Config{Files: []File{{Cert: f.path("a.pem"), Key: f.path("a.key")}}, SystemRoots: off()})
 	if err := m.Covers("corp.example"); err != nil {
 		t.Error(err)
 	}

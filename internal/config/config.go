@@ -1,0 +1,86 @@
+package config
+
+import (
+	"net/netip"
+
+	"sallyport/audit"
+	"sallyport/certs"
+	"sallyport/internal/jid"
+	"sallyport/internal/resolve"
+	"sallyport/internal/telemetry"
+	"sallyport/policy"
+)
+
+// Config is the whole of sallyport.yaml, checked, with defaults filled in and paths made absolute.
+type Config struct {
+	Backends   []Backend            `yaml:"backends" doc:"the Jabber servers behind this gate"`
+	Inside     resolve.InsideConfig `yaml:"inside" doc:"the backends' way out: their door, and the name server that sends them there"`
+	Outside    Outside              `yaml:"outside" doc:"the world's way in, and how the world is found"`
+	Federation string               `yaml:"federation" default:"listed" oneof:"listed|open" doc:"listed: only the peers below may federate; open: anyone may, held to the entry default"`
+	Peers      map[Pattern]Peer     `yaml:"peers" doc:"remote domains, as domain, as *.suffix for all domains below one, or as default for what the others leave out; policy sees them as data.peers"`
+	Certs      Certs                `yaml:"certs" doc:"our certificates, and whose word counts for the peers'"`
+	Dialback   Dialback             `yaml:"dialback" doc:"proving our domains to others (XEP-0220)"`
+	Policy     policy.Config        `yaml:"policy" doc:"who may exchange what with whom, in Rego"`
+	Audit      audit.Config         `yaml:"audit" doc:"the record of everything that crossed or was refused"`
+	Telemetry  telemetry.Config     `yaml:"telemetry" doc:"measurements and traces"`
+	Admin      Admin                `yaml:"admin" doc:"the socket that sallyport status asks"`
+	Limits     Limits               `yaml:"limits" doc:"what peers can make the gate hold, wait for or repeat; the time for one connection attempt is outside.dial_timeout"`
+	Log        Log                  `yaml:"log" doc:"what the gate says about itself, on standard error"`
+}
+
+// Backend is one Jabber server behind the gate.
+type Backend struct {
+	Address HostPort     `yaml:"address" doc:"where the server takes server-to-server streams"`
+	From    []netip.Addr `yaml:"from" doc:"addresses that it calls from; left out: that of address"`
+	Domains []jid.Domain `yaml:"domains" doc:"what it serves; each component, such as conference.corp.example, is a domain of its own"`
+	TLS     string       `yaml:"tls" default:"off" oneof:"off|optional|required" doc:"TLS between gate and backend; who the backend is, is found out by address and call-back in any case"`
+}
+
+// Outside is the gate's face to the world.
+type Outside struct {
+	Listen         []netip.AddrPort `yaml:"listen" doc:"doors for streams that begin in clear and take STARTTLS"`
+	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS (XEP-0368)"`
+	resolve.Config `yaml:",inline"`
+}
+
+// Peer is what a remote domain must reach at the least. What is left out comes from the entry default, and if that is silent too, is
+// channel tls, proof dialback, TLS 1.2.
+type Peer struct {
+	Channel string   `yaml:"channel" oneof:"plaintext|tls" doc:"the least that may carry stanzas; plaintext needs until"`
+	Proof   string   `yaml:"proof" oneof:"dialback|pkix|dane|posh|pin" doc:"the least that proves the peer's domain: a verified dialback key, a certificate that a trust anchor vouches for, or a pinned key. Dialback proves the caller to the called: outbound it means no more than the address that DNS gave. dane and posh cannot be had in this version"`
+	TLSMin  string   `yaml:"tls_min" oneof:"1.2|1.3" doc:"the oldest version of TLS"`
+	Until   Date     `yaml:"until" doc:"the last day, in UTC, on which the entry counts; afterwards it is as if it were not there"`
+	Route   HostPort `yaml:"route" doc:"where to call the peer, in place of what DNS says"`
+	Pins    []Pin    `yaml:"pins" doc:"public keys of which the peer's certificate must have one, whatever the proof"`
+	Deny    bool     `yaml:"deny" default:"false" doc:"the peer may not federate, whoever else may"`
+}
+
+// Certs is certs.Config with what is to come.
+type Certs struct {
+	certs.Config `yaml:",inline"`
+	ACME         *ACME `yaml:"acme" doc:"obtaining certificates; cannot be had in this version"`
+}
+
+// ACME says from whom the gate is to obtain its certificates.
+type ACME struct {
+	Directory   string `yaml:"directory" doc:"URL of the authority's directory"`
+	Email       string `yaml:"email" doc:"where the authority writes to"`
+	Challenge   string `yaml:"challenge" default:"tls-alpn-01" oneof:"tls-alpn-01|http-01|dns-01" doc:"how the authority is shown that the domain is ours"`
+	AcceptTerms bool   `yaml:"accept_terms" default:"false" doc:"that you accept the authority's terms of service"`
+}
+
+// Dialback says where the secret is.
+type Dialback struct {
+	SecretFile string `yaml:"secret_file" default:"/var/lib/sallyport/dialback.secret" doc:"the secret of which the keys of both sides are made; made at the first start, mode 0600"`
+}
+
+// Admin says where the running gate can be asked.
+type Admin struct {
+	Socket string `yaml:"socket" default:"/run/sallyport/admin.sock" doc:"a Unix socket, made at start with mode 0600"`
+}
+
+// Log says how much is said and how.
+type Log struct {
+	Level  string `yaml:"level" default:"info" oneof:"debug|info|warn|error" doc:"the least that is worth a line"`
+	Format string `yaml:"format" default:"text" oneof:"text|json" doc:"text for people, json for machines"`
+}

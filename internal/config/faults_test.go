@@ -1,0 +1,175 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestFaults has one mistake an entry: the text, and what the operator is told, line for line. "LEAST" stands for the smallest
+// configuration, which takes three lines.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"nothing", "", []string{
+			"1: backends is missing; for example:  backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]",
+			"1: inside.listen is missing; for example:  inside: {listen: 127.0.2.1:5269}",
+			"1: outside.listen is missing; for example:  outside: {listen: [127.0.3.1:5269]}"}},
+		{"only comments", "# nothing\n\n", []string{"1: backends is missing", "1: inside.listen is missing", "1: outside.listen is missing"}},
+		{"empty lists", "backends: []\ninside: {}\noutside:\n  listen: []\n", []string{"1: backends is missing", "2: inside.listen is missing", "4: outside.listen is missing"}},
+		{"not a mapping", "- backends\n", []string{"1: a configuration is a list of keys", "1: backends is missing", "1: inside", "1: outside"}},
+
+		// The text.
+		{"syntax", "backends: [\ninside: {listen: 127.0.2.1:5269}\n", []string{"3: did not find expected"}},
+		{"colon in a value", "log: level: info\n", []string{"1: mapping values are not allowed in this context"}},
+		{"tab", "inside:\n\tlisten: 127.0.2.1:5269\n", []string{"2: a tab cannot indent; use spaces"}},
+		{"not UTF-8", "log:\n  level: \"\xff\"\n", []string{"2: not UTF-8"}},
+		{"NUL", "log:\n\n  level: a\x00\n", []string{"3: control character U+0000"}},
+		{"two documents", "LEAST---\nlog: {level: debug}\n", []string{"4: a second document begins here"}},
+		{"anchor", "LEASTlog: &a {level: info}\n", []string{"4: anchors (&) and aliases (*) are not used here"}},
+		{"alias without anchor", "LEASTlog: *a\n", []string{"4: anchors (&) and aliases (*) are not used here"}},
+		{"explicit type", "LEASTlog: !!map {level: info}\n", []string{"4: explicit types such as !!map are not used here"}},
+		{"too deep", "LEASTpeers: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\n", []string{"4: nested deeper than 16 levels"}},
+		{"far too deep", "LEASTpeers: " + strings.Repeat("[", 20000), []string{"4: exceeded max depth"}},
+		{"too large", "LEAST" + strings.Repeat("#", maxFile), []string{" larger than 1024 KiB"}},
+
+		// Keys.
+		{"unknown key", "LEASTnonsense: 1\n", []string{`4: unknown key "nonsense"; known here: backends, inside, outside, federation, peers,`}},
+		{"misspelt key", "LEASTpolcy: {}\n", []string{`4: unknown key "polcy"; did you mean policy?`}},
+		{"misspelt key within", "LEASTlog: {levle: info}\n", []string{`4: unknown key "log.levle"; did you mean log.level?`}},
+		{"key of another section", "LEASTresolver: [192.0.2.1:53]\n", []string{`4: unknown key "resolver"; did you mean outside.resolver?`}},
+		{"unknown key of a peer", "LEASTpeers: {a.example: {prof: pkix}}\n", []string{`4: unknown key "peers[a.example].prof"; did you mean peers[a.example].proof?`}},
+		{"merge key", "LEAST<<: {log: {}}\n", []string{`4: unknown key "<<"`}},
+		{"key that is a list", "LEAST[a]: b\n", []string{`4: unknown key ""`}},
+		{"key twice", "LEASTlog: {}\nlog: {}\n", []string{`5: "log" stands twice, first in line 4`}},
+		{"peer twice in two spellings", "LEASTpeers:\n  bücher.example: {}\n  XN--BCHER-KVA.example.: {}\n", []string{"6: peers[bücher.example] stands twice, first in line 5"}},
+
+		// Values.
+		{"section that is a word", "LEASTlog: debug\n", []string{"4: log holds keys: level, format"}},
+		{"table that is a list", "LEASTpeers: [a.example]\n", []string{"4: peers holds keys: each is a domain, *.suffix or default"}},
+		{"list that is a word", "LEASTcerts: {roots: ca.pem}\n", []string{"4: certs.roots must be a list of text"}},
+		{"word that is a list", "LEASTfederation: [listed]\n", []string{"4: federation must be listed or open"}},
+		{"no value", "LEASTfederation:\n", []string{"4: federation has no value; it must be listed or open"}},
+		{"unknown word", "LEASTfederation: opne\n", []string{`4: federation: "opne" must be listed or open; did you mean open?`}},
+		{"duration without unit", "LEASTlimits: {idle: 30}\n", []string{`4: limits.idle: "30" must be duration, such as 30s, 5m or 24h`}},
+		{"negative duration", "LEASTlimits: {idle: -30s}\n", []string{`4: limits.idle: "-30s" must be duration`}},
+		{"size with a wrong unit", "LEASTlimits: {stanza_bytes: 512KB}\n", []string{`4: limits.stanza_bytes: "512KB" must be size, such as 512KiB or 64MiB`}},
+		{"size too large to count", "LEASTlimits: {stanza_bytes: 99999999999GiB}\n", []string{`4: limits.stanza_bytes: "99999999999GiB" must be size`}},
+		{"number with a fraction", "LEASTlimits: {connections: 1.5}\n", []string{`4: limits.connections: "1.5" must be number`}},
+		{"neither true nor false", "LEASTcerts: {system_roots: no}\n", []string{`4: certs.system_roots: "no" must be true or false`}},
+		{"address without port", "LEASTtelemetry: {metrics: localhost}\n", []string{`4: telemetry.metrics: "localhost" must be address:port, such as 127.0.0.1:9469`}},
+		{"date of no calendar", "LEASTpeers: {a.example: {channel: plaintext, until: 2027-02-30}}\n", []string{`4: peers[a.example].until: "2027-02-30" must be date, such as 2027-06-30`, "4: peers[a.example].channel: plaintext needs"}},
+		{"pin that is too short", "LEASTpeers: {a.example: {pins: [sha256/AAAA]}}\n", []string{`4: peers[a.example].pins[0]: "sha256/AAAA" must be pin`}},
+		{"route without port", "LEASTpeers: {a.example: {route: xmpp.example}}\n", []string{`4: peers[a.example].route: "xmpp.example" must be host:port`}},
+		{"peer that is no domain", "LEASTpeers: {'a b': {}}\n", []string{`4: peers: "a b" must be domain, *.suffix or default`}},
+		{"URL that is none", "LEASTtelemetry: {otlp: 127.0.0.1:4318}\n", []string{`4: telemetry.otlp: "127.0.0.1:4318" must be a URL`}},
+		{"control characters are not printed", "LEASTfederation: \"\\e[2J\"\n", []string{`4: federation: "\x1b[2J" must be`}},
+		{"word of another room", "LEASTpolicy: {mode: enforced}\naudit: {durability: asyn, on_failure: no}\n", []string{
+			`4: policy.mode: "enforced" must be enforce or observe; did you mean enforce?`, `5: audit.durability: "asyn" must be sync or async; did you mean`, `5: audit.on_failure: "no" must be refuse or pass`}},
+		{"certificate without a file", "LEASTcerts:\n  files:\n    - {key: corp.key}\n", []string{"6: certs.files[0]: cert is missing"}},
+		{"empty path", "LEASTaudit: {dir: ''}\n", []string{"4: audit.dir: it cannot be empty"}},
+		{"socket path too long", "LEASTadmin: {socket: /" + strings.Repeat("x", 107) + "}\n", []string{"4: admin.socket: a socket's path has 107 bytes at the most"}},
+		{"certificates from an authority", "LEASTcerts:\n  acme: {email: admin@corp.example}\n", []string{"5: certs.acme: this version cannot obtain certificates"}},
+
+		// Backends.
+		{"backend without anything", "backends:\n  - {}\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n", []string{"2: backends[0]: address is missing", "2: backends[0]: domains is missing"}},
+		{"domain of two backends", "backends:\n  - {address: 127.0.1.1:5269, domains: [corp.example]}\n  - address: 127.0.1.2:5269\n    domains:\n      - corp.org\n      - CORP.example\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+			[]string{"6: backends[1].domains[1]: corp.example is served by backends[0] already"}},
+		{"domains that cannot federate", "backends: [{address: 127.0.1.1:5269, domains: [localhost, 192.0.2.1, '*.corp.example']}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+			[]string{"1: backends[0].domains[0]: localhost cannot federate", "1: backends[0].domains[1]: 192.0.2.1 cannot federate", `1: backends[0].domains[2]: "*.corp.example" must be domain`}},
+		{"two backends behind one address", "backends:\n  - {address: 127.0.1.1:5269, domains: [a.example]}\n  - {address: 127.0.1.1:5299, domains: [b.example]}\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+			[]string{"3: backends[1].address: backends[0] calls from 127.0.1.1 too"}},
+		{"backend by name", "backends:\n  - address: xmpp.corp.example:5269\n    domains: [corp.example]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+			[]string{"2: backends[0].address: xmpp.corp.example:5269 is a name, so from must list"}},
+
+		// Sockets.
+		{"one socket for both sides", "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside:\n  listen: [127.0.2.1:5269]\n",
+			[]string{"4: outside.listen[0]: 127.0.2.1:5269 is taken by inside.listen (127.0.2.1:5269); the two sides need sockets of their own"}},
+		{"a wildcard takes the inside door too", "backends: [{address: 127.0.1.1:5270, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: ['[::]:5269']}\n",
+			[]string{"3: outside.listen[0]: [::]:5269 is taken by inside.listen"}},
+		{"one socket for two uses", "LEASTtelemetry: {metrics: 127.0.3.1:5269}\n", []string{"4: telemetry.metrics: 127.0.3.1:5269 is taken by outside.listen[0]"}},
+		{"a backend at the gate's own door", "backends: [{address: 127.0.3.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+			[]string{"1: backends[0].address: 127.0.3.1:5269 is taken by the gate's own outside.listen[0]"}},
+		{"backends are told all addresses", "backends: [{address: 127.0.1.1:5270, domains: [corp.example]}]\ninside: {listen: 0.0.0.0:5269, dns: 127.0.2.1:53}\noutside: {listen: [127.0.3.1:5270]}\n",
+			[]string{"2: inside.listen: inside.dns has to tell the backends one address"}},
+		{"door that is no address", "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: localhost}\noutside: {listen: [':5269']}\n",
+			[]string{`2: inside.listen: "localhost" must be address:port`, `3: outside.listen[0]: ":5269" must be address:port, such as 192.0.2.1:5269 or [::]:5269`}},
+
+		// Peers.
+		{"a local domain as peer", "LEASTpeers: {corp.example: {}}\n", []string{"4: peers[corp.example]: it is served by backends[0], so it is no peer"}},
+		{"an address as peer", "LEASTpeers: {192.0.2.1: {}}\n", []string{"4: peers[192.0.2.1]: it is no domain that could federate"}},
+		{"plaintext without an end", "LEASTpeers:\n  old.example: {channel: plaintext}\n", []string{"5: peers[old.example].channel: plaintext needs the last day of the exception; for example:  until: 2027-06-30"}},
+		{"plaintext for everyone", "LEASTpeers:\n  default: {channel: plaintext}\n", []string{"5: peers[default].channel: plaintext for everyone cannot be had"}},
+		{"plaintext with a proof that needs TLS", "LEASTpeers:\n  a.example: {channel: plaintext, proof: pkix, until: 2027-06-30}\n", []string{"5: peers[a.example].proof: proof pkix needs TLS, and the channel may be plaintext"}},
+		{"plaintext under a default that needs TLS", "LEASTpeers:\n  default: {proof: pkix}\n  a.example: {channel: plaintext, until: 2027-06-30}\n", []string{"6: peers[a.example].channel: proof pkix needs TLS"}},
+		{"plaintext with pins", "LEASTpeers:\n  a.example:\n    channel: plaintext\n    until: 2027-06-30\n    tls_min: 1.3\n    pins: [\"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]\n",
+			[]string{"8: peers[a.example].tls_min: the channel may be plaintext", "9: peers[a.example].pins: pins need TLS"}},
+		{"pin without pins", "LEASTpeers:\n  a.example: {proof: pin}\n", []string{"5: peers[a.example].proof: proof pin needs pins"}},
+		{"for somebody, given to everybody", "LEASTpeers: {default: {until: 2027-06-30, proof: pin, deny: true}}\n",
+			[]string{"4: peers[default].deny: it would hold for everyone", "4: peers[default].proof: pin for everyone", "4: peers[default].until: it would hold for everyone"}},
+		{"a proof that cannot be had", "LEASTpeers: {a.example: {proof: dane}}\n", []string{"4: peers[a.example].proof: dane cannot be had in this version"}},
+		{"a route for many", "LEASTpeers: {'*.a.example': {route: '192.0.2.1:5269'}}\n", []string{"4: peers[*.a.example].route: a route leads to one domain"}},
+		{"denied and more", "LEASTpeers: {a.example: {deny: true, proof: pkix}}\n", []string{"4: peers[a.example].deny: the peer is denied"}},
+
+		// Limits.
+		{"no limit", "LEASTlimits: {connections: 0, idle: 0s}\n", []string{"4: limits.connections: it must be more than zero", "4: limits.idle: it must be more than zero", "4: limits.keepalive: 5m0s is longer than limits.idle"}},
+		{"[X08] smaller stanzas than everybody may send", "LEASTlimits: {stanza_bytes: 9999}\n", []string{"4: limits.stanza_bytes: it must be at least 10000"}},
+		{"queue too small for a stanza", "LEASTlimits: {queue_bytes: 64KiB}\n", []string{"4: limits.queue_bytes: it is less than limits.stanza_bytes"}},
+		{"more than memory", "LEASTlimits: {queue_bytes: 2GiB}\n", []string{"4: limits.queue_bytes: it can be 1GiB at the most"}},
+		{"more prefixes than the scanner counts", "LEASTlimits: {stanza_namespaces: 65}\n", []string{"4: limits.stanza_namespaces: it can be 64 at the most"}},
+
+		{"all at once, in the order of lines", "federation: opne\nbackends: [{address: nowhere, domains: [corp.example]}]\nlog: {level: loud}\ninside: {}\n", []string{
+			"1: federation:", "2: backends[0].address:", "3: log.level:", "1: outside.listen is missing", "4: inside.listen is missing"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse("x.yaml", []byte(strings.Replace(tt.text, "LEAST", least, 1)))
+			var faults Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("Parse = %v; want faults", err)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			for _, want := range tt.want {
+				want = "x.yaml:" + want
+				found := false
+				for i, line := range lines {
+					if found = strings.HasPrefix(line, want); found {
+						lines = append(lines[:i:i], lines[i+1:]...)
+						break
+					}
+				}
+				if !found {
+					t.Errorf("not told: %s", want)
+				}
+			}
+			if len(lines) > 0 {
+				t.Errorf("told besides:\n%s", strings.Join(lines, "\n"))
+			}
+			last := 0
+			for _, f := range faults {
+				if f.Line < last {
+					t.Errorf("line %d is told after line %d", f.Line, last)
+				}
+				last = f.Line
+			}
+		})
+	}
+}
+
+func TestFaultsAreBounded(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&text, "nonsense%d: 1\n", i)
+	}
+	_, err := Parse("x.yaml", []byte(text.String()))
+	var faults Faults
+	if !errors.As(err, &faults) || len(faults) != maxFaults {
+		t.Errorf("%d faults told, want %d", len(faults), maxFaults)
+	}
+}

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+)
+
+// Load reads and checks a configuration file. Its error is always of type Faults.
+func Load(path string) (*Config, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, Faults{{File: path, Text: err.Error()}}
+	}
+	return Parse(path, text)
+}
+
+// Parse is Load for text that was read already. The file need not exist: its name stands in faults, and relative paths are
+// taken from its folder.
+func Parse(file string, text []byte) (*Config, error) {
+	r := newReport(file)
+	c := new(Config)
+	complete(reflect.ValueOf(c).Elem())
+	root := r.parse(text)
+	if len(r.faults) > 0 {
+		return nil, r.err()
+	}
+	r.read(root, reflect.ValueOf(c).Elem(), "", nil)
+	r.check(c)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	folder, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, Faults{{File: file, Text: fmt.Sprintf("finding its folder: %v", err)}}
+	}
+	c.finish(folder)
+	return c, nil
+}
+
+// finish fills in what follows from other values, and takes relative paths from the file's folder.
+func (c *Config) finish(folder string) {
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		if at, ok := b.Address.Addr(); ok && len(b.From) == 0 {
+			b.From = append(b.From, at.Addr())
+		}
+		for j := range b.From {
+			b.From[j] = b.From[j].Unmap()
+		}
+	}
+	paths := []*string{&c.Certs.Store, &c.Dialback.SecretFile, &c.Policy.Dir, &c.Audit.Dir, &c.Admin.Socket}
+	for i := range c.Certs.Files {
+		paths = append(paths, &c.Certs.Files[i].Cert, &c.Certs.Files[i].Key)
+	}
+	for i := range c.Certs.Roots {
+		paths = append(paths, &c.Certs.Roots[i])
+	}
+	for _, path := range paths {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	return text, nil
+}
+
+// cause leaves out the path, which stands before each fault anyway.
+func cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}

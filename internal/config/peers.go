@@ -1,0 +1,142 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"sallyport/internal/jid"
+	"sallyport/policy"
+)
+
+// floor is what holds for a peer of whom nothing is said.
+func floor() Peer { return Peer{Channel: "tls", Proof: "dialback", TLSMin: "1.2"} }
+
+// over returns p with what it leaves out taken from base. Of base only what all peers can share counts.
+func (p Peer) over(base Peer) Peer {
+	p.Channel = cmp.Or(p.Channel, base.Channel)
+	p.Proof = cmp.Or(p.Proof, base.Proof)
+	p.TLSMin = cmp.Or(p.TLSMin, base.TLSMin)
+	return p
+}
+
+// checkPeers looks at each entry as it will hold, over default and floor.
+func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
+	standard := c.Peers[DefaultPeer].over(floor())
+	for pattern, entry := range c.Peers {
+		path := fmt.Sprintf("peers[%s]", pattern)
+		domain, wildcard := pattern.Domain()
+		switch {
+		case pattern == DefaultPeer:
+			r.checkDefault(path, entry)
+			continue
+		case domain.IsIP(), !wildcard && !domain.Qualified():
+			r.about(path, "it is no domain that could federate: it needs a dot and must not be an address")
+		case !wildcard && owners[domain] != "":
+			r.about(path, "it is served by %s, so it is no peer", owners[domain])
+		}
+		if wildcard && entry.Route != "" {
+			r.about(path+".route", "a route leads to one domain; name it")
+		}
+		r.checkTerms(path, entry, entry.over(standard))
+	}
+}
+
+// checkDefault: what only makes sense for somebody in particular is not for everybody.
+func (r *report) checkDefault(path string, entry Peer) {
+	for key, given := range map[string]bool{"until": entry.Until != "", "route": entry.Route != "", "pins": len(entry.Pins) > 0, "deny": entry.Deny} {
+		if given {
+			r.about(path+"."+key, "it would hold for everyone; give it to the peers that it is meant for")
+		}
+	}
+	if entry.Channel == "plaintext" {
+		r.about(path+".channel", "plaintext for everyone cannot be had; give it to the peers that need it, each with until")
+	}
+	if entry.Proof == "pin" {
+		r.about(path+".proof", "pin for everyone cannot be had; give it to the peers whose pins you have")
+	}
+	r.checkAvailable(path, entry)
+}
+
+// checkTerms finds demands that no link could meet, and leave that should have an end.
+func (r *report) checkTerms(path string, own, effective Peer) {
+	if own.Deny {
+		if own.Channel != "" || own.Proof != "" || own.TLSMin != "" || own.Route != "" || len(own.Pins) > 0 {
+			r.about(path+".deny", "the peer is denied, so nothing else about it can hold; only until goes with it")
+		}
+		return
+	}
+	if effective.Channel == "plaintext" {
+		if own.Until == "" {
+			r.about(path+".channel", "plaintext needs the last day of the exception; for example:  until: 2027-06-30")
+		}
+		if effective.Proof != "dialback" {
+			r.about(firstOf(r, path+".proof", path+".channel"), "proof %s needs TLS, and the channel may be plaintext; drop one of them", effective.Proof)
+		}
+		if len(own.Pins) > 0 {
+			r.about(path+".pins", "pins need TLS, and the channel may be plaintext; drop one of them")
+		}
+		if own.TLSMin != "" {
+			r.about(path+".tls_min", "the channel may be plaintext, so there is no oldest version of TLS")
+		}
+	}
+	if effective.Proof == "pin" && len(own.Pins) == 0 {
+		r.about(firstOf(r, path+".proof", path), "proof pin needs pins; for example:  pins: [\"sha256/…\"]")
+	}
+	r.checkAvailable(path, own)
+}
+
+func (r *report) checkAvailable(path string, entry Peer) {
+	if slices.Contains([]string{"dane", "posh"}, entry.Proof) {
+		r.about(path+".proof", "%s cannot be had in this version; no link would reach it", entry.Proof)
+	}
+}
+
+// firstOf is the first of the paths that stands in the file.
+func firstOf(r *report, paths ...string) string {
+	for _, p := range paths {
+		if _, ok := r.lines[p]; ok {
+			return p
+		}
+	}
+	return paths[len(paths)-1]
+}
+
+// PolicyData is what the configuration contributes to the policy's data: who may federate and on which terms. Keys that are left out
+// in the file are left out here: the policy lays an entry over the default by itself.
+func (c *Config) PolicyData() policy.Data {
+	peers := make(map[string]any, len(c.Peers))
+	for pattern, p := range c.Peers {
+		entry := make(map[string]any)
+		for key, value := range map[string]string{"channel": p.Channel, "proof": p.Proof, "tls_min": p.TLSMin, "until": string(p.Until), "route": string(p.Route)} {
+			if value != "" {
+				entry[key] = value
+			}
+		}
+		if len(p.Pins) > 0 {
+			pins := make([]any, len(p.Pins))
+			for i, pin := range p.Pins {
+				pins[i] = string(pin)
+			}
+			entry["pins"] = pins
+		}
+		if p.Deny {
+			entry["deny"] = true
+		}
+		peers[string(pattern)] = entry
+	}
+	local := make(map[string]any)
+	for _, d := range c.Domains() {
+		local[d.String()] = map[string]any{}
+	}
+	return policy.Data{"federation": c.Federation, "peers": peers, "local": local}
+}
+
+// Domains are the local domains, in the order of the file.
+func (c *Config) Domains() []jid.Domain {
+	var all []jid.Domain
+	for _, b := range c.Backends {
+		all = append(all, b.Domains...)
+	}
+	return all
+}

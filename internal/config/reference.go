@@ -1,0 +1,182 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const preface = `# Configuration
+
+One YAML file: sallyport.yaml in the current folder, or what "-c" names. Unknown keys are faults. All faults are told at once, each
+with its line, by "sallyport check" and at start; at a reload they leave the running configuration as it is.
+
+Relative paths are taken from the folder of the file. Durations have a unit (30s, 5m, 24h), sizes may have one (512KiB, 64MiB).
+Anchors, aliases and several documents are not accepted.
+
+This page is written from the program by "make docs".
+
+## A complete file
+
+Every key, with its default, or with an example where it has none. What is commented out has no default and is for those who
+need it.
+
+`
+
+// Reference is docs/reference/configuration.md, written from the tags of the structs.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(preface)
+	b.WriteString("```yaml\n" + Example() + "```\n")
+	describe(&b, reflect.TypeFor[Config](), "", "The keys of the first level")
+	return b.String()
+}
+
+// describe writes a table of a section's keys, then the sections within it. A list of sections is written "path[]", a table of them
+// "path.KEY".
+func describe(b *strings.Builder, t reflect.Type, path, doc string) {
+	title := "`" + path + "`"
+	if path == "" {
+		title = "First level"
+	}
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n| key | value | default | meaning |\n|---|---|---|---|\n", title, markdown(sentence(doc)))
+	for _, f := range fields(t) {
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, markdown(value(f)), defaultOf(f, step(path, f.key)), markdown(f.doc))
+	}
+	for _, f := range fields(t) {
+		at, inner := step(path, f.key), f.typ
+		switch kindOf(f.typ) {
+		case list:
+			at, inner = at+"[]", f.typ.Elem()
+		case table:
+			at, inner = at+".KEY", f.typ.Elem()
+		}
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct && kindOf(inner) == section {
+			describe(b, inner, at, f.doc)
+		}
+	}
+}
+
+// value says what a key takes.
+func value(f field) string {
+	if len(f.words) > 0 {
+		return strings.Join(f.words, ", ")
+	}
+	name, _ := noun(f.typ)
+	return name
+}
+
+func defaultOf(f field, path string) string {
+	for _, key := range required() {
+		if key.path == path {
+			return "**required**"
+		}
+	}
+	switch path {
+	case "backends[].address", "backends[].domains", "certs.files[].cert":
+		return "**required**"
+	}
+	if f.def == "" {
+		return ""
+	}
+	return "`" + f.def + "`"
+}
+
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
+}
+
+// markdown escapes what a cell of a table would take for something else.
+func markdown(s string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*.", `\*.`).Replace(s)
+}
+
+// Example is a complete configuration that loads: every key, with what it means.
+func Example() string {
+	var b strings.Builder
+	illustrate(&b, reflect.TypeFor[Config](), "", "")
+	return b.String()
+}
+
+// examples are values for keys that have no default, and whole tables.
+func examples() map[string]string {
+	return map[string]string{
+		"backends[].address": "127.0.1.1:5269",
+		"backends[].from":    "[127.0.1.1]",
+		"backends[].domains": "[corp.example, conference.corp.example]",
+		"inside.listen":      "127.0.2.1:5269",
+		"inside.dns":         "127.0.2.1:53",
+		"outside.listen":     "[192.0.2.1:5269]",
+		"outside.direct_tls": "[192.0.2.1:5270]",
+		"outside.resolver":   "[127.0.0.53:53]",
+		"certs.files[].cert": "corp.pem",
+		"certs.files[].key":  "corp.key",
+		"certs.roots":        "[]",
+		"certs.system_roots": "true",
+		"telemetry.metrics":  "127.0.0.1:9469",
+		"telemetry.otlp":     `""`,
+		"policy.dir":         "policy",
+		"audit.node":         "gate-1",
+		"peers": `
+  default: {channel: tls, proof: dialback, tls_min: "1.2"}
+  partner.example: {proof: pkix}
+  "*.partner.example": {}
+  old.example: {channel: plaintext, until: 2027-06-30}
+  routed.example: {route: "198.51.100.7:5269", pins: ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]}
+  rival.example: {deny: true}
+`,
+	}
+}
+
+// illustrate writes the keys of a section as they would stand in the file.
+func illustrate(b *strings.Builder, t reflect.Type, path, indent string) {
+	given := examples()
+	for i, f := range fields(t) {
+		at := step(path, f.key)
+		lead, note := indent, indent
+		if strings.HasSuffix(path, "[]") && i == 0 { // the first key of a list's entry
+			note = strings.TrimSuffix(indent, "  ")
+			lead = note + "- "
+		}
+		if path == "" && i > 0 {
+			b.WriteByte('\n')
+		}
+		if f.typ.Kind() == reflect.Pointer && kindOf(f.typ) == section {
+			continue // what cannot be had yet
+		}
+		fmt.Fprintf(b, "%s# %s\n", note, f.doc)
+		text, ok := given[at]
+		switch {
+		case ok && strings.HasPrefix(text, "\n"):
+			fmt.Fprintf(b, "%s%s:%s", lead, f.key, text)
+		case ok:
+			fmt.Fprintf(b, "%s%s: %s\n", lead, f.key, text)
+		case kindOf(f.typ) == section && f.typ.Kind() == reflect.Struct:
+			fmt.Fprintf(b, "%s%s:\n", lead, f.key)
+			illustrate(b, f.typ, at, indent+"  ")
+		case kindOf(f.typ) == list && kindOf(f.typ.Elem()) == section:
+			fmt.Fprintf(b, "%s%s:\n", lead, f.key)
+			illustrate(b, f.typ.Elem(), at+"[]", indent+"    ")
+		case f.def != "":
+			fmt.Fprintf(b, "%s%s: %s\n", lead, f.key, f.def)
+		default:
+			fmt.Fprintf(b, "%s# %s: %s\n", lead, f.key, firstExample(f.typ))
+		}
+	}
+}
+
+// firstExample is the first of a noun's examples, written as in the file.
+func firstExample(t reflect.Type) string {
+	if t.Kind() == reflect.Slice {
+		return "[" + firstExample(t.Elem()) + "]"
+	}
+	_, example := noun(t)
+	example, _, _ = strings.Cut(example, " or ")
+	return example
+}

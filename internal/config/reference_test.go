@@ -1,0 +1,41 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/reference/configuration.md anew")
+
+const page = "../../docs/reference/configuration.md"
+
+// TestReference keeps the page of the documentation what the program says.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	want := Reference()
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil || string(got) != want {
+		t.Errorf("%s is not what the program says (%v): go test ./internal/config -run Reference -update", page, err)
+	}
+}
+
+// TestReferenceExample: the complete file of the page is one.
+func TestReferenceExample(t *testing.T) {
+	t.Parallel()
+	text := Example()
+	if _, err := Parse("sallyport.yaml", []byte(text)); err != nil {
+		t.Fatalf("the example does not load:\n%v\n%s", err, text)
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if strings.Contains(line, "\t") || strings.HasSuffix(line, " ") {
+			t.Errorf("untidy line: %q", line)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"time"
+
+	"sallyport/internal/jid"
+	"sallyport/internal/resolve"
+	"sallyport/proxy"
+)
+
+// Settings is the part of the configuration that the proxy lives by and that a reload may change.
+func (c *Config) Settings() proxy.Settings {
+	s := proxy.Settings{Routes: make(map[jid.Domain]resolve.Endpoint), Limits: c.Limits.proxy()}
+	words := map[string]proxy.InnerTLS{"off": proxy.TLSOff, "optional": proxy.TLSOptional, "required": proxy.TLSRequired}
+	for _, b := range c.Backends {
+		s.Backends = append(s.Backends, proxy.Backend{Address: string(b.Address), From: b.From, Domains: b.Domains, TLS: words[b.TLS]})
+	}
+	for pattern, p := range c.Peers {
+		if p.Route == "" {
+			continue
+		}
+		domain, _ := pattern.Domain()
+		s.Routes[domain] = p.Route.Endpoint()
+	}
+	return s
+}
+
+// Resolver is the configuration of the resolver, which never calls the gate's own sockets.
+func (c *Config) Resolver() resolve.Config {
+	rc := c.Outside.Config
+	for _, l := range c.listeners() {
+		rc.Listeners = append(rc.Listeners, l.at)
+	}
+	return rc
+}
+
+// proxy hands each limit to its place. A test sees to it that none is forgotten.
+func (l Limits) proxy() proxy.Limits {
+	out := proxy.Limits{
+		Connections:        l.Connections,
+		PerAddress:         l.ConnectionsPerAddress,
+		RatePerAddress:     l.ConnectionRate,
+		PreAuthBytes:       [2]int{proxy.Outside: int(l.OutsidePreauthBytes), proxy.Inside: int(l.InsidePreauthBytes)},
+		PreAuthElements:    l.PreauthElements,
+		PreAuthTime:        [2]time.Duration{proxy.Outside: l.OutsidePreauthTime, proxy.Inside: l.InsidePreauthTime},
+		TLSHandshake:       l.TLS,
+		Verify:             l.Verify,
+		Callback:           l.Callback,
+		Result:             l.Result,
+		ResultInside:       l.InsideResult,
+		PendingPerStream:   l.PendingPerStream,
+		PendingPerAddress:  l.PendingPerAddress,
+		PendingTotal:       l.Pending,
+		QueueCount:         l.QueueStanzas,
+		QueueBytes:         int(l.QueueBytes),
+		QueueAge:           l.QueueAge,
+		QueueWait:          l.QueueWait,
+		Write:              l.Write,
+		Idle:               l.Idle,
+		Keepalive:          l.Keepalive,
+		NegativeMin:        l.NegativeFirst,
+		NegativeMax:        l.NegativeMax,
+		Drain:              l.Drain,
+		OutboundLinks:      l.Links,
+		PairsPerStream:     l.PairsPerStream,
+		AddressesPerStream: l.AddressesPerStream,
+	}
+	out.Stanza.Stanza = int(l.StanzaBytes)
+	out.Stanza.Header = int(l.HeaderBytes)
+	out.Stanza.Depth = l.StanzaDepth
+	out.Stanza.Attributes = l.StanzaAttributes
+	out.Stanza.Namespaces = l.StanzaNamespaces
+	out.Stanza.Name = int(l.NameBytes)
+	return out
+}
