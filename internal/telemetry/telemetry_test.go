@@ -1,37 +1,71 @@
 package telemetry_test
 
 import (
+	"bytes"
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel"
 
 	"sallyport/internal/telemetry"
 )
 
-func TestPrometheusEndpoint(t *testing.T) {
-	t.Parallel()
-	tel, err := telemetry.Start(t.Context(), telemetry.Config{Metrics: "127.0.0.1:0"}, "v0", slog.New(slog.DiscardHandler))
+func start(t *testing.T, c telemetry.Config, log *slog.Logger) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.Start(t.Context(), c, "v1.2.3", log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tel.Shutdown(t.Context())
+	return tel
+}
+
+func count(t *testing.T, tel *telemetry.Telemetry, n int64) {
+	t.Helper()
 	counter, err := tel.Meter().Int64Counter("sallyport.stanzas")
 	if err != nil {
 		t.Fatal(err)
 	}
-	counter.Add(t.Context(), 3)
-	body := get(t, "http://"+tel.Addr().String()+"/metrics")
-	for _, want := range []string{"sallyport_stanzas_total", "} 3", "service_name=\"sallyport\"", "go_goroutines"} {
+	counter.Add(t.Context(), n)
+}
+
+func TestPrometheusEndpoint(t *testing.T) {
+	t.Parallel()
+	tel := start(t, telemetry.Config{Metrics: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
+	count(t, tel, 3)
+	base := "http://" + tel.Addr().String()
+	body := get(t, base+"/metrics")
+	for _, want := range []string{"\nsallyport_stanzas_total 3\n", `target_info{service_name="sallyport",service_version="v1.2.3"} 1`, "\ngo_goroutines "} {
 		if !strings.Contains(body, want) {
 			t.Errorf("/metrics lacks %q:\n%s", want, body)
 		}
 	}
-	if got := get(t, "http://"+tel.Addr().String()+"/healthz"); got != "ok\n" {
+	if got := get(t, base+"/healthz"); got != "ok\n" {
 		t.Errorf("/healthz = %q", got)
+	}
+	for path, want := range map[string]int{"/metrics": http.StatusMethodNotAllowed, "/elsewhere": http.StatusNotFound} {
+		resp, err := http.Post(base+path, "text/plain", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("POST %s: %s, want %d", path, resp.Status, want)
+		}
+	}
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if conn, err := net.Dial("tcp", tel.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("the endpoint is still open after Shutdown")
 	}
 }
 
@@ -52,40 +86,100 @@ func get(t *testing.T, url string) string {
 func TestOTLPReceivesSpansAndMeasurements(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	seen := map[string]int{}
+	seen := map[string]string{}
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body)
+		b, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
-		seen[r.URL.Path] += int(n)
+		seen[r.URL.Path] += string(b)
 	}))
 	defer collector.Close()
-	tel, err := telemetry.Start(t.Context(), telemetry.Config{OTLP: collector.URL}, "v0", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, span := tel.Tracer().Start(t.Context(), "link")
+	tel := start(t, telemetry.Config{OTLP: collector.URL + "/otlp"}, slog.New(slog.DiscardHandler))
+	_, span := tel.Tracer().Start(t.Context(), "set up a link")
 	span.End()
-	counter, err := tel.Meter().Int64Counter("sallyport.stanzas")
-	if err != nil {
-		t.Fatal(err)
-	}
-	counter.Add(t.Context(), 1)
+	count(t, tel, 1)
 	if err := tel.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/v1/traces", "/v1/metrics"} {
-		if seen[path] == 0 {
-			t.Errorf("the collector received nothing at %s; it saw %v", path, seen)
+	mu.Lock()
+	defer mu.Unlock()
+	for path, what := range map[string]string{"/otlp/v1/traces": "set up a link", "/otlp/v1/metrics": "sallyport.stanzas"} {
+		for _, want := range []string{what, "service.name", "sallyport", "service.version", "v1.2.3"} {
+			if !strings.Contains(seen[path], want) {
+				t.Errorf("%s received no %q: %q", path, want, seen[path])
+			}
 		}
+	}
+}
+
+// A collector that is gone costs one line in the log, and neither the start nor the end of the gate.
+func TestCollectorThatIsGone(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	release := make(chan struct{})
+	hangs := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer func() { close(release); hangs.Close(); refuses.Close() }()
+	gone.Close()
+	for name, url := range map[string]string{"gone": gone.URL, "refuses": refuses.URL, "hangs": hangs.URL} {
+		var logged lockedBuffer
+		tel := start(t, telemetry.Config{OTLP: url}, slog.New(slog.NewTextHandler(&logged, nil)))
+		_, span := tel.Tracer().Start(t.Context(), "link")
+		span.End()
+		count(t, tel, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if err := tel.Shutdown(ctx); err != nil {
+			t.Errorf("%s: Shutdown returns %v", name, err)
+		}
+		cancel()
+		if text := logged.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "telemetry.otlp") || !strings.Contains(text, url) {
+			t.Errorf("%s: logged:\n%s", name, text)
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestNothingIsGlobal(t *testing.T) {
+	t.Parallel()
+	traces, meters := otel.GetTracerProvider(), otel.GetMeterProvider()
+	tel := start(t, telemetry.Config{}, slog.New(slog.DiscardHandler))
+	if otel.GetTracerProvider() != traces || otel.GetMeterProvider() != meters {
+		t.Error("Start sets global providers")
+	}
+	_, span := tel.Tracer().Start(t.Context(), "link")
+	if span.IsRecording() {
+		t.Error("a span is recorded though nobody collects it")
+	}
+	count(t, tel, 1)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
 func TestFaultsNameTheKey(t *testing.T) {
 	t.Parallel()
-	for _, c := range []telemetry.Config{{OTLP: "collector:4318"}, {Metrics: "nowhere"}} {
+	for want, c := range map[string]telemetry.Config{
+		"telemetry.otlp: ":    {OTLP: "collector:4318"},
+		"telemetry.metrics: ": {Metrics: "nowhere", OTLP: "http://127.0.0.1:1"},
+	} {
 		_, err := telemetry.Start(t.Context(), c, "v0", slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), "telemetry.") {
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("Start(%+v) = %v, want an error that names the key", c, err)
 		}
 	}
