@@ -33,7 +33,6 @@ func (w *world) testGateRestart(t *testing.T) {
 
 // testReload: a changed policy holds from the next stanza on, and a configuration with a fault changes nothing (DESIGN §5, 6).
 func (w *world) testReload(t *testing.T) {
-	good := w.config(t)
 	client := w.Client(t, w.backend, "olga")
 	old := w.pretend["old"].Person("bob@old.example")
 	reload := func(t *testing.T, config, verdict string) {
@@ -43,21 +42,22 @@ func (w *world) testReload(t *testing.T) {
 		w.gate.Says(t, said, verdict)
 	}
 	t.Run("a peer is taken out", func(t *testing.T) {
-		reload(t, strings.Replace(good, "  old.example:", "  another.example:", 1), "reloaded")
+		reload(t, strings.Replace(w.config, "  old.example:", "  another.example:", 1), "reloaded")
 		got := lab.SendDoomed(t, client, "bob@old.example")(t)
 		if c := got.Condition(); c != "forbidden" && c != "not-allowed" {
 			t.Errorf("the condition is %q, want that of a policy: %s", c, got.String())
 		}
 	})
 	t.Run("a peer comes back", func(t *testing.T) {
-		reload(t, good, "reloaded")
+		reload(t, w.config, "reloaded")
 		lab.Message(t, client, old)
 		lab.Persist(t, old, client)
 	})
 	t.Run("a fault changes nothing", func(t *testing.T) {
-		reload(t, good+"\nnonsense: true\n", "nonsense")
+		reload(t, w.config+"\nnonsense: true\n", "nonsense")
 		lab.Message(t, client, old)
 		lab.Message(t, old, client)
+		reload(t, w.config, "reloaded")
 	})
 }
 

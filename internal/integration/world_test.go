@@ -51,6 +51,7 @@ type world struct {
 	partner *lab.Server
 	ally    *lab.Server
 	pretend map[string]*lab.Pretend // by host
+	config  string                  // the gate's
 	wire    *lab.Capture            // the gate's outer leg
 	inner   *lab.Capture            // its inner leg
 }
@@ -83,7 +84,8 @@ func newWorld(t *testing.T, kind lab.Kind) *world {
 		w.pretend[name] = w.Pretend(w.hosts[name], c)
 	}
 	w.wire, w.inner = w.Capture(w.hosts["gate"], lab.Outside), w.Capture(w.hosts["gate"], lab.Inside)
-	w.gate = w.Gate(w.hosts["gate"], w.config(t))
+	w.config = w.gateConfig(t)
+	w.gate = w.Gate(w.hosts["gate"], w.config)
 	w.Ready()
 	return w
 }
@@ -97,8 +99,8 @@ func (w *world) outside(name string) netip.AddrPort {
 	return netip.AddrPortFrom(w.hosts[name].Addr(lab.Outside), 5269)
 }
 
-// config is the gate's configuration: what the backend's page says, and the world outside.
-func (w *world) config(t *testing.T) string {
+// gateConfig is the gate's configuration: what the backend's page says, and the world outside.
+func (w *world) gateConfig(t *testing.T) string {
 	t.Helper()
 	gate, dir := w.hosts["gate"], w.GateDir(w.hosts["gate"])
 	cert := w.CA().Issue(t, lab.ServerAuthOnly, local, rooms)
@@ -131,6 +133,7 @@ certs:
 dialback: {secret_file: DIR/dialback.secret}
 audit: {dir: DIR/audit, durability: sync, on_failure: refuse}
 admin: {socket: SOCKET}
+limits: {queue_age: 30s}
 `)
 }
 

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -221,17 +220,19 @@ func isRecord(b []byte) bool {
 	return len(b) >= 5 && b[0] >= 20 && b[0] <= 23 && b[1] == 3 && b[2] <= 3 && binary.BigEndian.Uint16(b[3:]) <= 1<<14+256
 }
 
-// harmless is all that XMPP may say before TLS (RFC 6120 §5.4): headers, features, the negotiation itself, an error.
+// harmless is all that XMPP may say before TLS (RFC 6120 §5.4): headers, features, the negotiation itself, an error; also
+// dialback's error, which has no key (XEP-0220 §2.5).
 var harmless = regexp.MustCompile(`(?s)^\s*(<\?xml [^<>]*\?>\s*` +
 	`|<stream:stream [^<>]*>\s*|</stream:stream>\s*` +
 	`|<stream:features>.*?</stream:features>\s*|<stream:features/>\s*` +
 	`|<stream:error>.*?</stream:error>\s*` +
+	`|<db:(result|verify) [^<>]*type='error'[^<>]*><error .*?</error></db:(result|verify)>\s*` +
 	`|<(starttls|proceed|failure) [^<>]*/>\s*|<(starttls|proceed|failure) [^<>]*>\s*</(starttls|proceed|failure)>\s*)*$`)
 
 // Exposed returns what crossed the flow in clear and should not have, "" when there is nothing. Only the negotiation of
 // TLS may be in clear: no stanza, no key, no SASL.
 func (f *Flow) Exposed() string {
-	if clear := f.Clear(); f.Gap || !harmless.Match(clear) || bytes.Contains(clear, []byte("<db:")) {
+	if clear := f.Clear(); f.Gap || !harmless.Match(clear) {
 		return string(clear)
 	}
 	return ""

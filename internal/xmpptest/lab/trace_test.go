@@ -114,6 +114,8 @@ func TestTraceExposes(t *testing.T) {
 		"a record that is cut at the end": {header + starttls + hello[:50], false},
 		"TLS alone":                       {hello, false},
 		"an error":                        {header + "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>", false},
+		"an error of dialback":            {header + "<db:result from='b' to='a' type='error'><error type='modify'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>", false},
+		"a key beside an error":           {header + "<db:result from='b' to='a' type='error'><error type='modify'/></db:result><db:result from='a' to='b'>0123</db:result>", true},
 		"a key before TLS":                {header + "<db:result from='a' to='b'>0123</db:result>" + starttls + hello, true},
 		"a question before TLS":           {header + "<db:verify from='a' to='b' id='c'>0123</db:verify>" + starttls + hello, true},
 		"a stanza before TLS":             {header + "<message to='a@b'/>" + starttls + hello, true},
