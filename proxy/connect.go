@@ -138,7 +138,7 @@ func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error
 // greet exchanges the stream headers. The peer's connection is closed when it does not answer them.
 func (p *Proxy) greet(ctx context.Context, r route, conn net.Conn) (*connection, error) {
 	peer := conn.RemoteAddr().String()
-	s, err := stream.Initiate(ctx, conn, p.initiating(r.dir.exit()), r.from(), r.to())
+	s, err := stream.Initiate(ctx, conn, streamConfig(p.now().Limits, r.dir.exit(), p.Log), r.from(), r.to())
 	if err != nil {
 		conn.Close()
 		return nil, failure(StepStream, peer, err)
@@ -146,14 +146,6 @@ func (p *Proxy) greet(ctx context.Context, r route, conn net.Conn) (*connection,
 	c := &connection{s: s}
 	c.describe()
 	return c, nil
-}
-
-func (p *Proxy) initiating(d Door) stream.Config {
-	l := p.now().Limits
-	scan := stanza.DefaultLimits()
-	scan.Stanza = l.StanzaBytes
-	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: "en", Log: p.Log, WriteTimeout: l.Write,
-		Limits: stream.Limits{Stanza: scan, PreAuthBytes: l.PreAuthBytes * 4, PreAuthElements: l.PreAuthElements}}
 }
 
 // secure brings the channel and the peer's proof to what policy requires. TLS is taken whenever it can be had, and asked for

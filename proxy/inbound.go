@@ -90,13 +90,9 @@ func (in *inbound) serve(ctx context.Context) {
 
 func (in *inbound) converse(ctx context.Context) error {
 	limits := in.p.now().Limits
-	allowed := limits.PreAuthOutside
-	if in.door == Inside {
-		allowed = limits.PreAuthInside
-	}
-	deadline := time.Now().Add(allowed)
+	deadline := time.Now().Add(limits.PreAuthTime[in.door])
 	accept, cancel := context.WithDeadline(ctx, deadline)
-	s, err := stream.Accept(accept, in.conn, in.streamConfig(limits), in.hosts, in.features)
+	s, err := stream.Accept(accept, in.conn, streamConfig(limits, in.door, in.log), in.hosts, in.features)
 	cancel()
 	if err != nil {
 		return err
@@ -113,16 +109,10 @@ func (in *inbound) converse(ctx context.Context) error {
 	return in.read(ctx, trusted)
 }
 
-func (in *inbound) streamConfig(l Limits) stream.Config {
-	scan := stanza.DefaultLimits()
-	scan.Stanza = l.StanzaBytes
-	return stream.Config{
-		Strict: in.door == Outside,
-		Side:   in.door.String(),
-		Lang:   "en",
-		Log:    in.log,
-		Limits: stream.Limits{Stanza: scan, PreAuthBytes: l.PreAuthBytes, PreAuthElements: l.PreAuthElements},
-	}
+// streamConfig is how streams are held at a door.
+func streamConfig(l Limits, d Door, log *slog.Logger) stream.Config {
+	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: "en", Log: log, WriteTimeout: l.Write,
+		Limits: stream.Limits{Stanza: l.Stanza, PreAuthBytes: l.PreAuthBytes[d], PreAuthElements: l.PreAuthElements}}
 }
 
 // hosts answers the header's question whether we serve a domain ([C19]). Inside, we are every domain but the backend's own (D7).

@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
+	"sallyport/internal/stanza"
 )
 
 // InnerTLS says what the leg to a backend uses. The trust decision stays with address and call-back in each mode (D10).
@@ -78,14 +79,13 @@ func (s *Settings) claims(d jid.Domain) bool {
 
 // Limits bound what peers can make the gate hold, wait for or repeat. PROTOCOL 11.8 has the reasons.
 type Limits struct {
-	Connections        int           // inbound connections per door
-	PerAddress         int           // inbound connections per remote address, outside
-	RatePerAddress     int           // new inbound connections per remote address and minute, outside
-	StanzaBytes        int           // one stanza, '<' to '>'
-	PreAuthBytes       int           // all bytes before a pair is proved
-	PreAuthElements    int           // all first-level elements before a pair is proved
-	PreAuthOutside     time.Duration // from accept to the first proved pair
-	PreAuthInside      time.Duration
+	Connections        int              // inbound connections per door
+	PerAddress         int              // inbound connections per remote address, outside
+	RatePerAddress     int              // new inbound connections per remote address and minute, outside
+	Stanza             stanza.Limits    // of one stanza, and of the stream header
+	PreAuthBytes       [2]int           // all bytes before a pair is proved, by Door
+	PreAuthElements    int              // all first-level elements before a pair is proved
+	PreAuthTime        [2]time.Duration // from accept to the first proved pair, by Door
 	TLSHandshake       time.Duration
 	Verify             time.Duration // asking an authoritative server
 	Callback           time.Duration // asking a backend
@@ -104,7 +104,6 @@ type Limits struct {
 	NegativeMin        time.Duration // after a failed link, stanzas bounce at once for this long,
 	NegativeMax        time.Duration // doubling up to this
 	Drain              time.Duration // emptying the queues at shutdown
-	CloseWait          time.Duration // waiting for the peer's closing tag
 	OutboundLinks      int           // links we keep open at once
 	PairsPerStream     int           // proved pairs on one inbound stream
 	AddressesPerStream int           // parsed addresses remembered per inbound stream
@@ -114,15 +113,15 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 10000, PerAddress: 100, RatePerAddress: 600,
-		StanzaBytes: 512 << 10, PreAuthBytes: 16 << 10, PreAuthElements: 64,
-		PreAuthOutside: 30 * time.Second, PreAuthInside: 60 * time.Second,
+		Stanza: stanza.DefaultLimits(), PreAuthBytes: [2]int{Outside: 16 << 10, Inside: 64 << 10}, PreAuthElements: 64,
+		PreAuthTime:  [2]time.Duration{Outside: 30 * time.Second, Inside: 60 * time.Second},
 		TLSHandshake: 15 * time.Second, Verify: 30 * time.Second, Callback: 10 * time.Second,
 		Result: 40 * time.Second, ResultInside: 20 * time.Second,
 		PendingPerStream: 8, PendingPerAddress: 32, PendingTotal: 1000,
 		QueueCount: 5000, QueueBytes: 8 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
 		Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute,
 		NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute,
-		Drain: 25 * time.Second, CloseWait: 5 * time.Second,
+		Drain:         25 * time.Second,
 		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,
 	}
 }
