@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/jid"
+	"sallyport/policy"
 	"sallyport/proxy"
 )
 
@@ -90,14 +91,14 @@ certs:
   system_roots: false
 dialback: {secret_file: dialback.secret}
 policy:   {dir: policy/, mode: observe}
-audit:    {dir: /var/lib/sallyport/audit, durability: async, on_failure: pass}
+audit:    {dir: record, durability: async, on_failure: pass}
 telemetry: {metrics: 127.0.0.1:9469, otlp: ""}
 admin:    {socket: admin.sock}
 limits:   {}
 log:      {level: debug, format: json}
 `)
 	if got := c.Certs.Files[0]; got.Cert != "/etc/sallyport/corp.pem" || got.Key != "/etc/corp.key" || c.Policy.Dir != "/etc/sallyport/policy" ||
-		c.Dialback.SecretFile != "/etc/sallyport/dialback.secret" || c.Admin.Socket != "/etc/sallyport/admin.sock" || c.Certs.Roots[0] != "/etc/ssl/partner.pem" {
+		c.Dialback.SecretFile != "/etc/sallyport/dialback.secret" || c.Admin.Socket != "/etc/sallyport/admin.sock" || c.Certs.Roots[0] != "/etc/ssl/partner.pem" || c.Audit.Dir != "/etc/sallyport/record" {
 		t.Errorf("relative paths are not taken from the file's folder: %+v %q", got, c.Policy.Dir)
 	}
 	if c.Certs.SystemRoots == nil || *c.Certs.SystemRoots {
@@ -170,10 +171,45 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestAccepted has what looks like a mistake and is none.
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"IPv6 door beside an IPv4 one":   "backends: [{address: 192.0.2.9:5269, domains: [corp.example]}]\ninside: {listen: '[2001:db8::1]:5269'}\noutside: {listen: ['0.0.0.0:5269']}\n",
+		"any free port, twice":           "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:0}\noutside: {listen: [127.0.2.1:0]}\n",
+		"wildcard door, distant backend": "backends: [{address: 192.0.2.9:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5299}\noutside: {listen: ['[::]:5269']}\n",
+		"caller named twice":             "backends: [{address: 127.0.1.1:5269, from: [127.0.1.1, '::ffff:127.0.1.1'], domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+		"wildcard over a local domain":   least + "peers: {'*.example': {}, default: {}}\n",
+		"denied until a day":             least + "peers: {a.example: {deny: true, until: 2027-06-30}}\n",
+		"pins beside another proof":      least + "peers: {a.example: {proof: pkix, pins: ['sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=']}}\n",
+	} {
+		c := mustParse(t, text)
+		for _, b := range c.Backends {
+			for _, from := range b.From {
+				if from.Is4In6() {
+					t.Errorf("%s: %s would match no caller", name, from)
+				}
+			}
+		}
+		if s := c.Settings(); len(s.Routes) != 0 {
+			t.Errorf("%s: routes from nowhere: %v", name, s.Routes)
+		}
+	}
+}
+
 func TestEmptySectionsAreDefaults(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, strings.ReplaceAll(least, "\n", "\r\n")+"limits:\npeers:\n  ally.example:\ncerts:\n")
 	if _, ok := c.Peers["ally.example"]; !ok || c.Limits.Drain != 25*time.Second {
 		t.Errorf("peers %v, drain %s", c.Peers, c.Limits.Drain)
+	}
+}
+
+// TestPolicyTakesTheData: what Example says of peers is what the shipped policy understands.
+func TestPolicyTakesTheData(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, Example())
+	if _, err := policy.New(policy.Config{Mode: c.Policy.Mode, Timeout: c.Policy.Timeout, Cache: c.Policy.Cache}, c.PolicyData()); err != nil {
+		t.Error(err)
 	}
 }

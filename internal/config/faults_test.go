@@ -29,6 +29,7 @@ func TestFaults(t *testing.T) {
 		{"tab", "inside:\n\tlisten: 127.0.2.1:5269\n", []string{"2: a tab cannot indent; use spaces"}},
 		{"not UTF-8", "log:\n  level: \"\xff\"\n", []string{"2: not UTF-8"}},
 		{"NUL", "log:\n\n  level: a\x00\n", []string{"3: control character U+0000"}},
+		{"DEL", "log:\n  level: a\x7f\n", []string{"2: control character U+007F"}},
 		{"two documents", "LEAST---\nlog: {level: debug}\n", []string{"4: a second document begins here"}},
 		{"anchor", "LEASTlog: &a {level: info}\n", []string{"4: anchors (&) and aliases (*) are not used here"}},
 		{"alias without anchor", "LEASTlog: *a\n", []string{"4: anchors (&) and aliases (*) are not used here"}},
@@ -67,6 +68,7 @@ func TestFaults(t *testing.T) {
 		{"route without port", "LEASTpeers: {a.example: {route: xmpp.example}}\n", []string{`4: peers[a.example].route: "xmpp.example" must be host:port`}},
 		{"peer that is no domain", "LEASTpeers: {'a b': {}}\n", []string{`4: peers: "a b" must be domain, *.suffix or default`}},
 		{"URL that is none", "LEASTtelemetry: {otlp: 127.0.0.1:4318}\n", []string{`4: telemetry.otlp: "127.0.0.1:4318" must be a URL`}},
+		{"URL of another kind", "LEASTtelemetry: {otlp: 'grpc://192.0.2.1:4317'}\n", []string{`4: telemetry.otlp: "grpc://192.0.2.1:4317" must be a URL`}},
 		{"control characters are not printed", "LEASTfederation: \"\\e[2J\"\n", []string{`4: federation: "\x1b[2J" must be`}},
 		{"word of another room", "LEASTpolicy: {mode: enforced}\naudit: {durability: asyn, on_failure: no}\n", []string{
 			`4: policy.mode: "enforced" must be enforce or observe; did you mean enforce?`, `5: audit.durability: "asyn" must be sync or async; did you mean`, `5: audit.on_failure: "no" must be refuse or pass`}},
@@ -91,6 +93,12 @@ func TestFaults(t *testing.T) {
 			[]string{"4: outside.listen[0]: 127.0.2.1:5269 is taken by inside.listen (127.0.2.1:5269); the two sides need sockets of their own"}},
 		{"a wildcard takes the inside door too", "backends: [{address: 127.0.1.1:5270, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: ['[::]:5269']}\n",
 			[]string{"3: outside.listen[0]: [::]:5269 is taken by inside.listen"}},
+		{"the wildcard of IPv4 too", "backends: [{address: 192.0.2.9:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: ['0.0.0.0:5269']}\n",
+			[]string{"3: outside.listen[0]: 0.0.0.0:5269 is taken by inside.listen"}},
+		{"a wildcard takes a local backend's address", "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5299}\noutside: {listen: ['[::]:5269']}\n",
+			[]string{"1: backends[0].address: 127.0.1.1:5269 is taken by the gate's own outside.listen[0]"}},
+		{"a caller without an address", "backends: [{address: 127.0.1.1:5269, from: ['::'], domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
+			[]string{"1: backends[0].from[0]: :: is no address that anybody calls from"}},
 		{"one socket for two uses", "LEASTtelemetry: {metrics: 127.0.3.1:5269}\n", []string{"4: telemetry.metrics: 127.0.3.1:5269 is taken by outside.listen[0]"}},
 		{"a backend at the gate's own door", "backends: [{address: 127.0.3.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
 			[]string{"1: backends[0].address: 127.0.3.1:5269 is taken by the gate's own outside.listen[0]"}},
@@ -100,7 +108,9 @@ func TestFaults(t *testing.T) {
 			[]string{`2: inside.listen: "localhost" must be address:port`, `3: outside.listen[0]: ":5269" must be address:port, such as 192.0.2.1:5269 or [::]:5269`}},
 
 		// Peers.
-		{"a local domain as peer", "LEASTpeers: {corp.example: {}}\n", []string{"4: peers[corp.example]: it is served by backends[0], so it is no peer"}},
+		{"a local domain as peer", "LEASTpeers: {corp.example: {}}\n", []string{"4: peers[corp.example]: corp.example is served by backends[0], so it is no peer"}},
+		{"[D22] below a local domain", "LEASTpeers:\n  icq.corp.example: {}\n  '*.corp.example': {}\n", []string{
+			"5: peers[icq.corp.example]: it lies under corp.example of backends[0]", "6: peers[*.corp.example]: corp.example is served by backends[0]"}},
 		{"an address as peer", "LEASTpeers: {192.0.2.1: {}}\n", []string{"4: peers[192.0.2.1]: it is no domain that could federate"}},
 		{"plaintext without an end", "LEASTpeers:\n  old.example: {channel: plaintext}\n", []string{"5: peers[old.example].channel: plaintext needs the last day of the exception; for example:  until: 2027-06-30"}},
 		{"plaintext for everyone", "LEASTpeers:\n  default: {channel: plaintext}\n", []string{"5: peers[default].channel: plaintext for everyone cannot be had"}},
@@ -112,6 +122,7 @@ func TestFaults(t *testing.T) {
 		{"for somebody, given to everybody", "LEASTpeers: {default: {until: 2027-06-30, proof: pin, deny: true}}\n",
 			[]string{"4: peers[default].deny: it would hold for everyone", "4: peers[default].proof: pin for everyone", "4: peers[default].until: it would hold for everyone"}},
 		{"a proof that cannot be had", "LEASTpeers: {a.example: {proof: dane}}\n", []string{"4: peers[a.example].proof: dane cannot be had in this version"}},
+		{"a proof that cannot be had, for everyone", "LEASTpeers: {default: {proof: posh}}\n", []string{"4: peers[default].proof: posh cannot be had in this version"}},
 		{"a route for many", "LEASTpeers: {'*.a.example': {route: '192.0.2.1:5269'}}\n", []string{"4: peers[*.a.example].route: a route leads to one domain"}},
 		{"denied and more", "LEASTpeers: {a.example: {deny: true, proof: pkix}}\n", []string{"4: peers[a.example].deny: the peer is denied"}},
 

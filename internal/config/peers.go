@@ -32,13 +32,28 @@ func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
 			continue
 		case domain.IsIP(), !wildcard && !domain.Qualified():
 			r.about(path, "it is no domain that could federate: it needs a dot and must not be an address")
-		case !wildcard && owners[domain] != "":
-			r.about(path, "it is served by %s, so it is no peer", owners[domain])
+		default:
+			r.checkForeign(path, domain, owners)
 		}
 		if wildcard && entry.Route != "" {
 			r.about(path+".route", "a route leads to one domain; name it")
 		}
 		r.checkTerms(path, entry, entry.over(standard))
+	}
+}
+
+// checkForeign: a local domain, and whatever lies under one, never comes from outside (PROTOCOL D22), so an entry for it would say
+// something that nothing obeys.
+func (r *report) checkForeign(path string, domain jid.Domain, owners map[jid.Domain]string) {
+	if owner := owners[domain]; owner != "" {
+		r.about(path, "%s is served by %s, so it is no peer", domain, owner)
+		return
+	}
+	for local, owner := range owners {
+		if domain.Within(local) {
+			r.about(path, "it lies under %s of %s; such a name is never taken for a remote one", local, owner)
+			return
+		}
 	}
 }
 
@@ -66,7 +81,7 @@ func (r *report) checkTerms(path string, own, effective Peer) {
 		}
 		return
 	}
-	if effective.Channel == "plaintext" {
+	if own.Channel == "plaintext" {
 		if own.Until == "" {
 			r.about(path+".channel", "plaintext needs the last day of the exception; for example:  until: 2027-06-30")
 		}
