@@ -124,10 +124,10 @@ func (f *Failure) public() string {
 	return "the stream with the remote server ended"
 }
 
-// line logs the one line that is enough to mend the link: pair, step, address, certificate, what the peer said, what to do,
-// and when we try next.
-func (f *Failure) line(log *slog.Logger, r route, next time.Duration) {
-	attrs := []any{"from", r.from().String(), "to", r.to().String(), "step", string(f.Step), "error", f.Err.Error()}
+// line logs the one line that is enough to mend the link: the pair, which log has already, step, address, certificate, what the
+// peer said, what to do, and when we try next.
+func (f *Failure) line(log *slog.Logger, next time.Duration) {
+	attrs := []any{"step", string(f.Step), "error", f.Err.Error()}
 	for _, kv := range [][2]string{{"peer", f.Peer}, {"cert", f.Cert}, {"advice", f.Advice}} {
 		if kv[1] != "" {
 			attrs = append(attrs, kv[0], kv[1])

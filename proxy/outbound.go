@@ -156,7 +156,7 @@ func (o *outbound) run() {
 			o.fail(f)
 			return
 		}
-		f.line(o.log, o.r, wait)
+		f.line(o.log, wait)
 		o.pause(wait)
 	}
 }
@@ -168,7 +168,7 @@ func (o *outbound) again(f *Failure, stood bool, try int) (time.Duration, bool) 
 	case f.Permanent:
 		return 0, false
 	case o.r.dir == In:
-		return min(time.Second<<min(try, 5), 30*time.Second), true
+		return min(time.Second<<min(try, 3), 8*time.Second), true
 	}
 	return 0, stood
 }
@@ -344,7 +344,7 @@ func (o *outbound) down(s *stream.Stream, err error) {
 // fail ends the link for a reason: one line, one event, and bounces for all that waited.
 func (o *outbound) fail(f *Failure) {
 	wait := o.p.router.failed(o.r, f)
-	f.line(o.log, o.r, wait)
+	f.line(o.log, wait)
 	o.p.Record.Note(audit.Event{Kind: audit.LinkFail, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(),
 		Step: string(f.Step), Address: f.Peer, Error: f.Err.Error(), Advice: f.Advice, Cert: f.Cert, NextTry: wait})
 	o.end(f)

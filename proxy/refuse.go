@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"strings"
 
 	"sallyport/audit"
 	"sallyport/internal/jid"
@@ -13,14 +14,15 @@ import (
 func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 	d := &c.decision
 	text := d.Message
-	if text == "" {
+	if text == "" && c.dir == Out {
+		// Strangers learn the id alone: a reason could tell who exists.
 		text = "not allowed by the federation policy of " + c.pair.Local.String()
 	}
 	cond := stanza.Condition(d.Condition)
 	if cond == "" {
 		cond = stanza.PolicyViolation
 	}
-	p.bounce(route{c.dir, c.pair}, c.el, stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: text + " (decision " + e.ID.String() + ")"})
+	p.bounce(route{c.dir, c.pair}, c.el, stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")})
 }
 
 // unrecorded answers what could not be recorded and therefore did not pass (AUDIT "Failure").
