@@ -24,6 +24,7 @@ func TestThroughTheGate(t *testing.T) {
 			t.Run("bounces", func(t *testing.T) { w.testBounces(t, pending) })
 			t.Run("backend restarts", w.testBackendRestart)
 			t.Run("gate restarts", w.testGateRestart)
+			t.Run("end", w.testEnd)
 			t.Run("wire", w.testWire)
 		})
 	}

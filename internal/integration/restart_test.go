@@ -1,9 +1,11 @@
 package integration_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"sallyport/audit"
 	"sallyport/internal/xmpptest/lab"
 )
 
@@ -29,6 +31,23 @@ func (w *world) testGateRestart(t *testing.T) {
 		w.gate.Start(t)
 		w.testBothWays(t)
 	})
+}
+
+// testEnd: when the gate has ended, each stanza that it has ever let pass is accounted for, those of the crash too: delivered,
+// bounced or dropped (DESIGN §5, 3), and the record has no fault.
+func (w *world) testEnd(t *testing.T) {
+	w.gate.Stop(t)
+	report, err := audit.Verify(filepath.Join(w.GateDir(w.hosts["gate"]), "audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.OK() || report.Unsettled > 0 || report.Torn > 0 {
+		t.Errorf("the record has %d faults (%v), %d stanzas of which nobody knows what became, %d bytes of a torn line",
+			report.Found, report.Faults, report.Unsettled, report.Torn)
+	}
+	if report.Kinds["stanza"] < 400 || report.Kinds["node.start"] != 3 {
+		t.Errorf("the record has %v, want all stanzas and three starts", report.Kinds)
+	}
 }
 
 // testReload: a changed policy holds from the next stanza on, and a configuration with a fault changes nothing (DESIGN §5, 6).
