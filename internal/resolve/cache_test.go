@@ -134,6 +134,9 @@ func TestTTLZeroIsNotKept(t *testing.T) {
 			if n := p.count(); n != (i+1)*lookupQuestions {
 				t.Errorf("[D07] %d questions after %d look-ups", n, i+1)
 			}
+			if n := len(r.cache.entries); n != 0 {
+				t.Errorf("%d domains are kept for no time", n)
+			}
 		}
 	})
 }
@@ -166,6 +169,27 @@ func TestEndpointsAreTheCallersOwn(t *testing.T) {
 				t.Fatalf("endpoints %q, %v", got, err)
 			}
 			eps[0].Target, eps[0].Addrs[0] = "spoilt", netip.IPv6Loopback()
+		}
+	})
+}
+
+// [D01]: equals share the load although the answer comes out of the cache.
+func TestOrderIsDrawnForEachCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &paper{records: []string{"_xmpp-server._tcp.a.example. 60 IN SRV 0 1 1 x.example.", "_xmpp-server._tcp.a.example. 60 IN SRV 0 1 1 y.example.",
+			"x.example. 60 IN A 1.1.1.1", "y.example. 60 IN A 1.1.1.2"}, soa: 60}
+		r := p.resolver(t, Config{})
+		first := map[string]int{}
+		for range 200 {
+			eps, err := r.Endpoints(t.Context(), aExample)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first[eps[0].Target]++
+		}
+		if first["x.example"] < 40 || first["y.example"] < 40 {
+			t.Errorf("first of 200 times: %v", first)
 		}
 	})
 }

@@ -43,10 +43,15 @@ func exchangeOnce(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.
 	q = q.Copy()
 	disguise(q)
 	reply, err := overUDP(ctx, server, q)
-	if errors.Is(err, errUncertain) || err == nil && reply.Truncated {
-		reply, err = overTCP(ctx, server, q)
+	if !errors.Is(err, errUncertain) && (err != nil || !reply.Truncated) {
+		return reply, err
 	}
-	return reply, err
+	sure, err := overTCP(ctx, server, q)
+	if errors.Is(err, syscall.ECONNREFUSED) && reply != nil && !reply.Truncated {
+		// COMPAT: small forwarders that do not keep the case of letters and know no TCP. Nobody can close a port from afar.
+		return reply, nil
+	}
+	return sure, err
 }
 
 // disguise makes an answer hard to forge for those who cannot see the question: a random id, and letters of random case in the

@@ -45,6 +45,44 @@ func TestServersOfAllKinds(t *testing.T) {
 	}
 }
 
+// COMPAT: a forwarder that writes names in lower case and listens on UDP alone.
+func TestSmallForwarder(t *testing.T) {
+	t.Parallel()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			q := new(dns.Msg)
+			if q.Unpack(buf[:n]) != nil {
+				return
+			}
+			reply := new(dns.Msg).SetReply(q)
+			reply.Question[0].Name = dns.CanonicalName(q.Question[0].Name)
+			if q.Question[0].Qtype == dns.TypeA {
+				reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: reply.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(1, 1, 1, 1)}}
+			}
+			wire, _ := reply.Pack()
+			_, _ = conn.WriteTo(wire, from)
+		}
+	}()
+	r, err := New(Config{Servers: []netip.AddrPort{netip.MustParseAddrPort(conn.LocalAddr().String())}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eps, err := r.Endpoints(t.Context(), aExample)
+	if got := places(eps); err != nil || !slices.Equal(got, []string{"a.example:5269 1.1.1.1"}) {
+		t.Errorf("endpoints %q, %v", got, err)
+	}
+}
+
 func TestManyRecordsComeOverTCP(t *testing.T) {
 	t.Parallel()
 	zone := []string{"x.a.example. 60 IN A 1.1.1.1"}

@@ -58,7 +58,6 @@ func relay(q, answer *dns.Msg) *dns.Msg {
 	reply := answer.Copy()
 	ours := reply.Question[0].Name
 	reply.Id, reply.Question = q.Id, q.Question
-	reply.Truncated = false
 	for _, rr := range reply.Answer {
 		if rr.Header().Name == ours {
 			rr.Header().Name = q.Question[0].Name

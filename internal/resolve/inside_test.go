@@ -144,6 +144,9 @@ func TestInsideForwards(t *testing.T) {
 			t.Errorf("NXDOMAIN over %s:\n%v", network, reply)
 		}
 	}
+	if opt := put(t, in, "udp", "www.partner.example", dns.TypeA, edns(1232)).IsEdns0(); opt == nil || len(opt.Option) != 0 {
+		t.Errorf("EDNS %v, want ours, without the forward server's options", opt)
+	}
 	for _, c := range []struct {
 		network   string
 		change    []func(*dns.Msg)
@@ -163,6 +166,25 @@ func TestInsideForwards(t *testing.T) {
 		if (reply.IsEdns0() != nil) != (len(c.change) > 0) {
 			t.Errorf("EDNS is for those who use it (RFC 6891 §7):\n%v", reply.Extra)
 		}
+	}
+}
+
+// Two clients share one answer, and each gets it as its own.
+func TestRelayLeavesTheSharedAnswerAlone(t *testing.T) {
+	t.Parallel()
+	onward := new(dns.Msg).SetQuestion("wWw.eXample.", dns.TypeA)
+	shared := new(dns.Msg).SetReply(onward)
+	shared.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "wWw.eXample.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(198, 51, 100, 7)}}
+	before := shared.String()
+	for _, name := range []string{"www.example.", "WWW.EXAMPLE."} {
+		q := new(dns.Msg).SetQuestion(name, dns.TypeA)
+		reply := relay(q, shared)
+		if reply.Id != q.Id || reply.Question[0].Name != name || reply.Answer[0].Header().Name != name {
+			t.Errorf("%s is answered with\n%v", name, reply)
+		}
+	}
+	if after := shared.String(); after != before {
+		t.Errorf("the shared answer became\n%s\nit was\n%s", after, before)
 	}
 }
 

@@ -115,14 +115,16 @@ func (r *Resolver) admit(d jid.Domain, eps []Endpoint, ttl time.Duration) findin
 		good    []Endpoint
 		refused []Refusal
 	)
-	for _, ep := range eps {
+	for _, ep := range eps { // what is refused is told, but not kept by the hundred
 		var addrs []netip.Addr
 		for _, addr := range ep.Addrs {
 			if no := r.filter.refuses(ep.Target, netip.AddrPortFrom(addr, ep.Port)); no != nil {
-				refused = append(refused, *no)
-			} else {
-				addrs = append(addrs, addr)
+				if len(refused) < maxAddrs || no.Own {
+					refused = append(refused, *no)
+				}
+				continue
 			}
+			addrs = append(addrs, addr)
 		}
 		if len(addrs) > 0 && ep.Port != 0 {
 			good = append(good, ep.narrow(addrs))

@@ -128,6 +128,11 @@ func (d *DNS) serve(w dns.ResponseWriter, q *dns.Msg) {
 	if w.LocalAddr().Network() == "tcp" {
 		size = dns.MaxMsgSize
 	}
+	if opt := q.IsEdns0(); opt != nil && fault != KnowsNoEDNS {
+		reply.SetEdns0(1232, opt.Do())
+		ours := reply.IsEdns0()
+		ours.Option = append(ours.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "70726574656e64"}) // "pretend"
+	}
 	reply.Truncate(size)
 	reply.Compress = true
 	// A lost answer is asked for again.
