@@ -1,0 +1,212 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sallyport/internal/peer"
+)
+
+// dialbackSecret is shared by all processes of the generator, because each answers for the others' keys.
+const dialbackSecret = "load generator"
+
+// parallel is how many links are being set up at a time.
+const parallel = 16
+
+// Links is what many links cost: one remote domain each, with its stream outside and its stream inside.
+type Links struct {
+	Count  int
+	Setup  Usage         // from the first connection to the last stanza through
+	Wall   time.Duration // of that
+	Memory int64         // resident bytes more than before, when all was silent
+}
+
+// PerCPUSecond is how many links are set up in a second of the subject's CPU time.
+func (l Links) PerCPUSecond() float64 { return float64(l.Count) / l.Setup.CPU.Seconds() }
+
+// PerPair is the resident memory of one idle pair of streams, in bytes.
+func (l Links) PerPair() int64 { return l.Memory / int64(max(1, l.Count)) }
+
+// crowd is many remote domains. It lives in a process of its own, so that neither has to hold all connections.
+type crowd struct {
+	Place     string // where the subject takes streams
+	To        string // the domain behind it
+	Count     int
+	CA        []byte // PEM
+	Cert, Key []byte // PEM, for all of the domains
+}
+
+// Crowded says how to measure many links.
+type Crowded struct {
+	Self  string        // this program, which is started again with the argument "crowd" and has to call [Crowd] then
+	Count int           // of links, each from a domain of its own
+	Rest  time.Duration // how long the subject's memory may take to settle
+}
+
+// Links opens links, sends one stanza over each, and lets them rest until the subject's memory does.
+func (s *Subject) Links(ctx context.Context, o Crowded) (l Links, err error) {
+	id, err := s.authority.Issue("*." + remoteDomain)
+	if err != nil {
+		return l, err
+	}
+	spec, err := json.Marshal(crowd{Place: s.place, To: s.local.domain, Count: o.Count, CA: s.authority.PEM, Cert: id.Cert, Key: id.Key})
+	if err != nil {
+		return l, err
+	}
+	before, err := s.usage()
+	if err != nil {
+		return l, err
+	}
+	arrived, _ := s.local.in.now()
+	begun := time.Now()
+	leave, err := gather(ctx, o.Self, spec)
+	if err != nil {
+		return l, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	defer leave()
+	if err := s.local.in.Await(ctx, arrived+int64(o.Count)); err != nil {
+		return l, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	l.Count, l.Wall = o.Count, time.Since(begun)
+	after, err := s.usage()
+	if err != nil {
+		return l, err
+	}
+	l.Setup = after.sub(before)
+	rested, err := s.rest(ctx, o.Rest)
+	l.Memory = rested - before.RSS
+	return l, err
+}
+
+// gather starts the crowd and returns when all its links are up.
+func gather(ctx context.Context, self string, spec []byte) (leave func(), err error) {
+	child := exec.CommandContext(ctx, self, "crowd")
+	child.Stderr = os.Stderr
+	in, err := child.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := child.Start(); err != nil {
+		return nil, fmt.Errorf("starting the crowd: %w", err)
+	}
+	leave = func() {
+		in.Close()
+		// It has nothing more to say.
+		_ = child.Wait()
+	}
+	if _, err := in.Write(append(spec, '\n')); err != nil {
+		leave()
+		return nil, fmt.Errorf("telling the crowd what to do: %w", err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		leave()
+		return nil, fmt.Errorf("the crowd did not get through (%q, %v)", line, err)
+	}
+	return leave, nil
+}
+
+// rest waits until the resident memory has been within one per cent for five seconds, or as long as a subject may take to give
+// memory back.
+func (s *Subject) rest(ctx context.Context, patience time.Duration) (rss int64, err error) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	end := time.Now().Add(patience)
+	for same := 0; same < 5 && time.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return rss, ctx.Err()
+		}
+		u, err := s.usage()
+		if err != nil {
+			return rss, err
+		}
+		if diff := u.RSS - rss; diff < rss/100 && diff > -rss/100 {
+			same++
+		} else {
+			same, rss = 0, u.RSS
+		}
+	}
+	return rss, nil
+}
+
+// Crowd is the other process: it reads what to do from in, opens the links, writes "ready" to out, and holds them until in ends.
+func Crowd(ctx context.Context, in io.Reader, out io.Writer) error {
+	lines := bufio.NewReader(in)
+	spec, err := lines.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("reading what to do: %w", err)
+	}
+	var c crowd
+	if err := json.Unmarshal(spec, &c); err != nil {
+		return fmt.Errorf("reading what to do: %w", err)
+	}
+	server, err := c.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	if err := c.open(ctx, server); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "ready")
+	_, err = io.Copy(io.Discard, lines)
+	return err
+}
+
+func (c crowd) server(ctx context.Context) (*peer.Server, error) {
+	cert, err := tls.X509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.CA)
+	return peer.Modern{Domains: []string{"*." + remoteDomain}, Certificate: cert, Roots: roots, External: true, Secret: dialbackSecret,
+		Directory: peer.Directory{Routes: map[string]string{"*": c.Place}}, Hooks: peer.Hooks{Dial: spread}}.Start(ctx)
+}
+
+func (c crowd) open(ctx context.Context, server *peer.Server) error {
+	var next atomic.Int64
+	work, ctx := errgroup.WithContext(ctx)
+	for range parallel {
+		work.Go(func() error {
+			for n := int(next.Add(1)) - 1; n < c.Count; n = int(next.Add(1)) - 1 {
+				domain := fmt.Sprintf("n%d.%s", n, remoteDomain)
+				link, err := server.Open(ctx, peer.Pair{Local: domain, Remote: c.To})
+				if err != nil {
+					return err
+				}
+				if _, err := link.Write(Stanza(Route{domain, c.To}, 0, 300)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return work.Wait()
+}
+
+// LinkLimit is how many pairs of streams a process may hold here: two descriptors each, with some to spare.
+func LinkLimit() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 400
+	}
+	return int(min(limit.Max, 1<<20)-500) / 2
+}
