@@ -1,0 +1,171 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/internal/xmpptest"
+	"sallyport/policy"
+	"sallyport/proxy"
+)
+
+// include gives a shared beginning of the conversations.
+func include(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("testdata/conversations/" + name + ".txt")
+	must(t, err)
+	return string(b) + "\n"
+}
+
+// brokenRecord takes no stanza, as on a full disk.
+type brokenRecord struct{ proxy.Recorder }
+
+func (brokenRecord) Append(context.Context, []audit.Event) error {
+	return errors.New("no space left on device")
+}
+
+// What cannot be recorded does not pass (DESIGN §5, 1; AUDIT "Failure").
+func TestUnrecordedDoesNotPass(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{recorder: func(r proxy.Recorder) proxy.Recorder { return brokenRecord{r} }})
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+`
+l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'><body>hi</body></message>
+`+include(t, "_backend_takes")+`
+b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='m1' type='error'><error code='500' by='corp.example' type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></message>
+record lacks "outcome":"written"
+`)
+	for _, l := range s.proxy.Snapshot().Links {
+		if l.Door == "outside" {
+			t.Errorf("a link was opened outside for what was never recorded: %+v", l)
+		}
+	}
+}
+
+// A link that the new policy forbids is closed, and says why (POLICY "Entry points").
+func TestReloadJudgesLiveLinksAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{})
+	s.Do["forbid"] = func() error {
+		if err := s.engine.Reload(policy.Data{"federation": "listed", "peers": map[string]any{}}); err != nil {
+			return err
+		}
+		s.proxy.Apply(s.settings(options{}))
+		return nil
+	}
+	xmpptest.Converse(t, s.Stage, include(t, "_remote_proved")+`
+do forbid
+r receives <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>…</stream:error>
+r receives </stream:stream>
+`)
+}
+
+// The drain ends streams with system-shutdown and the closing tag (PROTOCOL 11.1, [C28]).
+func TestDrainEndsStreams(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{})
+	xmpptest.Converse(t, s.Stage, include(t, "_remote_proved")+`
+do drain
+r receives <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+r receives </stream:stream>
+r closed
+`)
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	opened := "r sends header from='remote.example' to='corp.example' version='1.0'\nr receives header id='{p}'\nr receives <stream:features>…</stream:features>\n"
+	for name, test := range map[string]struct {
+		set    func(*proxy.Limits)
+		script string
+	}{
+		"[C31] time without a header": {
+			func(l *proxy.Limits) { l.PreAuthTime[proxy.Outside] = 300 * time.Millisecond },
+			"r connects outside\nr receives header\nr receives <stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+		},
+		"[C31] time without proof": {
+			func(l *proxy.Limits) { l.PreAuthTime[proxy.Outside] = 500 * time.Millisecond },
+			"r connects outside\n" + opened + "r receives <stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+		},
+		"ABUSE 23: bytes before proof": {
+			func(l *proxy.Limits) { l.PreAuthBytes[proxy.Outside] = 2000 },
+			"r connects outside\n" + opened + "r sends <db:result from='remote.example' to='corp.example'>" + strings.Repeat("k", 3000) + "\nr receives <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+		},
+		"ABUSE 26: elements before proof": {
+			func(l *proxy.Limits) { l.PreAuthElements = 3 },
+			"r connects outside\n" + opened + "r sends " + strings.Repeat("<db:verify from='remote.example' to='corp.example' id='i' type='valid'/>", 5) + "\nr receives <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+		},
+		"[M13] connections of one address": {
+			func(l *proxy.Limits) { l.PerAddress = 1 },
+			"r connects outside\n" + opened + "x connects outside\nx closed",
+		},
+		"[M13] rate of one address": {
+			func(l *proxy.Limits) { l.RatePerAddress = 1 },
+			"r connects outside\n" + opened + "r closes\nx connects outside\nx closed",
+		},
+		"connections at all": {
+			func(l *proxy.Limits) { l.Connections = 1 },
+			"r connects outside\n" + opened + "x connects outside\nx closed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			xmpptest.Converse(t, newStage(t, options{limits: test.set}).Stage, test.script)
+		})
+	}
+}
+
+// D1: an address that no backend calls from is closed without a byte.
+func TestInsideKnowsItsBackends(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{})
+	settings := s.settings(options{})
+	settings.Backends[0].From = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	s.proxy.Apply(settings)
+	xmpptest.Converse(t, s.Stage, "l connects inside\nl closed")
+}
+
+// ABUSE 40: a queue is bounded; what it does not take comes back with resource-constraint, and the rest is delivered in order.
+func TestQueueOverflow(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{limits: func(l *proxy.Limits) { l.QueueCount = 2 }})
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+`
+l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/><message from='romeo@corp.example/pc' to='juliet@remote.example' id='m2'/><message from='romeo@corp.example/pc' to='juliet@remote.example' id='m3'/>
+`+include(t, "_backend_takes")+`
+b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='m3' type='error'><error code='500' by='corp.example' type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></message>
+r accepts remote
+r receives header
+r sends header from='remote.example' to='corp.example' id='r1' version='1.0'
+r sends <stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>
+r receives <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+r sends <proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+r tls server good
+r receives header
+r sends header from='remote.example' to='corp.example' id='r2' version='1.0'
+r sends <stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>
+r receives <db:result from='corp.example' to='remote.example'>{k}</db:result>
+r sends <db:result from='remote.example' to='corp.example' type='valid'/>
+r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/>
+r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m2'/>
+record has "outcome":"bounced" resource-constraint
+`)
+}
+
+// ABUSE 40, [A08]: what waits for a peer that hangs is bounced when it has waited for long enough.
+func TestQueueAge(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{limits: func(l *proxy.Limits) { l.QueueAge = time.Second }})
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+`
+l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/>
+r accepts remote
+r receives header
+`+include(t, "_backend_takes")+`
+b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='m1' type='error'><error code='504' by='corp.example' type='wait'><remote-server-timeout xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></message>
+record has "kind":"link.fail" "step":"stream"
+`)
+}
