@@ -33,12 +33,13 @@ func check(path string) error {
 	if err != nil {
 		return err
 	}
-	_, routes := settings(c)
-	faults := []error{routes}
+	var faults []error
 	if manager, err := certs.New(c.Certs.Config); err != nil {
 		faults = append(faults, err)
 	} else {
-		faults = append(faults, covered(c, manager.Covers))
+		for _, d := range c.Domains() {
+			faults = append(faults, manager.Covers(d.ASCII()))
+		}
 	}
 	if _, err := policy.New(c.Policy, c.PolicyData()); err != nil {
 		faults = append(faults, err)

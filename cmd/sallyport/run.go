@@ -122,8 +122,7 @@ func (g *gate) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.Outside.Config.Listeners = ownListeners(c)
-	resolver, err := resolve.New(c.Outside.Config)
+	resolver, err := resolve.New(c.Resolver())
 	if err != nil {
 		return err
 	}
@@ -131,22 +130,21 @@ func (g *gate) build(ctx context.Context) (err error) {
 	if g.record, err = audit.Open(c.Audit); err != nil {
 		return err
 	}
-	s, err := settings(c)
-	if err != nil {
-		return err
-	}
 	g.proxy = &proxy.Proxy{
 		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: resolver, Secret: secret, Log: g.log,
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
-	return g.proxy.Start(s)
+	return g.proxy.Start(c.Settings())
 }
 
-// covered holds each local domain to having a certificate.
+// covered holds each local domain to having a certificate. One that has expired is no reason to stay down: peers that go by
+// dialback do not look at dates, and `check` tells.
 func covered(c *config.Config, covers func(string) error) error {
 	var faults []error
 	for _, d := range c.Domains() {
-		faults = append(faults, covers(d.ASCII()))
+		if err := covers(d.ASCII()); !errors.Is(err, certs.ErrNotInDate) {
+			faults = append(faults, err)
+		}
 	}
 	return errors.Join(faults...)
 }
@@ -248,10 +246,6 @@ func (g *gate) tryReload() error {
 	if err := fixed(g.config, c); err != nil {
 		return err
 	}
-	s, err := settings(c)
-	if err != nil {
-		return err
-	}
 	material, err := g.certs.Prepare(c.Certs.Config)
 	if err != nil {
 		return err
@@ -263,7 +257,7 @@ func (g *gate) tryReload() error {
 		return err
 	}
 	material.Apply()
-	g.proxy.Apply(s)
+	g.proxy.Apply(c.Settings())
 	setLevel(c.Log, g.level)
 	g.config = c
 	return nil

@@ -103,7 +103,7 @@ func plausible(uri []byte) bool {
 		high = 1<<('\\'-64) | 1<<('^'-64) | 1<<('`'-64) | 1<<('{'-64) | 1<<('|'-64) | 1<<('}'-64) | 1<<(0x7F-64)
 	)
 	for _, c := range uri {
-		if c < 64 && low>>c&1 != 0 || c >= 64 && c < 128 && uint64(high)>>(c-64)&1 != 0 {
+		if c < 64 && uint64(low)>>c&1 != 0 || c >= 64 && c < 128 && uint64(high)>>(c-64)&1 != 0 {
 			return false
 		}
 	}
