@@ -49,6 +49,8 @@ type Options struct {
 	Keep  string // leave configuration, certificates, policy and record in this directory; default: a temporary one, removed
 	Out   io.Writer
 	Color bool // Out is a terminal that takes colours
+	// Program is how a person calls sallyport, for the hints; default: as this process was called.
+	Program string
 	// StartGate starts a gate from a configuration file and returns when it takes streams.
 	StartGate func(ctx context.Context, configPath string) (Gate, error)
 

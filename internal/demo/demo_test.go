@@ -105,7 +105,7 @@ func TestStaysUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &watched{word: "Ctrl-C", seen: cancel}
-	if _, err := Run(ctx, Options{Out: out, StartGate: func(ctx context.Context, path string) (Gate, error) {
+	if _, err := Run(ctx, Options{Out: out, Program: "sallyport", StartGate: func(ctx context.Context, path string) (Gate, error) {
 		return startPretendGate(ctx, path, "")
 	}}); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,9 @@ type folder struct {
 	temporary bool
 }
 
+// longestPath leaves room for the admin socket in the 108 bytes that the kernel has for a socket's path.
+const longestPath = 90
+
 // makeFolder makes the directory. One that is to be kept must be empty: a record is never mixed with another.
 func makeFolder(keep string) (folder, error) {
 	if keep == "" {
@@ -36,6 +39,8 @@ func makeFolder(keep string) (folder, error) {
 	}
 	entries, err := os.ReadDir(dir)
 	switch {
+	case len(dir) > longestPath:
+		err = fmt.Errorf("the path is longer than %d bytes, and no room is left for the admin socket's name", longestPath)
 	case errors.Is(err, fs.ErrNotExist):
 		err = os.MkdirAll(dir, 0o755)
 	case err == nil && len(entries) > 0:
@@ -107,12 +112,12 @@ internal:
 func (f folder) configuration(at places) error {
 	text := strings.NewReplacer(
 		"@CORP@", at.corp, "@INSIDE@", at.inside, "@DNS@", at.dns, "@OUTSIDE@", at.outside,
-		"@NAMES@", at.names, "@PARTNER@", at.toPartner, "@DIR@", f.dir,
+		"@NAMES@", at.names, "@PARTNER@", at.toPartner,
 	).Replace(configYAML)
 	return os.WriteFile(f.config(), []byte(text), 0o644)
 }
 
-const configYAML = `# Written by "sallyport demo": a working example, with every address on loopback.
+const configYAML = `# Written by "sallyport demo": a working example. Every address is on loopback; paths are relative to this file.
 backends:
   - address: @CORP@              # the legacy server takes streams here
     from: [127.0.0.1]                     # and calls from here
@@ -130,13 +135,13 @@ peers:
   default: {channel: tls, proof: dialback}
   partner.example: {proof: pkix, route: "@PARTNER@"}
 certs:
-  store: @DIR@/certs
-  files: [{cert: @DIR@/corp.pem, key: @DIR@/corp.key}]
-  roots: [@DIR@/ca.pem]
+  store: certs
+  files: [{cert: corp.pem, key: corp.key}]
+  roots: [ca.pem]
   system_roots: false
-dialback: {secret_file: @DIR@/dialback.secret}
-policy: {dir: @DIR@/policy, mode: enforce}
-audit: {dir: @DIR@/audit, durability: sync, on_failure: refuse}
-admin: {socket: @DIR@/admin.sock}
-log: {level: warn}
+dialback: {secret_file: dialback.secret}
+policy: {dir: policy, mode: enforce}
+audit: {dir: audit, durability: sync, on_failure: refuse}
+admin: {socket: admin.sock}
+log: {level: error}                       # warn: a line for each link that failed or was refused
 `

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,11 +26,13 @@ type screen struct {
 	out   io.Writer
 	color bool
 	json  bool
+
+	program string // how a person calls sallyport here
 }
 
 // newScreen prints to o.Out, or nothing before the end when a program reads.
 func newScreen(o Options, f folder) *screen {
-	s := &screen{out: o.Out, color: o.Color && !o.JSON, json: o.JSON}
+	s := &screen{out: o.Out, color: o.Color && !o.JSON, json: o.JSON, program: cmp.Or(o.Program, os.Args[0])}
 	s.printf("%s\n", s.paint(bold, "A federation on loopback, in one process, around a real gate"))
 	s.printf("%s\n", s.paint(faint, "configuration, certificates, policy and record: "+f.dir))
 	return s
@@ -113,8 +116,12 @@ func (s *screen) links(links []Link) {
 	s.heading("The links that stand")
 	for _, l := range links {
 		who := map[string]string{"in": "called us", "out": "we called"}[l.Kind]
-		s.printf("  %s %s %s %s proved by %s\n", column(l.Door, 8), column(who, 10), column(strings.Join(l.Pairs, ", "), 36),
-			s.paint(map[string]string{"tls": green}[l.Channel], column(cmp.Or(l.TLS, l.Channel), 32)), l.Proof)
+		proof := "proved by " + l.Proof
+		if l.Proof == "none" {
+			proof = "at its configured address"
+		}
+		s.printf("  %s %s %s %s %s\n", column(l.Door, 8), column(who, 10), column(strings.Join(l.Pairs, ", "), 36),
+			s.paint(map[string]string{"tls": green}[l.Channel], column(cmp.Or(l.TLS, l.Channel), 32)), proof)
 	}
 }
 
@@ -160,12 +167,12 @@ func (s *screen) end(res Result) error {
 func (s *screen) hints(f folder) {
 	s.heading("The gate stays up. In another terminal:")
 	for _, line := range []string{
-		"sallyport status -c " + f.config(),
-		"sallyport audit search -c " + f.config() + " --domain " + partner,
-		"sallyport audit search -c " + f.config() + " --effect deny",
-		"sallyport audit tail -c " + f.config(),
+		"status -c " + f.config(),
+		"audit search -c " + f.config() + " --domain " + partner,
+		"audit search -c " + f.config() + " --effect deny",
+		"audit tail -c " + f.config(),
 	} {
-		s.printf("  %s\n", line)
+		s.printf("  %s %s\n", s.program, line)
 	}
 	s.printf("\nCtrl-C ends it.\n")
 }
