@@ -62,10 +62,11 @@ type Result struct {
 	OK             bool     `json:"ok"`
 	Sent           int      `json:"sent"`
 	Delivered      int      `json:"delivered"`
-	Refused        int      `json:"refused"`  // forbidden, and kept from arriving
-	Bounced        int      `json:"bounced"`  // came back to their sender with a reason
-	Lost           int      `json:"lost"`     // neither arrived nor came back nor are recorded as refused
-	Recorded       int      `json:"recorded"` // have their line in the record
+	Refused        int      `json:"refused"`         // forbidden, and kept from arriving
+	Bounced        int      `json:"bounced"`         // came back to their sender with a reason
+	Lost           int      `json:"lost"`            // neither arrived nor came back nor are recorded as refused
+	Recorded       int      `json:"recorded"`        // have their line in the record
+	AtLink         int      `json:"refused_at_link"` // never reached the gate: their whole domain was refused, which is recorded
 	Exposed        int64    `json:"plaintext_stanza_bytes_outside"`
 	Secured        int64    `json:"tls_bytes_outside"`
 	Links          []Link   `json:"links"`

@@ -36,7 +36,7 @@ func TestHonestGate(t *testing.T) {
 	if !res.OK || len(res.Faults) > 0 {
 		t.Fatalf("faults: %q\n%s", res.Faults, out)
 	}
-	if res.Sent != res.Delivered+res.Refused || res.Lost != 0 || res.Recorded != res.Sent-1 || res.Bounced != res.Refused-1 {
+	if res.Sent != res.Delivered+res.Refused || res.Lost != 0 || res.Recorded+res.AtLink != res.Sent || res.AtLink != 1 || res.Bounced != res.Refused-1 {
 		t.Errorf("the sums do not add up: %+v", res)
 	}
 	if res.Exposed != 0 || res.Secured == 0 || len(res.Links) != 4 || !res.RecordVerified {

@@ -141,7 +141,11 @@ func (l *ledger) count(res *Result) {
 		case "lost":
 			res.Lost++
 		}
-		if a.record != "" && a.record != atLink {
+		switch a.record {
+		case "":
+		case atLink:
+			res.AtLink++
+		default:
 			res.Recorded++
 		}
 		if a.forbidden && (outcome == "bounced" || outcome == "dropped") {

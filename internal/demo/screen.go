@@ -133,7 +133,7 @@ func (s *screen) record(v RecordView, verified bool, missing int) {
 	case missing > 0:
 		s.printf("  %s %d events, and %d of the stanzas above are not among them\n", s.paint(red, "✗"), v.Events, missing)
 	default:
-		s.printf("  %s %d events, whole and in order; each of the stanzas above is among them\n", s.paint(green, "✓"), v.Events)
+		s.printf("  %s %d events, whole and in order; nothing above is missing in it\n", s.paint(green, "✓"), v.Events)
 	}
 }
 
@@ -152,8 +152,8 @@ func (s *screen) end(res Result) error {
 		return printJSON(s.out, res)
 	}
 	s.heading("All in all")
-	s.printf("  %d stanzas sent: %d delivered, %d refused (%d came back with a reason), %d lost; %d recorded\n",
-		res.Sent, res.Delivered, res.Refused, res.Bounced, res.Lost, res.Recorded)
+	s.printf("  %d stanzas sent: %d delivered, %d refused (%d came back with a reason), %d lost; %d recorded, %d refused with its whole domain\n",
+		res.Sent, res.Delivered, res.Refused, res.Bounced, res.Lost, res.Recorded, res.AtLink)
 	for _, fault := range res.Faults {
 		s.printf("  %s %s\n", s.paint(red, "✗"), fault)
 	}
