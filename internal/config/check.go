@@ -183,6 +183,9 @@ func (r *report) checkRooms(c *Config) {
 			r.about(fmt.Sprintf("certs.roots[%d]", i), "a file name is missing")
 		}
 	}
+	if len(c.Outside.DirectTLS) > 0 {
+		r.about("outside.direct_tls", "this version takes STARTTLS alone; leave the key out")
+	}
 	if c.Certs.ACME != nil {
 		r.about("certs.acme", "this version cannot obtain certificates; list those of another tool under certs.files")
 	}

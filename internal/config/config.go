@@ -39,7 +39,7 @@ type Backend struct {
 // Outside is the gate's face to the world.
 type Outside struct {
 	Listen         []netip.AddrPort `yaml:"listen" doc:"doors for streams that begin in clear and take STARTTLS"`
-	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS (XEP-0368)"`
+	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS (XEP-0368); cannot be had in this version"`
 	resolve.Config `yaml:",inline"`
 }
 

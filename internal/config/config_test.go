@@ -74,7 +74,6 @@ inside:
   dns: 127.0.2.1:53
 outside:
   listen: [127.0.3.1:5269]
-  direct_tls: [127.0.3.1:5270]
   resolver: [127.0.0.53:53]
   allow_private: false
 federation: listed
@@ -148,7 +147,7 @@ func TestResolverKnowsOwnSockets(t *testing.T) {
 	c := mustParse(t, `
 backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]
 inside: {listen: 127.0.2.1:5269, dns: 127.0.2.1:53}
-outside: {listen: [127.0.3.1:5269, 127.0.3.2:5269], direct_tls: [127.0.3.1:5270]}
+outside: {listen: [127.0.3.1:5269, 127.0.3.2:5269, 127.0.3.1:5270]}
 telemetry: {metrics: 127.0.0.1:9469}
 `)
 	if got := len(c.Resolver().Listeners); got != 6 {

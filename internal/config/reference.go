@@ -113,7 +113,7 @@ func examples() map[string]string {
 		"inside.listen":      "127.0.2.1:5269",
 		"inside.dns":         "127.0.2.1:53",
 		"outside.listen":     "[192.0.2.1:5269]",
-		"outside.direct_tls": "[192.0.2.1:5270]",
+		"outside.direct_tls": "[]",
 		"outside.resolver":   "[127.0.0.53:53]",
 		"certs.files[].cert": "corp.pem",
 		"certs.files[].key":  "corp.key",
