@@ -10,6 +10,7 @@
 //	          stubborn.example    as old, but policy does not admit it
 //	          liar.example        offers TLS and shows a certificate for somebody else
 //	          tarpit.example      accepts connections and says nothing
+//	          abyss.example       the same, for another test
 //	          closed.example      has DNS records, and nobody listens
 //	          nowhere.example     has no DNS records
 //	          rival.example       a good server that no policy mentions
@@ -35,7 +36,7 @@ const (
 )
 
 // outsiders are the hosts on the outer wire, each with the domain of its name.
-var outsiders = []string{"partner", "ally", "old", "stubborn", "liar", "tarpit", "closed", "rival", "mallory"}
+var outsiders = []string{"partner", "ally", "old", "stubborn", "liar", "tarpit", "abyss", "closed", "rival", "mallory"}
 
 // employees are the accounts at corp.example: one for each peer and purpose, since ejabberd limits presence per user.
 var employees = []string{"pat", "alan", "olga", "bounced", "rita", "greta"}
@@ -78,6 +79,7 @@ func newWorld(t *testing.T, kind lab.Kind) *world {
 	for name, c := range map[string]lab.PretendConfig{
 		"liar":    {Domain: "liar.example", TLS: w.identity(t, lab.WrongName, "liar.example")},
 		"tarpit":  {Domain: "tarpit.example", Silent: true},
+		"abyss":   {Domain: "abyss.example", Silent: true},
 		"rival":   {Domain: "rival.example", TLS: w.identity(t, lab.Sound, "rival.example")},
 		"mallory": {TLS: w.identity(t, lab.SelfSigned, "partner.example")},
 	} {
@@ -123,6 +125,7 @@ peers:
   stubborn.example: {}
   liar.example: {proof: pkix}
   tarpit.example: {}
+  abyss.example: {}
   closed.example: {}
   nowhere.example: {}
 certs:

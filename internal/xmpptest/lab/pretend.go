@@ -113,6 +113,21 @@ func (p *Pretend) Calls() []netip.Addr {
 	return slices.Clone(p.calls)
 }
 
+// AwaitCall waits until somebody has connected to it.
+func (p *Pretend) AwaitCall(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := until(ctx, nil, func() error {
+		if len(p.Calls()) == 0 {
+			return fmt.Errorf("nobody has called %s", p.Domain)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (p *Pretend) keep(conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
