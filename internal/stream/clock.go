@@ -72,10 +72,16 @@ func earliest(ts ...time.Time) (first time.Time) {
 	return first
 }
 
-// overdue names ctx's end where err says no more than that a deadline passed.
+// overdue names ctx's end where err says no more than that a deadline passed. The connection's may pass a moment before ctx's.
 func overdue(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("%w (%v)", cause, err)
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return fmt.Errorf("%w (%v)", context.DeadlineExceeded, err)
 	}
 	return err
 }

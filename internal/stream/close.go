@@ -125,6 +125,11 @@ func (s *Stream) awaitEnd() {
 	if s.carries.Load() {
 		reading = nil
 	}
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
 	timer := time.NewTimer(farewell)
 	defer timer.Stop()
 	select {

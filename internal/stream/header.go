@@ -43,12 +43,12 @@ type Header struct {
 // maxID is the longest stream id that is taken from a peer, in bytes: it goes into keys and questions.
 const maxID = 1024
 
-// readHeader reads the peer's header and holds it to what every header must be. Where the error is about what the header says, the
-// Header is of use nevertheless: the answer is addressed by it.
+// readHeader reads the peer's header and holds it to what every header must be. The Header is of use even with an error, for the
+// answer goes by it; a peer whose version cannot be read is then taken for a server of today.
 func readHeader(sc *stanza.Scanner, strict bool) (Header, error) {
 	root, err := sc.Header()
 	if err != nil {
-		return Header{}, faulty(err)
+		return Header{Version: Version{Major: 1}}, faulty(err)
 	}
 	h := Header{Dialback: root.Declares(nsDialback)}
 	h.From, h.BadFrom = domainAttr(root, "from")
@@ -57,6 +57,7 @@ func readHeader(sc *stanza.Scanner, strict bool) (Header, error) {
 	h.Lang, _ = root.Attr("http://www.w3.org/XML/1998/namespace", "lang")
 	if s, ok := root.Attr("", "version"); ok {
 		if h.Version, err = parseVersion(s); err != nil {
+			h.Version.Major = 1
 			return h, &Error{Condition: UnsupportedVersion, Err: err}
 		}
 	}

@@ -46,8 +46,11 @@ func (s *Stream) next() (*stanza.Element, error) {
 	}
 }
 
-// enter begins a call that reads. It refuses when the stream is being read to its end by Close or Fail.
+// enter begins a call that reads. It refuses when the stream is being read to its end by Close or Fail, or a step failed.
 func (s *Stream) enter() error {
+	if s.dead {
+		return errEnded
+	}
 	select {
 	case s.reading <- struct{}{}:
 		return nil

@@ -95,6 +95,7 @@ type Stream struct {
 	wire *wire
 	scan *stanza.Scanner
 	said *Error // the peer's error, for all calls after the one that met it
+	dead bool   // a step failed: what is still in the buffer must not be read
 
 	// Replaced as a whole by the reading goroutine.
 	now atomic.Pointer[facts]
@@ -196,6 +197,7 @@ func (s *Stream) step(ctx context.Context, take func() error) error {
 	done()
 	s.leave(err)
 	if err != nil {
+		s.dead = true
 		s.giveUp(err)
 	}
 	return err
