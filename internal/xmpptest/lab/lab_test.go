@@ -118,3 +118,33 @@ func TestNoWayOut(t *testing.T) {
 		}
 	}
 }
+
+// TestModes: Prosody and ejabberd, both in each mode, reach each other, in clear only where the mode says so.
+func TestModes(t *testing.T) {
+	t.Parallel()
+	for mode, clear := range map[Mode]bool{Plain: true, RequiredTLS: false, Certified: false} {
+		t.Run([]string{"plain", "optional TLS", "required TLS", "certified"}[mode], func(t *testing.T) {
+			t.Parallel()
+			l := New(t)
+			p, e := l.Host("prosody", Outside), l.Host("ejabberd", Outside)
+			l.Bind(l.Host("dns", Outside),
+				Zone("p.example", netip.AddrPortFrom(p.Addr(Outside), 5269)), Zone("e.example", netip.AddrPortFrom(e.Addr(Outside), 5269)))
+			ps := l.Prosody(p, Config{Domain: "p.example", Mode: mode})
+			es := l.Ejabberd(e, Config{Domain: "e.example", Mode: mode})
+			capture := l.Capture(p, Outside)
+			l.Ready()
+			ps.AddUser(t, "alice")
+			es.AddUser(t, "bob")
+			alice, bob := l.Client(t, ps, "alice"), l.Client(t, es, "bob")
+			Message(t, alice, bob)
+			Message(t, bob, alice)
+			seen := false
+			for _, f := range capture.Stop(t).With(e.Addr(Outside)) {
+				seen = seen || bytes.Contains(f.Data, []byte(Canary))
+			}
+			if seen != clear {
+				t.Errorf("the messages were in clear: %t, want %t", seen, clear)
+			}
+		})
+	}
+}

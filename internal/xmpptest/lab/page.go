@@ -54,7 +54,7 @@ func readPage(t testing.TB, kind Kind, backend, gate netip.Addr) *page {
 	address := strings.NewReplacer(pageBackend, backend.String(), pageGate, gate.String(),
 		strings.ReplaceAll(pageBackend, ".", ","), strings.ReplaceAll(backend.String(), ".", ","),
 		strings.ReplaceAll(pageGate, ".", ","), strings.ReplaceAll(gate.String(), ".", ","))
-	path := filepath.Join(moduleRoot(t), "docs/backends", string(kind)+".md")
+	path := pagePath(t, kind)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +74,11 @@ func readPage(t testing.TB, kind Kind, backend, gate netip.Addr) *page {
 		}
 	}
 	return p
+}
+
+func pagePath(t testing.TB, kind Kind) string {
+	t.Helper()
+	return filepath.Join(moduleRoot(t), "docs/backends", string(kind)+".md")
 }
 
 // apply makes the page's changes to the files below prefix, which are copied at dir.

@@ -56,6 +56,15 @@ func testPage(t *testing.T, l *Lab, kind Kind, backend, gate *Host, backendAddr,
 		}
 		GroupChat(t, "conference.corp.example", local, remote)
 	}
+	// What the page says that the log will have.
+	line := map[Kind]string{
+		Prosody:  "Outgoing s2s connection corp.example->partner.example complete",
+		Ejabberd: "Accepted outbound s2s dialback authentication corp.example -> partner.example",
+		Jabberd2: "outgoing route 'corp.example/partner.example' is now valid",
+	}[kind]
+	if text := readLog(pagePath(t, kind)); !strings.Contains(text, line) || !strings.Contains(s.Log(), line) {
+		t.Errorf("the page or the log of %s does not have %q", kind, line)
+	}
 	from := "from: [" + backendAddr.String() + "]"
 	if match := regexp.MustCompile(`from: \[.*\]`).FindString(lines); match != "" {
 		from = match
