@@ -169,3 +169,30 @@ b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='
 record has "kind":"link.fail" "step":"stream"
 `)
 }
+
+// After a crash the senders of what was on its way are told, and the record knows (DESIGN §5, 3).
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{})
+	s.Do["recover"] = func() error {
+		e := []audit.Event{{Kind: audit.Stanza, Dir: "out", Local: local, Remote: remote, From: "romeo@corp.example/pc", To: "juliet@remote.example"}}
+		e[0].Stanza = audit.StanzaPart{Kind: "message", Type: "chat", ID: []byte("m1")}
+		e[0].Decision.Effect = "allow"
+		if err := s.record.Append(t.Context(), e); err != nil {
+			return err
+		}
+		lost, err := audit.Unsettled(s.dir + "/audit")
+		if err == nil && len(lost) != 1 {
+			err = errors.New("the record does not know what was lost")
+		}
+		s.proxy.Recover(lost)
+		return err
+	}
+	xmpptest.Converse(t, s.Stage, "do recover\n"+include(t, "_backend_takes")+`
+b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='m1' type='error'><error code='504' by='corp.example' type='wait'><remote-server-timeout xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error></message>
+record has "kind":"delivery" "outcome":"lost"
+`)
+	if lost, err := audit.Unsettled(s.dir + "/audit"); err != nil || len(lost) != 0 {
+		t.Errorf("%d stanzas are still unsettled, %v", len(lost), err)
+	}
+}

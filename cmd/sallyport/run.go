@@ -67,7 +67,8 @@ type gate struct {
 	policy    *policy.Engine
 	record    *audit.Log
 	proxy     *proxy.Proxy
-	failed    chan error // a part that must not end has ended
+	lost      []audit.Record // what was on its way when the gate last ended
+	failed    chan error     // a part that must not end has ended
 
 	cancel context.CancelFunc
 	parts  errgroup.Group
@@ -129,6 +130,9 @@ func (g *gate) build(ctx context.Context) (err error) {
 	c.Audit.Log = g.log
 	if g.record, err = audit.Open(c.Audit); err != nil {
 		return err
+	}
+	if g.lost, err = audit.Unsettled(c.Audit.Dir); err != nil {
+		g.log.Error("what a crash left behind cannot be read; no sender is told", "error", err)
 	}
 	g.proxy = &proxy.Proxy{
 		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: resolver, Secret: secret, Log: g.log,
@@ -199,6 +203,8 @@ func (g *gate) open(ctx context.Context, s sockets) error {
 	for _, ln := range s.outside {
 		g.part(func() error { return g.proxy.Serve(ln, proxy.Outside) })
 	}
+	g.proxy.Recover(g.lost)
+	g.lost = nil
 	if c.Admin.Socket != "" {
 		admin := &console.Server{Socket: c.Admin.Socket, Log: g.log, Status: g.status}
 		g.part(func() error { return admin.Serve(ctx) })
