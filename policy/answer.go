@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,12 +10,10 @@ import (
 
 // stanzaAnswer reads the object that data.sallyport.stanza.decision has become. What it does not understand is an error:
 // an instruction that is not obeyed must not pass for an answer that is.
-func stanzaAnswer(v ast.Value) (Decision, error) {
-	var d Decision
-	err := eachPart(v, func(key string, value ast.Value) (err error) {
+func stanzaAnswer(v ast.Value) (d Decision, err error) {
+	var s said
+	err = eachPart(v, func(key string, value ast.Value) (err error) {
 		switch key {
-		case "effect":
-			d.Effect, err = effectOf(value)
 		case "audit":
 			d.Audit, err = oneOf(value, "none", "link", "metadata", "sealed", "content")
 		case "transforms", "notify", "retention":
@@ -22,69 +21,77 @@ func stanzaAnswer(v ast.Value) (Decision, error) {
 				err = fmt.Errorf("asks for what this version cannot do: %v", value)
 			}
 		default:
-			err = common(key, value, &said{&d.Rule, &d.Reason, &d.Condition, &d.Message, &d.Labels})
+			err = s.part(key, value)
 		}
 		return err
 	})
-	return d, settle(err, d.Effect, d.Rule, &d.Condition)
+	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels = s.effect, s.rule, s.reason, s.condition, s.message, s.labels
+	return d, s.settle(err)
 }
 
 // linkAnswer reads the object that data.sallyport.link.decision has become.
-func linkAnswer(v ast.Value) (LinkDecision, error) {
-	d := LinkDecision{Require: floor()}
-	err := eachPart(v, func(key string, value ast.Value) (err error) {
+func linkAnswer(v ast.Value) (d LinkDecision, err error) {
+	var s said
+	d.Require = floor()
+	err = eachPart(v, func(key string, value ast.Value) (err error) {
 		switch key {
-		case "effect":
-			if d.Effect, err = effectOf(value); d.Effect == Drop {
-				err = fmt.Errorf("a link is allowed or denied, not dropped")
-			}
 		case "require":
 			err = requirement(value, &d.Require)
 		case "until":
 			d.Until, err = untilOf(value)
 		default:
-			err = common(key, value, &said{&d.Rule, &d.Reason, &d.Condition, &d.Message, &d.Labels})
+			err = s.part(key, value)
 		}
 		return err
 	})
-	return d, settle(err, d.Effect, d.Rule, &d.Condition)
+	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels = s.effect, s.rule, s.reason, s.condition, s.message, s.labels
+	if err == nil && d.Effect == Drop {
+		err = errors.New("a link is allowed or denied, not dropped")
+	}
+	return d, s.settle(err)
 }
 
 // said are the parts that both answers have.
 type said struct {
-	rule, reason, condition, message *string
-	labels                           *[]string
+	effect                           Effect
+	hasEffect                        bool
+	rule, reason, condition, message string
+	labels                           []string
 }
 
-func common(key string, value ast.Value, s *said) (err error) {
+func (s *said) part(key string, value ast.Value) (err error) {
 	switch key {
+	case "effect":
+		s.hasEffect = true
+		s.effect, err = effectOf(value)
 	case "rule":
-		*s.rule, err = text(value)
+		s.rule, err = text(value)
 	case "reason":
-		*s.reason, err = text(value)
+		s.reason, err = text(value)
 	case "condition":
-		*s.condition, err = oneOf(value, conditions()...)
+		s.condition, err = oneOf(value, conditions()...)
 	case "message":
-		*s.message, err = text(value)
+		s.message, err = text(value)
 	case "labels":
-		*s.labels, err = texts(value)
+		s.labels, err = texts(value)
 	default:
-		err = fmt.Errorf("is not a part of a decision")
+		err = errors.New("is not a part of a decision")
 	}
 	return err
 }
 
-// settle checks the parts against each other. RFC 6120 §8.3.3.12 is the condition of a denial that names none.
-func settle(err error, e Effect, rule string, condition *string) error {
+// settle says what is wrong with the answer as a whole.
+func (s *said) settle(err error) error {
 	switch {
 	case err != nil:
-		return fmt.Errorf("the answer is not a decision: %w", err)
-	case rule == "":
-		return fmt.Errorf("the answer is not a decision: it names no rule")
-	case e == Deny && *condition == "":
-		*condition = "policy-violation"
+	case !s.hasEffect:
+		err = errors.New("it has no effect")
+	case s.rule == "":
+		err = errors.New("it names no rule")
+	default:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the answer is not a decision: %w", err)
 }
 
 // eachPart goes through an object and names the part that is wrong.
@@ -128,7 +135,7 @@ func requirement(v ast.Value, r *Requirement) error {
 		case "tls_min":
 			r.TLSMin, err = oneOf(value, "1.2", "1.3")
 		default:
-			err = fmt.Errorf("cannot be required")
+			err = errors.New("cannot be required")
 		}
 		return err
 	})

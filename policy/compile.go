@@ -46,11 +46,14 @@ func newCompiler() (*ast.Compiler, error) {
 	return ast.NewCompiler().WithSchemas(schemas).WithCapabilities(capabilities()).WithStrict(true).SetErrorLimit(0), nil
 }
 
+// parse parses Rego v1 in which `not f(x.y)` also holds where x.y is undefined, as with `import future.keywords.not`. Without
+// that, a denial that negates something about a document would fall silent where the document has a gap.
 func parse(files []source) (map[string]*ast.Module, error) {
+	options := ast.ParserOptions{Capabilities: capabilities(), RegoVersion: ast.RegoV1, FutureKeywords: []string{"not"}}
 	modules := make(map[string]*ast.Module, len(files))
 	var faults []error
 	for _, f := range files {
-		m, err := ast.ParseModuleWithOpts(f.file, string(f.text), ast.ParserOptions{Capabilities: capabilities(), RegoVersion: ast.RegoV1})
+		m, err := ast.ParseModuleWithOpts(f.file, string(f.text), options)
 		switch {
 		case err != nil:
 			faults = append(faults, faultsOf(err))

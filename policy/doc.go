@@ -9,7 +9,7 @@
 // Whatever is not a plain yes is a no. Undefined, a conflict, an error, a panic, an answer of the wrong shape, an
 // instruction that is not understood and an answer that came late are all a deny with the rule [RuleEngineError].
 //
-// An evaluation costs 10,000 times what it costs to look at a stanza, so decisions are remembered. When policy is loaded
+// An evaluation costs more than all the rest that happens to a stanza, so decisions are remembered. When policy is loaded
 // the compiled rules are read for the attributes of input that an answer can depend on. An evaluation is given those
 // attributes and no others, and its answer is remembered under their values: what is remembered cannot differ from what an
 // evaluation would say. Answers for which the clock was read are not remembered; the network, the environment and chance

@@ -60,11 +60,21 @@ func faultsOf(err error) Faults {
 			f.File, f.Line = e.Location.File, e.Location.Row
 		}
 		if e.Details != nil {
-			f.Text += ": " + strings.Join(e.Details.Lines(), "; ")
+			f.Text += detail(e.Details.Lines())
 		}
 		faults = append(faults, f)
 	}
 	return faults
+}
+
+// detail makes one line of what the compiler adds to an error, without the drawing of where it points.
+func detail(lines []string) (text string) {
+	for _, line := range lines {
+		if line = strings.TrimSpace(line); strings.Trim(line, "^") != "" {
+			text += "; " + line
+		}
+	}
+	return text
 }
 
 func faultAt(at *ast.Location, format string, args ...any) Fault {

@@ -41,11 +41,11 @@ func load(c Config, base Data) (s *Snapshot, err error) {
 
 // material is what a revision is made of.
 type material struct {
-	revision         string
-	modules          map[string]*ast.Module // to be compiled: base, less what was replaced, and the operator's
-	base, own        map[string]*ast.Module
-	baseTests, tests map[string]*ast.Module
-	world            *world
+	revision  string
+	modules   map[string]*ast.Module // to be compiled: base, less what was replaced, and the operator's
+	base, own map[string]*ast.Module
+	world     *world
+	files     sources
 }
 
 func gather(dir string, base Data) (*material, error) {
@@ -53,34 +53,35 @@ func gather(dir string, base Data) (*material, error) {
 	if err != nil {
 		return nil, err
 	}
-	var m material
-	var errs [5]error
-	m.base, errs[0] = parse(files.base)
-	m.own, errs[1] = parse(files.rego)
-	m.baseTests, errs[2] = parse(files.baseTests)
-	m.tests, errs[3] = parse(files.regoTests)
+	m := material{files: files}
+	var baseErr, ownErr error
+	m.base, baseErr = parse(files.base)
+	m.own, ownErr = parse(files.rego)
 	data, err := mergeData(base, files.data)
-	errs[4] = err
-	if err := join(errs[:]...); err != nil {
+	if err := join(baseErr, ownErr, err); err != nil {
 		return nil, err
 	}
 	m.modules = compose(m.base, m.own)
 	if m.world, err = newWorld(data); err != nil {
 		return nil, err
 	}
-	m.revision, err = revisionOf(files, data)
+	m.revision, err = revisionOf(files, base)
 	return &m, err
 }
 
-// revisionOf names what decides: the rules and the data, not where they lie nor their tests.
-func revisionOf(files sources, data map[string]any) (string, error) {
+// revisionOf names what decides: rules and data, not where they lie, nor their tests.
+func revisionOf(files sources, base Data) (string, error) {
+	data, err := plainObject(base)
+	if err != nil {
+		return "", err
+	}
 	text, err := json.Marshal(data)
 	if err != nil {
 		return "", err
 	}
 	h := sha256.New()
 	h.Write(text)
-	for _, list := range [][]source{files.base, files.rego} {
+	for _, list := range [][]source{files.base, files.rego, files.data} {
 		for _, f := range list {
 			fmt.Fprintf(h, "\n%q %d\n", f.name, len(f.text))
 			h.Write(f.text)

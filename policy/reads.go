@@ -22,6 +22,11 @@ func (r *readings) add(path []string, at *ast.Location) {
 	}
 }
 
+// some tells whether anything at or below a path is read.
+func (r *readings) some(path []string) bool {
+	return r.whole || slices.ContainsFunc(fieldsUnder(path), func(f Field) bool { return r.at[f] != nil })
+}
+
 // among gives the attributes that are read, out of those that a question has.
 func (r *readings) among(has func(Field) bool) (fields []Field) {
 	for f := Field(0); f < fieldCount; f++ {
@@ -32,8 +37,9 @@ func (r *readings) among(has func(Field) bool) (fields []Field) {
 	return fields
 }
 
-// readingsOf reads the compiled rules behind a query twice. OPA's dependencies package follows variables through each
-// rule; walk below only counts where `input` is named, which cannot miss a place. What either finds is read.
+// readingsOf reads the compiled rules behind a query twice. The walk below counts each place where `input` is named, and
+// so cannot miss one. OPA's own dependencies, which follow variables from rule to rule by other means, are the second
+// opinion: what they find and the walk has found no part of is read too.
 func readingsOf(c *ast.Compiler, query ast.Body) (*readings, error) {
 	w := &walk{compiler: c, found: &readings{at: map[Field]*ast.Location{}}, seen: map[*ast.Rule]bool{}}
 	w.follow(query)
@@ -42,7 +48,7 @@ func readingsOf(c *ast.Compiler, query ast.Body) (*readings, error) {
 		return nil, err
 	}
 	for _, ref := range refs {
-		if ref[0].Equal(ast.InputRootDocument) {
+		if ref[0].Equal(ast.InputRootDocument) && !w.found.some(constants(ref)) {
 			w.found.add(constants(ref), query.Loc())
 		}
 	}

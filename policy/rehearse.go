@@ -58,9 +58,13 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	tested, tests := m.own, m.tests
+	tested, files := m.own, m.files.regoTests
 	if c.Dir == "" {
-		tested, tests = m.base, m.baseTests
+		tested, files = m.base, m.files.baseTests
+	}
+	tests, err := parse(files)
+	if err != nil {
+		return nil, err
 	}
 	compiler, err := newCompiler()
 	if err != nil {

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
 const (
@@ -49,8 +50,9 @@ func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool
 		d, err = stanzaAnswer(answer)
 	}
 	if err != nil {
-		d = Decision{Rule: RuleEngineError, Reason: err.Error(), Condition: "internal-server-error"}
+		d = Decision{Rule: RuleEngineError, Reason: oneLine(err), Condition: "internal-server-error"}
 	}
+	d.Condition = conditionOf(d.Effect, d.Condition)
 	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
 	if s.observe {
 		d.Effect = Allow
@@ -66,8 +68,9 @@ func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
 		d, err = linkAnswer(answer)
 	}
 	if err != nil {
-		d = LinkDecision{Rule: RuleEngineError, Reason: err.Error(), Condition: "internal-server-error", Require: floor()}
+		d = LinkDecision{Rule: RuleEngineError, Reason: oneLine(err), Condition: "internal-server-error", Require: floor()}
 	}
+	d.Condition = conditionOf(d.Effect, d.Condition)
 	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
 	d.Provisional = in.Link.Channel == "" || in.Link.Proof == ""
 	if s.observe {
@@ -75,3 +78,14 @@ func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
 	}
 	return d
 }
+
+// conditionOf fills in RFC 6120 §8.3.3.12 where a denial names no condition.
+func conditionOf(e Effect, condition string) string {
+	if e == Deny && condition == "" {
+		return "policy-violation"
+	}
+	return condition
+}
+
+// oneLine makes one line of an error, because it goes into the log and the record.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,240 @@
+package policy
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// faultsOfLoad loads a directory and gives its faults as lines, with the directory cut off.
+func faultsOfLoad(t *testing.T, files map[string]string, base Data) []string {
+	t.Helper()
+	d := dir(t, files)
+	_, err := New(Config{Dir: d}, base)
+	if err == nil {
+		return nil
+	}
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("%T is not Faults: %v", err, err)
+	}
+	return strings.Split(strings.ReplaceAll(err.Error(), d+string(filepath.Separator), ""), "\n")
+}
+
+func TestLoadFaults(t *testing.T) {
+	t.Parallel()
+	const stanza, link = "package sallyport.stanza\n\n", "package sallyport.link\n\n"
+	for _, test := range []struct {
+		name  string
+		files map[string]string
+		want  []string // each begins a line
+	}{
+		{"syntax", map[string]string{"a.rego": stanza + "deny contains {\n"}, []string{"a.rego:4: "}},
+		{"empty", map[string]string{"a.rego": "# nothing\n"}, []string{"a.rego"}},
+		{"unknown attribute", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if input.stanza.knd == \"iq\""},
+			[]string{"a.rego:3: undefined ref: input.stanza.knd"}},
+		{"unknown attribute behind an alias", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if {\n\ts := input.stanza\n\ts.knd == \"iq\"\n}"},
+			[]string{"a.rego:5: undefined ref: s.knd"}},
+		{"attribute of another type", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if input.stanza.size == \"big\""},
+			[]string{"a.rego:3: match error"}},
+		{"stanza asked of a link", map[string]string{"a.rego": link + "deny contains {\"rule\": \"x\"} if input.stanza.kind == \"iq\""},
+			[]string{"a.rego:3: input.stanza.kind is not known when data.sallyport.link.decision is asked for"}},
+		{"from asked of a link through a rule", map[string]string{"a.rego": link + "deny contains {\"rule\": \"x\"} if data.acme.x", "b.rego": "package acme\n\nx if input.from.local == \"x\""},
+			[]string{"b.rego:3: input.from.local is not known"}},
+		{"network", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if http.send({\"url\": \"http://x\", \"method\": \"get\"}).status_code == 200"},
+			[]string{"a.rego:3: undefined function http.send"}},
+		{"environment", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if opa.runtime().env.HOME"},
+			[]string{"a.rego:3: undefined function opa.runtime"}},
+		{"chance", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if rand.intn(\"x\", 2) == 1"},
+			[]string{"a.rego:3: undefined function rand.intn"}},
+		{"rule that is not there", map[string]string{"a.rego": stanza + "deny contains data.sallyport.peer.refusl"},
+			[]string{"a.rego:3: nothing defines data.sallyport.peer.refusl"}},
+		{"document that is not there", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if not data.grups.staff[input.from.bare]"},
+			[]string{"a.rego:3: no document gives data.grups"}},
+		{"base without what it needs", map[string]string{"a.rego": "package sallyport.inside\n\nrefusal := {\"rule\": \"x\"} if false"},
+			[]string{"base/link.rego:25: nothing defines data.sallyport.inside.domain"}},
+		{"package replaced without its entry point", map[string]string{"a.rego": stanza + "first := 1"},
+			[]string{"nothing defines data.sallyport.stanza.decision"}},
+		{"set that becomes a value", map[string]string{"a.rego": stanza + "deny := {\"rule\": \"x\"}"}, []string{"a.rego:3: conflicting rules data.sallyport.stanza.deny"}},
+		{"two faults in two files", map[string]string{"a.rego": stanza + "x if {\n", "b.rego": stanza + "y if {\n"}, []string{"a.rego:4: ", "b.rego:4: "}},
+		{"unused variable", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if { y := 1; input.direction == \"in\" }"}, []string{"a.rego:3: assigned var y unused"}},
+		{"data under the rules", map[string]string{"d.json": `{"sallyport": {"stanza": {}}}`}, []string{"data.sallyport is given"}},
+		{"data under an operator's rule", map[string]string{"a.rego": "package acme\n\nx := 1", "d.json": `{"acme": {"x": {"y": 1}}}`}, []string{"a.rego:3: conflicting rule for data path acme/x"}},
+		{"the configuration's key again", map[string]string{"d.yaml": "federation: open\npeers:\n  partner.example: {proof: dane, files: true}\n"},
+			[]string{"d.yaml: data.federation is given by the configuration too", "d.yaml: data.peers[\"partner.example\"].proof is given by the configuration too"}},
+		{"the same key in two files", map[string]string{"a.yaml": "groups: {staff: {a@corp.example: true}}", "sub/b.json": `{"groups": {"staff": {"a@corp.example": 1}}}`},
+			[]string{"sub/b.json: data.groups.staff[\"a@corp.example\"] is given by a.yaml too"}},
+		{"the same key twice in JSON", map[string]string{"d.json": "{\"x\": {\n\"a\": 1,\n\"a\": 2}}"}, []string{"d.json:3: the key \"a\" stands here for the second time"}},
+		{"the same key twice in YAML", map[string]string{"d.yaml": "x:\n  a: 1\n  a: 2\n"}, []string{"d.yaml:3: the key \"a\" stands here for the second time"}},
+		{"JSON that is none", map[string]string{"d.json": "{\"x\":\n}"}, []string{"d.json:2: "}},
+		{"JSON and more", map[string]string{"d.json": "{}\n{}"}, []string{"d.json:2: something stands behind the value"}},
+		{"YAML that is none", map[string]string{"d.yaml": "x: 1\n y: [\n"}, []string{"d.yaml:2: "}},
+		{"YAML of two documents", map[string]string{"d.yaml": "x: 1\n---\ny: 1\n"}, []string{"d.yaml: holds more than one document"}},
+		{"YAML aliases", map[string]string{"d.yaml": "x: &a 1\ny: *a\n"}, []string{"d.yaml:2: aliases (*a) are not taken"}},
+		{"YAML merge", map[string]string{"d.yaml": "y:\n  <<: {z: 1}\n"}, []string{"d.yaml:2: a key must be plain text"}},
+		{"YAML infinity", map[string]string{"d.yaml": "y: .inf\n"}, []string{"d.yaml:1: .inf is not a number that JSON has"}},
+		{"YAML tag", map[string]string{"d.yaml": "y: !!binary aGk=\n"}, []string{"d.yaml:1: the tag !!binary is not taken"}},
+		{"a list at the root", map[string]string{"d.json": "[]"}, []string{"d.json:1: must be an object"}},
+		{"what base checks", map[string]string{"d.json": `{"internal": {"usres": {}}}`}, []string{"data.internal.usres: nothing enforces that name"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := faultsOfLoad(t, test.files, listedPeers())
+			if len(got) < len(test.want) {
+				t.Fatalf("got %q, want %q", got, test.want)
+			}
+			for i, want := range test.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("fault %d is %q, want it to begin with %q", i, got[i], want)
+				}
+			}
+		})
+	}
+}
+
+// listedPeers leaves data.internal to the files.
+func listedPeers() Data {
+	d := listed()
+	delete(d, "internal")
+	return d
+}
+
+func TestConfigFaults(t *testing.T) {
+	t.Parallel()
+	for _, c := range []Config{{Mode: "enforced"}, {Timeout: -time.Second}, {Cache: -1}, {Dir: "/nonexistent/policy"}} {
+		if _, err := New(c, nil); err == nil {
+			t.Errorf("%+v was taken", c)
+		}
+	}
+	if _, err := New(Config{}, Data{"peers": map[string]any{"x.example": map[string]any{"channel": func() {}}}}); err == nil {
+		t.Error("data that is no data was taken")
+	}
+}
+
+// What an operator adds stands beside base; what an operator defines again takes the package over.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	in := between("out", "juliet@corp.example", "x@stranger.example")
+	in.Stanza.Class = []string{"file"}
+	for _, test := range []struct{ name, rego, rule string }{
+		{"member added", noFiles, "no-files"},
+		{"package replaced", "package sallyport.stanza\n\ndecision := {\"effect\": \"allow\", \"rule\": \"mine\"}", "mine"},
+		{"other package replaced", "package sallyport.peer\n\nrefusal := {\"rule\": \"closed\"}\n\nterms := floor\n\nfloor := {}\n\nentry := data.peers[input.remote.domain]", "closed"},
+		{"helper added to base's package", "package sallyport.stanza\n\nmine if true", "peer-not-listed"},
+	} {
+		s := engine(t, Config{Dir: dir(t, map[string]string{"sub/p.rego": test.rego, ".hidden.rego": "nonsense", "README.md": "nonsense", "p_test.rego": "nonsense"})}, listed()).Snapshot()
+		if d := s.Stanza(t.Context(), in); d.Rule != test.rule {
+			t.Errorf("%s: rule %s, want %s (%s)", test.name, d.Rule, test.rule, d.Reason)
+		}
+	}
+}
+
+// Configuration and files meet key by key, and numbers, days and nulls arrive as they were written.
+func TestData(t *testing.T) {
+	t.Parallel()
+	d := dir(t, map[string]string{
+		"a.yaml": "peers:\n  partner.example: {files: true}\nlimits: {bytes: 0x10, share: 0.5, day: 2027-06-30, none: ~, on: yes, list: [1, a]}\nempty:\n",
+		"b.json": `{"peers": {"new.example": {}}, "big": 12345678901234567890}`,
+		"c.yml":  "# nothing\n",
+	})
+	files, err := readSources(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := listedPeers()
+	base["started"] = time.Date(2027, 6, 30, 0, 0, 0, 0, time.UTC)
+	base["exactly"] = time.Date(2027, 6, 30, 1, 2, 3, 0, time.UTC)
+	base["typed"] = struct{ N []int }{[]int{7}}
+	data, err := mergeData(base, files.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWorld(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rego, want := range map[string]string{
+		"data.peers":   `{"new.example": {}, "old.example": {"channel": "plaintext", "until": "2999-06-30"}, "partner.example": {"files": true, "proof": "pkix"}, "rival.example": {"deny": true}}`,
+		"data.limits":  `{"bytes": 16, "day": "2027-06-30", "list": [1, "a"], "none": null, "on": "yes", "share": 0.5}`,
+		"data.big":     `12345678901234567890`,
+		"data.empty":   `null`,
+		"data.typed":   `{"N": [7]}`,
+		"data.started": `"2027-06-30"`,
+		"data.exactly": `"2027-06-30T01:02:03Z"`,
+	} {
+		if got := w.root.Get(stringTerm(strings.TrimPrefix(rego, "data."))); got == nil || got.String() != want {
+			t.Errorf("%s is %v, want %s", rego, got, want)
+		}
+	}
+	if _, kept := base["peers"].(map[string]any)["new.example"]; kept {
+		t.Error("the caller's data was changed")
+	}
+}
+
+// The revision names rules and data, and nothing else.
+func TestRevision(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"p.rego": noFiles, "d.json": `{"x": 1}`}
+	revision := func(base Data, change map[string]string) string {
+		all := maps.Clone(files)
+		maps.Copy(all, change)
+		return engine(t, Config{Dir: dir(t, all)}, base).Snapshot().Revision()
+	}
+	first := revision(listed(), nil)
+	if again := revision(listed(), map[string]string{"p_test.rego": "package x"}); again != first {
+		t.Errorf("the same policy elsewhere is %s and %s", first, again)
+	}
+	for name, other := range map[string]string{
+		"rule":          revision(listed(), map[string]string{"p.rego": noFiles + "\n"}),
+		"data":          revision(listed(), map[string]string{"d.json": `{"x": 2}`}),
+		"configuration": revision(listedPeers(), nil),
+	} {
+		if other == first {
+			t.Errorf("another %s is the same revision %s", name, first)
+		}
+	}
+}
+
+// OPA stays behind this door: no type of it in anything exported.
+func TestNoGuestIsExported(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("*.go")
+	if err != nil || len(paths) < 10 {
+		t.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guests := map[string]bool{}
+		for _, imp := range file.Imports {
+			if name := strings.Trim(imp.Path.Value, `"`); strings.Contains(name, "open-policy-agent") {
+				guests[filepath.Base(name)] = true
+			}
+		}
+		ast.FileExports(file)
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok {
+				f.Body = nil
+			}
+			ast.Inspect(decl, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := sel.X.(*ast.Ident); ok && guests[x.Name] {
+						t.Errorf("%s exports %s.%s", path, x.Name, sel.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
