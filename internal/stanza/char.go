@@ -9,37 +9,31 @@ import (
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
 // Eight bytes are looked at together. In a word, repeat(c) has the byte c in all eight places; zeros(x) has the high bit set in the
-// lowest byte of x that is zero, and in none below it. All bytes of x below the lowest zero one are told exactly, which is all
-// that the position of the first hit needs.
+// lowest byte of x that is zero, and among the high bits below it none: enough to find the first hit. Other high bits of the result
+// mean nothing, nor do bits below a byte's highest; the caller masks them with highs. So it is with controls, for bytes below a space.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-func repeat(c byte) uint64     { return ones * uint64(c) }
-func zeros(x uint64) uint64    { return (x - ones) &^ x & highs }
-func controls(x uint64) uint64 { return (x - repeat(' ')) &^ x & highs }
-func word(w []byte) uint64     { return binary.LittleEndian.Uint64(w) }
-func firstIn(mask uint64) int  { return bits.TrailingZeros64(mask) >> 3 }
-func isPlainText(c byte) bool {
-	return c >= ' ' && c < utf8.RuneSelf && c != '<' && c != '>' && c != '&'
-}
-func isPlainValue(c, q byte) bool {
-	return c >= ' ' && c < utf8.RuneSelf && c != '<' && c != '&' && c != q
-}
+func repeat(c byte) uint64        { return ones * uint64(c) }
+func zeros(x uint64) uint64       { return (x - ones) &^ x }
+func controls(x uint64) uint64    { return (x - ones*' ') &^ x }
+func word(w []byte, i int) uint64 { return binary.LittleEndian.Uint64(w[i : i+8 : i+8]) }
+func firstIn(mask uint64) int     { return bits.TrailingZeros64(mask) >> 3 }
 
 // skipText returns the index of the first byte at or behind i that needs a look in character data.
 func skipText(w []byte, i int) int {
 	for i+8 <= len(w) {
-		x := word(w[i:])
+		x := word(w, i)
 		// '<' and '>' differ in one bit.
-		stop := x&highs | controls(x) | zeros((x|repeat(2))^repeat('>')) | zeros(x^repeat('&'))
+		stop := (x | controls(x) | zeros((x|ones*2)^ones*'>') | zeros(x^ones*'&')) & highs
 		if stop != 0 {
 			return i + firstIn(stop)
 		}
 		i += 8
 	}
-	for i < len(w) && isPlainText(w[i]) {
+	for i < len(w) && w[i] >= ' ' && w[i] < utf8.RuneSelf && w[i] != '<' && w[i] != '>' && w[i] != '&' {
 		i++
 	}
 	return i
@@ -47,16 +41,33 @@ func skipText(w []byte, i int) int {
 
 // skipValue is skipText for an attribute's value in the given quotes.
 func skipValue(w []byte, i int, quote byte) int {
+	// Each of the quotes differs from '&' in one bit, and by setting this becomes the greater of the two.
+	bit, either := repeat(quote^'&'), repeat(quote|'&')
 	for i+8 <= len(w) {
-		x := word(w[i:])
-		stop := x&highs | controls(x) | zeros(x^repeat('<')) | zeros(x^repeat('&')) | zeros(x^repeat(quote))
+		x := word(w, i)
+		stop := (x | controls(x) | zeros(x^ones*'<') | zeros((x|bit)^either)) & highs
 		if stop != 0 {
 			return i + firstIn(stop)
 		}
 		i += 8
 	}
-	for i < len(w) && isPlainValue(w[i], quote) {
+	for i < len(w) && w[i] >= ' ' && w[i] < utf8.RuneSelf && w[i] != '<' && w[i] != '&' && w[i] != quote {
 		i++
+	}
+	return i
+}
+
+// skipURI returns the length of a part of w that holds nothing but letters, digits and the commonest other characters of URIs.
+func skipURI(w []byte) int {
+	i := 0
+	for i+8 <= len(w) {
+		x := word(w, i)
+		fromBrace := x + repeat(0x80-'{')
+		// From '<' to '?' and from '\\' to '_', four characters differ in the two lowest bits.
+		if (x|fromBrace|(x-ones*'#')&^x|zeros((x|ones*3)^ones*'?')|zeros((x|ones*3)^ones*'_')|zeros(x^ones*'`'))&highs != 0 {
+			return i
+		}
+		i += 8
 	}
 	return i
 }
@@ -64,7 +75,7 @@ func skipValue(w []byte, i int, quote byte) int {
 // skipLower returns the index of the first byte at or behind i that is no lower-case letter.
 func skipLower(w []byte, i int) int {
 	for i+8 <= len(w) {
-		x := word(w[i:])
+		x := word(w, i)
 		low := x &^ highs
 		fromA := low + repeat(0x80-'a')
 		behindZ := low + repeat(0x80-'z'-1)

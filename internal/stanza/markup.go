@@ -40,6 +40,9 @@ func (s *Scanner) markup(w []byte) error {
 		if s.root == nil {
 			return s.fault(notWellFormed, i, "end tag before the stream header")
 		}
+		if s.pos < len(w) {
+			return s.endTag(w)
+		}
 	case '!':
 		if len(s.frames) == 0 {
 			return s.fault(restrictedXML, i, "comment, DTD or CDATA outside of a stanza")
@@ -49,11 +52,17 @@ func (s *Scanner) markup(w []byte) error {
 	case '?':
 		return s.fault(restrictedXML, i, "processing instruction")
 	default:
-		s.mark, s.colon, s.state = i, 0, inName
 		s.attrs, s.declares, s.prefixed = s.attrs[:0], false, 0
 		if len(s.frames) == 0 && s.root != nil {
-			return s.count(i)
+			if err := s.count(i); err != nil {
+				return err
+			}
 		}
+		if end := s.plainTag(w, i); end != 0 {
+			s.pos, s.state = end, inTag
+			return s.inside(w)
+		}
+		s.mark, s.colon, s.state = i, 0, inName
 	}
 	return nil
 }

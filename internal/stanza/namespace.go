@@ -98,13 +98,14 @@ func (s *Scanner) declare(w []byte, unprefixed *known) error {
 // plausible reports whether uri consists of characters that a URI or IRI may have. Parsers join namespace and name with one that it may
 // not ('|', '}', a space, a line feed), and could be made to see the boundary elsewhere (ABUSE 30).
 func plausible(uri []byte) bool {
-	const (
-		low  = 1<<(' '+1) - 1 | 1<<'"' | 1<<'<' | 1<<'>'
-		high = 1<<('\\'-64) | 1<<('^'-64) | 1<<('`'-64) | 1<<('{'-64) | 1<<('|'-64) | 1<<('}'-64) | 1<<(0x7F-64)
-	)
-	for _, c := range uri {
-		if c < 64 && uint64(low)>>c&1 != 0 || c >= 64 && c < 128 && uint64(high)>>(c-64)&1 != 0 {
+	for i := skipURI(uri); i < len(uri); i++ {
+		switch c := uri[i]; c {
+		case '"', '<', '>', '\\', '^', '`', '{', '|', '}', 0x7F:
 			return false
+		default:
+			if c <= ' ' {
+				return false
+			}
 		}
 	}
 	return true
@@ -125,7 +126,7 @@ func (s *Scanner) resolve(w []byte, unprefixed known) (known, error) {
 	}
 	for i := range s.attrs {
 		a := s.attrs[i].name
-		if a.colon == 0 || string(a.prefix(w)) == "xmlns" {
+		if a.colon == 0 || reserved(a.prefix(w)) {
 			continue
 		}
 		if _, ok := s.lookup(w, a.prefix(w)); !ok {
@@ -140,9 +141,12 @@ func (s *Scanner) resolve(w []byte, unprefixed known) (known, error) {
 	return space, nil
 }
 
+// reserved reports whether a prefix of attributes is one that needs no declaration, and whose namespace no other prefix can have.
+func reserved(prefix []byte) bool { return string(prefix) == "xml" || string(prefix) == "xmlns" }
+
 // sameName reports whether two prefixed attributes with different prefixes have the same expanded name.
 func (s *Scanner) sameName(w []byte, a, b name) bool {
-	return bytes.Equal(a.local(w), b.local(w)) && string(b.prefix(w)) != "xmlns" &&
+	return bytes.Equal(a.local(w), b.local(w)) && !reserved(b.prefix(w)) &&
 		bytes.Equal(s.uri(w, a.prefix(w)), s.uri(w, b.prefix(w)))
 }
 
@@ -175,12 +179,11 @@ func (s *Scanner) uri(w []byte, prefix []byte) []byte {
 			return b.uri.read(w)
 		}
 	}
-	if s.root != nil {
-		if uri, ok := s.root.DeclaresPrefix(string(prefix)); ok {
-			return []byte(uri)
-		}
+	if s.root == nil {
+		return nil
 	}
-	return []byte(nsXML)
+	uri, _ := s.root.DeclaresPrefix(string(prefix))
+	return []byte(uri)
 }
 
 // admit refuses elements by the namespace they are in; depth counts the open elements around this one.

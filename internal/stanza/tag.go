@@ -61,15 +61,20 @@ func (s *Scanner) tagName(w []byte) error {
 	}
 	s.attrs = append(s.attrs, attr{name: n})
 	s.state = atEquals
+	s.note(w, n)
+	return nil
+}
+
+// note remembers of the name of an attribute whether there is more to do for it than to store it.
+func (s *Scanner) note(w []byte, n name) {
 	switch prefix := n.prefix(w); {
 	case prefix == nil:
 		s.declares = s.declares || string(n.of(w)) == "xmlns"
 	case string(prefix) == "xmlns":
 		s.declares = true
-	default:
+	case string(prefix) != "xml":
 		s.prefixed++
 	}
-	return nil
 }
 
 // inside scans what may stand in a start tag besides names and values: white space, and the tag's end.
@@ -111,7 +116,7 @@ func (s *Scanner) inside(w []byte) error {
 // letters, the equals sign, a value in plain ASCII. It returns the index behind it. For any other attribute it returns 0 and has done
 // nothing; the steps of the long way then judge it.
 func (s *Scanner) plainAttr(w []byte, i int) int {
-	equals := skipLower(w, i)
+	n, equals := plainName(w, i)
 	if equals == i || equals-i > s.limits.Name || equals+1 >= len(w) || w[equals] != '=' {
 		return 0
 	}
@@ -124,12 +129,35 @@ func (s *Scanner) plainAttr(w []byte, i int) int {
 	if end == len(w) || w[end] != quote {
 		return 0
 	}
-	s.attrs = append(s.attrs, attr{
-		name:  name{span: span{int32(i), int32(equals)}},
-		value: value{span: span{int32(begin), int32(end)}},
-	})
-	s.declares = s.declares || string(w[i:equals]) == "xmlns"
+	s.attrs = append(s.attrs, attr{name: n, value: value{span: span{int32(begin), int32(end)}}})
+	s.note(w, n)
 	return end + 1
+}
+
+// plainTag is the short way through the name of a start tag, which begins at i. It returns the index behind it, or 0 for the long way.
+func (s *Scanner) plainTag(w []byte, i int) int {
+	n, end := plainName(w, i)
+	if end == i || end-i > s.limits.Name || end == len(w) || w[end] != ' ' && w[end] != '>' && w[end] != '/' {
+		return 0
+	}
+	s.work += int64(end - i)
+	s.name = n
+	return end
+}
+
+// plainName reads a name in lower-case letters, with or without prefix in such. It is empty if one of its parts would be.
+func plainName(w []byte, i int) (n name, end int) {
+	end = skipLower(w, i)
+	n.from = int32(i)
+	if end < len(w) && w[end] == ':' {
+		n.colon = int32(end)
+		local := end + 1
+		if end = skipLower(w, local); end == local || local == i+1 {
+			return name{}, i
+		}
+	}
+	n.to = int32(end)
+	return n, end
 }
 
 // equals scans the "=" and the opening quote between an attribute's name and its value.
@@ -266,11 +294,11 @@ func (s *Scanner) record(w []byte, space known) {
 // checkDuplicates refuses a start tag that has the same attribute twice, as it is written. Two prefixes for one namespace are left to
 // resolve.
 func (s *Scanner) checkDuplicates(w []byte) error {
-	for i := range s.attrs {
-		a := s.attrs[i].name
-		for j := range i {
-			b := s.attrs[j].name
-			if a.to-a.from == b.to-b.from && bytes.Equal(a.of(w), b.of(w)) {
+	attrs := s.attrs
+	for i := 1; i < len(attrs); i++ {
+		a := attrs[i].name
+		for _, b := range attrs[:i] {
+			if a.to-a.from == b.name.to-b.name.from && bytes.Equal(a.of(w), b.name.of(w)) {
 				return s.fault(notWellFormed, int(a.from), "attribute given twice")
 			}
 		}

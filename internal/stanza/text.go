@@ -19,6 +19,9 @@ func (s *Scanner) text(w []byte) error {
 		case c == '<':
 			s.pos++
 			s.state = atMarkup
+			if s.pos < len(w) {
+				return s.markup(w)
+			}
 			return nil
 		case c == '&':
 			n, err := s.reference(w, i)
