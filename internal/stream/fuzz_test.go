@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/jid"
+	"sallyport/internal/stanza"
 )
 
 // canned is a connection with a peer that says one thing and hangs up.
@@ -35,6 +36,7 @@ func FuzzHeader(f *testing.F) {
 		"H(from='remote.example' to='corp.example' version='1.0')",
 		"H(from='remote.example' to='corp.example' version='1.0' id='r1' xml:lang='de')F[<starttls xmlns=tls><required/></starttls>]",
 		"H()<db:result from='a' to='b'>k</db:result>",
+		"H(to='corp.example')<x xmlns='y'/> <message from='a@b' to='c@d'/>",
 		"H(to='other.example' version='1.0')</>",
 		"H(from='' to='' version='')",
 		"H(from='xn--mnchen-3ya.example.' to='MÜNCHEN.example' version='01.10')",
@@ -52,6 +54,7 @@ func FuzzHeader(f *testing.F) {
 		checkAnswer(t, header, conn.heard.String(), s, err)
 		if err == nil {
 			checkHeader(t, header, s.PeerHeader())
+			checkNoStanza(t, header, s)
 		}
 
 		conn = &canned{says: strings.NewReader(header)}
@@ -96,6 +99,20 @@ func checkAnswer(t *testing.T, header, said string, s *Stream, err error) {
 	features := strings.HasSuffix(said, "</stream:features>")
 	if features != s.PeerHeader().Version.modern() || features != (attr(root, "version") == "1.0") || !wellFormed(said+"</stream:stream>") {
 		t.Fatalf("%q, of version %v, is answered by %s", header, s.PeerHeader().Version, said)
+	}
+}
+
+// checkNoStanza reads on to the end: before Trust there is no way to a stanza ([C15]).
+func checkNoStanza(t *testing.T, said string, s *Stream) {
+	t.Helper()
+	for {
+		el, err := s.Next()
+		if err != nil {
+			return
+		}
+		if el.Kind() != stanza.Other {
+			t.Fatalf("%q yields the stanza %s", said, el.Raw())
+		}
 	}
 }
 

@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/internal/stanza"
+)
+
+func TestWritesAreWhole(t *testing.T) {
+	t.Parallel()
+	called, calling := secured(t)
+	const writers, each = 8, 50
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := range each {
+				if _, err := fmt.Fprintf(calling, "<x xmlns='y' w='%d' i='%d'>%s</x>", w, i, strings.Repeat("a", 100*i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	next := [writers]int{}
+	called.scan.SetLimits(stanza.DefaultLimits())
+	for range writers * each {
+		n := must(t, called, "y", "x").Tree()
+		var w, i int
+		fmt.Sscan(n.Attr("w"), &w)
+		fmt.Sscan(n.Attr("i"), &i)
+		if next[w] != i || len(n.Text) != 100*i {
+			t.Fatalf("writer %d: element %d of %d bytes, want element %d", w, i, len(n.Text), next[w])
+		}
+		next[w]++
+	}
+	all.Wait()
+	called.Abort()
+	calling.Abort()
+}
+
+// Elements of the old stream must not get into the handshake or in front of the new header, whoever writes them when.
+func TestWritersDoNotDisturbRestarts(t *testing.T) {
+	t.Parallel()
+	called, calling := pair(t, strict)
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers, server sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				called.Write([]byte("<x xmlns='y'/>"))
+				called.ID()
+				called.TLS()
+				called.SetReadDeadline(time.Time{})
+			}
+		})
+	}
+	server.Go(func() {
+		must(t, called, nsTLS, "starttls")
+		if err := called.StartTLS(t.Context(), testTLS().server); err != nil {
+			t.Error(err)
+		}
+	})
+	// Our own role as client refuses what comes between; here only the other's discipline is looked at.
+	calling.final("<starttls xmlns='"+nsTLS+"'/>", true)
+	for {
+		el, err := calling.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if el.Is(nsTLS, "proceed") {
+			break
+		}
+	}
+	if n := calling.scan.Buffered(); n > 0 {
+		t.Errorf("%d bytes came behind <proceed/>", n)
+	}
+	err := calling.step(t.Context(), func() error {
+		if err := calling.handshake(t.Context(), tlsClient(calling)); err != nil {
+			return err
+		}
+		return calling.call()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// The writers go on over TLS, so somebody must read until they have stopped.
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for _, err := calling.Next(); err == nil; {
+			_, err = calling.Next()
+		}
+	})
+	server.Wait()
+	cancel()
+	writers.Wait()
+	called.Abort()
+	reader.Wait()
+}
+
+func TestWriteTimesOut(t *testing.T) {
+	t.Parallel()
+	inBubble(t, opened, func(t *testing.T, conn net.Conn) {
+		s := accepted(t, conn, Config{WriteTimeout: 7 * time.Second})
+		begun := time.Now()
+		_, err := s.Write([]byte("<x/>"))
+		if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || took != 7*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+		if _, err := s.Write([]byte("<y/>")); err == nil || time.Since(begun) != 7*time.Second {
+			t.Errorf("behind a half-written element: %v", err)
+		}
+		// And no closing tag is written into the middle of an element.
+		if err := s.Close(); err == nil || time.Since(begun) != 7*time.Second {
+			t.Errorf("Close: %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+func TestReadDeadline(t *testing.T) {
+	t.Parallel()
+	inBubble(t, opened, func(t *testing.T, conn net.Conn) {
+		s := accepted(t, conn, strict)
+		begun := time.Now()
+		s.SetReadDeadline(begun.Add(time.Minute))
+		time.AfterFunc(time.Second, func() { s.SetReadDeadline(begun.Add(3 * time.Second)) })
+		if _, err := s.Next(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != 3*time.Second {
+			t.Errorf("Next: %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// A step's context and the caller's deadline hold side by side, and the latter is back in force when the step is over.
+func TestStepKeepsTheCallersDeadline(t *testing.T) {
+	t.Parallel()
+	inBubble(t, calledIn+`
+		R> <auth xmlns=sasl mechanism='EXTERNAL'/>
+		P> <challenge xmlns=sasl/>
+		R> <response xmlns=sasl/>`,
+		func(t *testing.T, conn net.Conn) {
+			s := accepted(t, conn, strict)
+			begun := time.Now()
+			s.SetReadDeadline(begun.Add(10 * time.Second))
+			must(t, s, nsSASL, "auth")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := s.Challenge(ctx); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Next(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != 10*time.Second {
+				t.Errorf("Next: %v after %v", err, time.Since(begun))
+			}
+		})
+	inBubble(t, calledIn+`
+		R> <auth xmlns=sasl mechanism='EXTERNAL'/>
+		P> <challenge xmlns=sasl/>`,
+		func(t *testing.T, conn net.Conn) {
+			s := accepted(t, conn, strict)
+			begun := time.Now()
+			s.SetReadDeadline(begun.Add(10 * time.Second))
+			must(t, s, nsSASL, "auth")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if _, err := s.Challenge(ctx); !isTimeout(err) || time.Since(begun) != 10*time.Second {
+				t.Errorf("Challenge: %v after %v", err, time.Since(begun))
+			}
+		})
+}
