@@ -57,8 +57,9 @@ func (n *encoder) event(e *Event, stamp []byte) {
 	}
 	n.link(e)
 	n.stanza(&e.Stanza, level)
-	n.decision(&e.Decision)
-	n.trouble(e)
+	n.decision(&e.Decision, level)
+	n.certificate(e)
+	n.trouble(e, level)
 	if e.Kind == Delivery {
 		n.delivery(e)
 	}
@@ -108,11 +109,13 @@ func (n *encoder) stanza(s *StanzaPart, level Level) {
 	n.close(start)
 }
 
-func (n *encoder) decision(d *DecisionPart) {
+func (n *encoder) decision(d *DecisionPart, level Level) {
 	start := n.open(`,"decision":`)
 	n.str(`,"effect":"`, d.Effect)
 	n.str(`,"rule":"`, d.Rule)
-	n.str(`,"reason":"`, d.Reason)
+	if level >= LevelMetadata {
+		n.str(`,"reason":"`, d.Reason)
+	}
 	n.str(`,"revision":"`, d.Revision)
 	n.str(`,"mode":"`, d.Mode)
 	n.str(`,"would":"`, d.Would)
@@ -122,16 +125,23 @@ func (n *encoder) decision(d *DecisionPart) {
 	n.close(start)
 }
 
-func (n *encoder) trouble(e *Event) {
+func (n *encoder) certificate(e *Event) {
 	start := n.open(`,"cert":`)
 	n.str(`,"facts":"`, e.Cert)
 	n.str(`,"spki":"`, e.CertSPKI)
 	n.str(`,"issuer":"`, e.CertIssuer)
 	n.str(`,"not_after":"`, e.CertNotAfter)
 	n.close(start)
+}
+
+// trouble writes what went wrong. Below metadata the words are left out: they may quote what names a person.
+func (n *encoder) trouble(e *Event, level Level) {
 	n.str(`,"step":"`, e.Step)
 	n.str(`,"address":"`, e.Address)
 	n.str(`,"condition":"`, e.Condition)
+	if level < LevelMetadata {
+		return
+	}
 	n.str(`,"text":"`, e.Text)
 	n.str(`,"error":"`, e.Error)
 	n.str(`,"advice":"`, e.Advice)

@@ -48,12 +48,13 @@ func TestLevels(t *testing.T) {
 	t.Parallel()
 	e := stanzaEvent(1)
 	e.Stanza.Label, e.Stanza.Thread = "internal", []byte("t1")
+	e.Decision.Reason, e.Text, e.Error = "Carol is of legal", "for Dave", "of Erin"
 	for _, c := range []struct {
 		level       Level
 		has, hasNot []string
 	}{
 		{LevelLink, []string{`"level":"link"`, `"size":300`, `"kind":"message"`, `"rule":"allow-listed"`, `"remote":"partner.example"`},
-			[]string{"alice", "bob", "purple", `"type"`, `"class"`, "internal", "t1"}},
+			[]string{"alice", "bob", "purple", `"type"`, `"class"`, "internal", "t1", "Carol", "Dave", "Erin"}},
 		{LevelDefault, []string{`"level":"metadata"`, "alice", "bob", "purple"}, []string{`"asked"`}},
 		{LevelMetadata, []string{`"level":"metadata"`, "alice"}, []string{`"asked"`}},
 		{LevelSealed, []string{`"level":"metadata","asked":"sealed"`, "alice"}, nil},

@@ -318,6 +318,34 @@ func TestLowSpaceIsToldOnce(t *testing.T) {
 	})
 }
 
+// TestHangingDisk: a caller need not wait longer than it wants to; the others wait on, and get what they waited for.
+func TestHangingDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		d.stall = make(chan struct{})
+		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		patient := make(chan error)
+		go func() { patient <- l.Append(context.Background(), stanzas(0, 1)) }()
+		synctest.Wait()
+		if err := l.Append(ctx, stanzas(1, 1)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after a minute: %v", err)
+		}
+		close(d.stall)
+		if err := <-patient; err != nil {
+			t.Errorf("who waited: %v", err)
+		}
+		appendAll(t, l, stanzas(2, 1))
+		closeLog(t, l)
+		if n := len(records(t, dir)); n != 3 {
+			t.Errorf("%d events", n)
+		}
+	})
+}
+
 // TestFaultIsLoggedOnce: one line when it begins, one when it is over, however often it is tried in between.
 func TestFaultIsLoggedOnce(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,7 @@ type testDisk struct {
 	noSync error // only syncs do
 	noNew  error // no new segment
 	space  uint64
+	stall  chan struct{} // writes wait until it is closed
 	writes int
 	syncs  int
 }
@@ -71,6 +72,9 @@ type testFile struct {
 
 // WriteAt writes what there is room for, as a full disk does.
 func (f *testFile) WriteAt(b []byte, at int64) (int, error) {
+	if f.d.stall != nil {
+		<-f.d.stall
+	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	f.d.writes++

@@ -80,6 +80,12 @@ func fillTexts(v reflect.Value, text func() string) {
 
 // recordFor is what a reader is to find for an event.
 func recordFor(e *Event, node string) Record {
+	if e.Kind == Stanza && e.Level.effective() < LevelMetadata {
+		bare := *e
+		bare.From, bare.To, bare.Stanza = "", "", StanzaPart{Kind: e.Stanza.Kind, Size: e.Stanza.Size}
+		bare.Decision.Reason, bare.Text, bare.Error, bare.Advice = "", "", "", ""
+		e = &bare
+	}
 	cut := false
 	value := func(s string, limit int) string {
 		if len(s) > limit {
@@ -112,14 +118,11 @@ func recordFor(e *Event, node string) Record {
 	if e.Kind == Delivery {
 		r.Of, r.Outcome, r.Settled = e.Of, text(e.Outcome), e.settled
 	}
-	r.Stanza = StanzaRecord{Kind: text(e.Stanza.Kind), Size: e.Stanza.Size}
-	if r.Level == "" || r.Level == "metadata" {
-		r.From, r.To = addr(e.From), addr(e.To)
-		s := &e.Stanza
-		r.Stanza.Type, r.Stanza.ID, r.Stanza.E2EE, r.Stanza.Label, r.Stanza.Thread = text(s.Type), text(string(s.ID)), text(s.E2EE), text(s.Label), text(string(s.Thread))
-		for _, c := range s.Class {
-			r.Stanza.Class = append(r.Stanza.Class, string([]rune(cutTo(c, maxText))))
-		}
+	s := &e.Stanza
+	r.From, r.To = addr(e.From), addr(e.To)
+	r.Stanza = StanzaRecord{Kind: text(s.Kind), Type: text(s.Type), ID: text(string(s.ID)), Size: s.Size, E2EE: text(s.E2EE), Label: text(s.Label), Thread: text(string(s.Thread))}
+	for _, c := range s.Class {
+		r.Stanza.Class = append(r.Stanza.Class, string([]rune(cutTo(c, maxText))))
 	}
 	r.Cut = cut
 	return r

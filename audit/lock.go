@@ -37,10 +37,7 @@ func lockDir(dir string) (*os.File, error) {
 		}
 		return nil, &os.PathError{Op: "flock", Path: f.Name(), Err: err}
 	}
-	if err := writePID(f); err != nil {
-		f.Close()
-		return nil, err
-	}
+	writePID(f)
 	return f, nil
 }
 
@@ -56,10 +53,9 @@ func readPID(f *os.File) int {
 	return pid
 }
 
-func writePID(f *os.File) error {
-	if err := f.Truncate(0); err != nil {
-		return err
+// writePID says who is here, for the message that the next one gets. On a full disk that message does without.
+func writePID(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 	}
-	_, err := f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
-	return err
 }

@@ -129,9 +129,6 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 			continue
 		}
 		l.encode(e)
-		if e.allowed() {
-			l.unsettled.add(e.Seq)
-		}
 	}
 	w := l.waiter()
 	l.filling.waiters = append(l.filling.waiters, w)
@@ -175,15 +172,12 @@ func splitOf(e *Event) (rest []SeqRange) {
 // note encodes one event that the log owns.
 func (l *Log) note(e Event) {
 	now := l.clock()
-	if e.Kind == Delivery {
-		for _, r := range e.Of {
-			l.unsettled.remove(r)
-		}
-	}
 	switch {
 	case l.fault != nil:
+		l.settle(&e)
 		l.hold(e, now)
 	case len(l.filling.notes) >= maxNotes:
+		l.settle(&e)
 		l.missed.add(1, now, errSlow)
 	default:
 		l.begin(now)
@@ -248,12 +242,23 @@ func (l *Log) moveTo(now time.Time) {
 func (l *Log) encode(e *Event) {
 	l.at.seq++
 	e.Seq, e.Time, e.ID = l.at.seq, l.at.time, l.ids.make()
-	if e.Kind == Delivery {
-		e.settled = l.unsettled.first(l.at.seq)
+	switch {
+	case e.allowed():
+		l.unsettled.add(e.Seq)
+	case e.Kind == Delivery:
+		l.settle(e)
+		e.settled = l.unsettled.first(e.Seq)
 	}
 	l.enc.buf = l.filling.lines
 	l.enc.event(e, l.stamp)
 	l.filling.lines = l.enc.buf
+}
+
+// settle takes what a delivery event names off the list of stanzas on their way.
+func (l *Log) settle(e *Event) {
+	for _, r := range e.Of {
+		l.unsettled.remove(r)
+	}
 }
 
 func (l *Log) waiter() *waiter {

@@ -232,7 +232,7 @@ shade := "dark" if {
 	whole.shape = shapeOf(whole.reads)
 	fresh := &Snapshot{revision: s.revision, stanza: &whole}
 
-	const rounds = 1_000
+	const rounds = 400
 	random := rand.New(rand.NewPCG(1, 2))
 	hits := 0
 	var known []*Input
