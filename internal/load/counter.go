@@ -23,7 +23,7 @@ type Counter struct {
 
 func newCounter() *Counter { return &Counter{changed: make(chan struct{})} }
 
-// Read counts the elements of a proved stream until it ends. Its buffer grows only where there is traffic, because an idle
+// Read counts the elements of a proved stream until its closing tag. Its buffer grows only where there is traffic, because an idle
 // generator holds thousands of streams.
 func (c *Counter) Read(r io.Reader) {
 	split := peer.Splitter{Depth: 1}
@@ -33,9 +33,11 @@ func (c *Counter) Read(r io.Reader) {
 		if err != nil {
 			return
 		}
-		messages, faults, last := int64(0), int64(0), ""
+		messages, faults, last, ended := int64(0), int64(0), "", false
 		split.Feed(buf[:n], func(item []byte) bool {
 			switch {
+			case bytes.HasPrefix(item, []byte("</")):
+				ended = true
 			case !bytes.HasPrefix(item, []byte("<message")):
 			case isError(item):
 				faults, last = faults+1, string(item)
@@ -45,6 +47,9 @@ func (c *Counter) Read(r io.Reader) {
 			return true
 		})
 		c.add(messages, faults, last)
+		if ended {
+			return
+		}
 		if n == len(buf) && n < 64<<10 {
 			buf = make([]byte, 4*n)
 		}

@@ -23,67 +23,51 @@ var ErrNotInstalled = errors.New("not installed")
 // Server is a real server, measured without a gate: TLS towards the remote end, a component (XEP-0114) behind it.
 type Server struct {
 	Name    string
-	needs   string // a program that is there when the server is installed
-	binary  string // what is started
-	write   func(dir string, v map[string]string) error
-	command func(dir string) (env []string, args []string)
+	needs   string                                      // a program that is there when the server is installed
+	write   func(dir string, v map[string]string) error // its configuration, with the places filled in
+	command func(dir string) command
 }
 
 // secret is what the component and its server share.
 const secret = "secret"
 
-// Direct starts a real server in an empty directory and brings the links of both directions up.
-func Direct(ctx context.Context, server Server, dir string) (*Subject, error) {
+// Direct starts a real server in an empty directory and brings the links of both directions up. It returns ErrNotInstalled
+// where the server is not on the machine.
+func Direct(ctx context.Context, server Server, dir string) (_ *Subject, err error) {
 	if _, err := exec.LookPath(server.needs); err != nil {
 		return nil, ErrNotInstalled
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	s := &Subject{Name: server.Name + " direct", remote: &end{domain: remoteDomain, in: newCounter()}, local: &end{domain: directDomain, in: newCounter()}}
-	var closers []func()
-	s.close = func() {
-		cancel()
-		for _, f := range closers {
-			f()
+	s, ctx, err := newSubject(ctx, server.Name+" direct", directDomain)
+	defer func() {
+		if err != nil {
+			s.Close()
+			err = fmt.Errorf("measuring %s: %w", server.Name, err)
 		}
-	}
-	fail := func(err error) (*Subject, error) {
-		s.close()
-		return nil, fmt.Errorf("measuring %s: %w", server.Name, err)
-	}
-	ca, err := peer.NewAuthority("Load generator")
+	}()
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	ports, err := peer.Reserve(2)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	s.authority, s.place = ca, ports[0]
-	remote, err := remoteEnd(ctx, ca, ports[0], s.remote.in)
+	s.place = ports[0]
+	remote, names, err := s.remoteEnd(ctx)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	closers = append(closers, func() { remote.Close() })
-	names, err := peer.ListenNames("", map[string]string{remoteDomain: remote.Addr(), "*." + remoteDomain: remote.Addr()})
+	if err := writeServer(server, dir, s.authority, ports, names); err != nil {
+		return nil, err
+	}
+	p, err := s.launch(ctx, server.command(dir))
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	closers = append(closers, func() { names.Close() })
-	if err := writeServer(server, dir, ca, ports, names.Addr); err != nil {
-		return fail(err)
-	}
-	env, args := server.command(dir)
-	p, err := launch(ctx, dir, env, server.binary, args...)
-	if err != nil {
-		return fail(err)
-	}
-	closers = append(closers, p.stop)
-	s.pids = []int{p.cmd.Process.Pid}
 	if err := p.until(ctx, func() bool { return listens(ports[0]) && listens(ports[1]) }); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if err := s.attach(ctx, remote, ports[1]); err != nil {
-		return fail(p.fault(err))
+		return nil, p.fault(err)
 	}
 	return s, nil
 }
@@ -94,7 +78,7 @@ func (s *Subject) attach(ctx context.Context, remote *peer.Server, place string)
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() { conn.Close() })
+	s.onClose(func() { conn.Close() })
 	s.local.w = conn
 	return errors.Join(connect(ctx, remote, s.remote, s.local), s.local.greet(ctx, s.remote))
 }

@@ -9,7 +9,7 @@ import (
 // Ejabberd is Debian's package for dialback over TLS, started as a plain Erlang program: no node name, no epmd.
 func Ejabberd() Server {
 	return Server{
-		Name: "ejabberd", needs: "ejabberdctl", binary: "erl",
+		Name: "ejabberd", needs: "ejabberdctl",
 		write: func(dir string, v map[string]string) error {
 			return errors.Join(
 				os.MkdirAll(filepath.Join(dir, "spool"), 0o755), os.MkdirAll(filepath.Join(dir, "logs"), 0o755),
@@ -17,11 +17,15 @@ func Ejabberd() Server {
 				fill(filepath.Join(dir, "inetrc"), inetrc, v),
 			)
 		},
-		command: func(dir string) (env, args []string) {
+		command: func(dir string) command {
 			at := func(name string) string { return filepath.Join(dir, name) }
-			return []string{"ERL_INETRC=" + at("inetrc"), "EJABBERD_CONFIG_PATH=" + at("ejabberd.yml"), "EJABBERD_LOG_PATH=" + at("logs/ejabberd.log"),
+			return command{
+				dir: dir,
+				env: []string{"ERL_INETRC=" + at("inetrc"), "EJABBERD_CONFIG_PATH=" + at("ejabberd.yml"), "EJABBERD_LOG_PATH=" + at("logs/ejabberd.log"),
 					"EJABBERD_PID_PATH=" + at("ejabberd.pid"), "ERL_LIBS=/usr/lib/x86_64-linux-gnu", "ERL_CRASH_DUMP_BYTES=0", "ERL_MAX_PORTS=32000", "HOME=" + dir},
-				[]string{"+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none", "-noinput", "-mnesia", "dir", `"` + at("spool") + `"`, "-s", "ejabberd"}
+				args: []string{"erl", "+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
+					"-noinput", "-mnesia", "dir", `"` + at("spool") + `"`, "-s", "ejabberd"},
+			}
 		},
 	}
 }

@@ -77,7 +77,8 @@ func (s *Subject) Links(ctx context.Context, o Crowded) (l Links, err error) {
 	}
 	defer leave()
 	if err := s.local.in.Await(ctx, arrived+int64(o.Count)); err != nil {
-		return l, fmt.Errorf("%s: %w", s.Name, err)
+		last, _ := s.remote.in.lastError()
+		return l, fmt.Errorf("%s: %w; the last that came back: %s", s.Name, err, last)
 	}
 	l.Count, l.Wall = o.Count, time.Since(begun)
 	after, err := s.usage()

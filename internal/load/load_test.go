@@ -124,7 +124,7 @@ func TestLinks(t *testing.T) {
 	}
 	defer s.Close()
 	s.pids = []int{os.Getpid()}
-	const n = 120 // from three source addresses
+	const n = perSource + 10 // from two addresses
 	l, err := s.Links(t.Context(), Crowded{Self: os.Args[0], Count: n, Rest: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestSuiteTakesTurns(t *testing.T) {
 		subjects = append(subjects, s)
 	}
 	subjects[1].local.w = broken{}
-	suite := Suite{Subjects: subjects, Time: 20 * time.Millisecond, Runs: 2, Bursts: 3, Progress: io.Discard}
+	suite := Suite{Subjects: subjects, Time: 5 * time.Millisecond, Runs: 2, Bursts: 3, Progress: io.Discard}
 	var out strings.Builder
 	if err := suite.Run(t.Context()).Print(&out); err != nil {
 		t.Fatal(err)

@@ -66,25 +66,34 @@ type program struct {
 	done   chan struct{} // closed when it has ended
 }
 
-// launch starts a program in a directory. It is told to end when the context does.
-func launch(ctx context.Context, dir string, env []string, name string, args ...string) (*program, error) {
-	p := &program{cmd: exec.CommandContext(ctx, name, args...), output: filepath.Join(dir, "output.log"), done: make(chan struct{})}
+// command is how a program is started.
+type command struct {
+	dir  string   // where it runs and its output goes
+	env  []string // besides ours
+	args []string // the program first
+}
+
+// launch starts the subject's program.
+func (s *Subject) launch(ctx context.Context, c command) (*program, error) {
+	p := &program{cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), output: filepath.Join(c.dir, "output.log"), done: make(chan struct{})}
 	out, err := os.Create(p.output)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = dir, out, out, append(os.Environ(), env...)
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = c.dir, out, out, append(os.Environ(), c.env...)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 35 * time.Second
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
+		return nil, fmt.Errorf("starting %s: %w", c.args[0], err)
 	}
 	go func() {
 		// How it ended is told by its output.
 		_ = p.cmd.Wait()
 		close(p.done)
 	}()
+	s.pids = append(s.pids, p.cmd.Process.Pid)
+	s.onClose(p.stop)
 	return p, nil
 }
 

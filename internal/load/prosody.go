@@ -8,7 +8,7 @@ import (
 // Prosody is Debian's package as it would be put before the internet for dialback over TLS: no limits, no certificates-only.
 func Prosody() Server {
 	return Server{
-		Name: "Prosody", needs: "prosody", binary: "prosody",
+		Name: "Prosody", needs: "prosody",
 		write: func(dir string, v map[string]string) error {
 			v["@ROOT@"] = "false"
 			if os.Getuid() == 0 {
@@ -19,8 +19,8 @@ func Prosody() Server {
 			}
 			return fill(filepath.Join(dir, "prosody.cfg.lua"), prosodyConfig, v)
 		},
-		command: func(dir string) (env, args []string) {
-			return nil, []string{"-F", "--config", filepath.Join(dir, "prosody.cfg.lua")}
+		command: func(dir string) command {
+			return command{dir: dir, args: []string{"prosody", "-F", "--config", filepath.Join(dir, "prosody.cfg.lua")}}
 		},
 	}
 }

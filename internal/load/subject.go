@@ -2,11 +2,11 @@ package load
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"sallyport/internal/peer"
@@ -27,11 +27,10 @@ type Subject struct {
 	writes bool // its writes are counted in /proc; send(2), which others use, is not
 	remote *end
 	local  *end
-	close  func()
 
-	// Of the subjects that take many remote domains.
-	authority *peer.Authority
-	place     string // where the subject takes streams from outside
+	authority *peer.Authority // whom the subject and both ends believe
+	place     string          // where the subject takes streams from outside
+	closers   []func()
 }
 
 // end is one side of a subject: bytes go into the subject through w, and stanzas that come out of it are counted.
@@ -41,8 +40,25 @@ type end struct {
 	w      io.Writer
 }
 
+// newSubject has nothing around it yet but an authority. The context ends with the subject.
+func newSubject(ctx context.Context, name, local string) (*Subject, context.Context, error) {
+	ca, err := peer.NewAuthority("Load generator")
+	s := &Subject{Name: name, authority: ca, remote: &end{domain: remoteDomain, in: newCounter()}, local: &end{domain: local, in: newCounter()}}
+	ctx, cancel := context.WithCancel(ctx)
+	s.closers = append(s.closers, cancel)
+	return s, ctx, err
+}
+
+// onClose has something stopped with the subject, before what was started earlier.
+func (s *Subject) onClose(f func()) { s.closers = append(s.closers, f) }
+
 // Close stops the subject and both ends.
-func (s *Subject) Close() { s.close() }
+func (s *Subject) Close() {
+	for _, f := range slices.Backward(s.closers) {
+		f()
+	}
+	s.closers = nil
+}
 
 func (s *Subject) usage() (sum Usage, err error) {
 	for _, pid := range s.pids {
@@ -53,16 +69,29 @@ func (s *Subject) usage() (sum Usage, err error) {
 	return sum, err
 }
 
-// remoteEnd starts the server on the internet. It reaches every domain through the subject.
-func remoteEnd(ctx context.Context, ca *peer.Authority, place string, in *Counter) (*peer.Server, error) {
-	id, err := ca.Issue(remoteDomain, "*."+remoteDomain)
+// remoteEnd starts the server on the internet, which reaches every domain through the subject, and a DNS that leads to it.
+func (s *Subject) remoteEnd(ctx context.Context) (server *peer.Server, dns string, err error) {
+	id, err := s.authority.Issue(remoteDomain, "*."+remoteDomain)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return peer.Modern{Domains: []string{remoteDomain, "*." + remoteDomain}, Certificate: id.TLS, Roots: ca.Pool(), External: true, Secret: dialbackSecret,
-		Directory: peer.Directory{Routes: map[string]string{"*": place}},
-		Hooks:     peer.Hooks{Take: func(_ peer.Pair, c net.Conn) { in.Read(c) }, Dial: spread}}.Start(ctx)
+	server, err = peer.Modern{Domains: []string{remoteDomain, "*." + remoteDomain}, Certificate: id.TLS, Roots: s.authority.Pool(),
+		External: true, Secret: dialbackSecret, Directory: peer.Directory{Routes: map[string]string{"*": s.place}},
+		Hooks: peer.Hooks{Take: s.remote.take, Dial: spread}}.Start(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	s.onClose(func() { server.Close() })
+	names, err := peer.ListenNames("", map[string]string{"*": server.Addr()})
+	if err != nil {
+		return nil, "", err
+	}
+	s.onClose(func() { names.Close() })
+	return server, names.Addr, nil
 }
+
+// take counts what a proved stream carries.
+func (e *end) take(_ peer.Pair, c net.Conn) { e.in.Read(c) }
 
 // perSource is how many connections come from one address: fewer than limits per address allow.
 const perSource = 50
@@ -97,59 +126,4 @@ func (f *end) greet(ctx context.Context, t *end) error {
 		return err
 	}
 	return t.in.Await(ctx, arrived+1)
-}
-
-// Alone starts no subject at all: the two ends talk to each other. What it costs is what the generator costs; plaintext makes
-// both of them legacy servers, else both are modern.
-func Alone(ctx context.Context, plaintext bool) (*Subject, error) {
-	s := &Subject{Name: "none (TLS)", remote: &end{domain: remoteDomain, in: newCounter()}, local: &end{domain: gateDomain, in: newCounter()}}
-	names, err := peer.ListenNames("", nil)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var servers []*peer.Server
-	s.close = func() {
-		cancel()
-		for _, server := range servers {
-			server.Close()
-		}
-		names.Close()
-	}
-	ca, err := peer.NewAuthority("Load generator")
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	for _, e := range []*end{s.remote, s.local} {
-		server, err := aloneEnd(ctx, ca.Pool(), ca, e, names, plaintext)
-		if err != nil {
-			s.close()
-			return nil, err
-		}
-		names.Set(e.domain, server.Addr())
-		s.authority, s.place = ca, server.Addr() // of the local end, which comes last
-		servers = append(servers, server)
-	}
-	if plaintext {
-		s.Name = "none (plaintext)"
-	}
-	if err := errors.Join(connect(ctx, servers[0], s.remote, s.local), connect(ctx, servers[1], s.local, s.remote)); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func aloneEnd(ctx context.Context, roots *x509.CertPool, ca *peer.Authority, e *end, names *peer.Names, plaintext bool) (*peer.Server, error) {
-	hooks := peer.Hooks{Take: func(_ peer.Pair, c net.Conn) { e.in.Read(c) }}
-	where := peer.Directory{DNS: names.Addr}
-	if plaintext {
-		return peer.Legacy{Domains: []string{e.domain}, Directory: where, Verify: peer.OverSeparate, Hooks: hooks}.Start(ctx)
-	}
-	id, err := ca.Issue(e.domain)
-	if err != nil {
-		return nil, err
-	}
-	return peer.Modern{Domains: []string{e.domain}, Directory: where, Certificate: id.TLS, Roots: roots, External: true, Hooks: hooks}.Start(ctx)
 }
