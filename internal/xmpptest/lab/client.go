@@ -159,7 +159,7 @@ func (c *Client) Expect(t testing.TB, what string, match func(*Stanza) bool) Sta
 	return c.in.expect(t, c.jid, what, patience, match)
 }
 
-// ExpectWithin is Expect with another time than 25 s.
+// ExpectWithin is Expect with another time than the usual.
 func (c *Client) ExpectWithin(t testing.TB, wait time.Duration, what string, match func(*Stanza) bool) Stanza {
 	t.Helper()
 	return c.in.expect(t, c.jid, what, wait, match)

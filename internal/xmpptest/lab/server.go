@@ -53,7 +53,7 @@ type Server struct {
 }
 
 // startTime is how long a server may take to come up, on a busy machine.
-const startTime = 60 * time.Second
+const startTime = 120 * time.Second
 
 // launch starts s in the background.
 func (l *Lab) launch(s *Server) {

@@ -150,7 +150,7 @@ func (b *inbox) String() string {
 }
 
 // patience is how long a stanza may take to cross two servers and the gate, with all streams yet to be set up.
-const patience = 25 * time.Second
+const patience = 40 * time.Second
 
 // bounceTime is how long the gate may try before it gives up: the age of its queue and something for the way back.
 const bounceTime = 75 * time.Second
