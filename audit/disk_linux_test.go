@@ -98,3 +98,20 @@ func fillUpAndRecover(t *testing.T, dir, durability string) {
 		t.Errorf("segments %v", numbers)
 	}
 }
+
+// TestDeletedSegment: a record that nobody can find is none.
+func TestDeletedSegment(t *testing.T) {
+	t.Parallel()
+	l := open(t, Config{Dir: t.TempDir()})
+	appendAll(t, l, stanzas(0, 1))
+	path, _ := lastSegment(t, l.cfg.Dir)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, errDeleted) {
+		t.Errorf("Append into a deleted segment: %v", err)
+	}
+	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) {
+		t.Errorf("Append into a deleted segment: %v", err)
+	}
+}
