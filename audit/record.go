@@ -31,7 +31,7 @@ type Record struct {
 	Step      string `json:"step,omitempty" doc:"stage of the link's set-up"`
 	Address   string `json:"address,omitempty" doc:"host and port that was called, or that called"`
 	Condition string `json:"condition,omitempty" doc:"stanza or stream error condition (RFC 6120)"`
-	Text      string `json:"text,omitempty" doc:"what was said with it; of audit.repair the beginning of what was cut off"`
+	Text      string `json:"text,omitempty" doc:"what was said with it; of audit.repair the beginning of what was cut off; of node.start the program's version"`
 	Error     string `json:"error,omitempty" doc:"the reason, for the operator"`
 	Advice    string `json:"advice,omitempty" doc:"what can be done"`
 	NextTry   string `json:"next_try,omitempty" doc:"how long until the gate tries again by itself"`
@@ -46,7 +46,7 @@ type Record struct {
 	Segment  string    `json:"segment,omitempty" doc:"name of the file"`
 	Bytes    uint64    `json:"bytes,omitempty" doc:"cut off; free on the disk"`
 	SHA256   string    `json:"sha256,omitempty" doc:"of what was cut off, hexadecimal"`
-	Revision string    `json:"revision,omitempty" doc:"of the policy or configuration that was read; of node.start the program's version"`
+	Revision string    `json:"revision,omitempty" doc:"of the policy or configuration that is in force"`
 	Cut      bool      `json:"cut,omitempty" doc:"a value was too long; it ends with an ellipsis"`
 }
 

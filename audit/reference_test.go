@@ -69,7 +69,7 @@ func examples() []Event {
 		{Kind: AuditClock, Since: noon.Add(time.Hour)},
 		{Kind: AuditSpace, Bytes: 734003200},
 		{Kind: AuditCount, Dir: "in", Local: "corp.example", Remote: "partner.example", Count: 1204, Since: noon.Add(-time.Minute), Decision: DecisionPart{Effect: "allow"}},
-		{Kind: NodeStart, Revision: "0.1.0"},
+		{Kind: NodeStart, Revision: "60aa12c4", Text: "sallyport 0.1.0"},
 		{Kind: NodeStop, Text: "SIGTERM"},
 	}
 }
