@@ -101,7 +101,8 @@ func (w *world) outside(name string) netip.AddrPort {
 	return netip.AddrPortFrom(w.hosts[name].Addr(lab.Outside), 5269)
 }
 
-// gateConfig is the gate's configuration: what the backend's page says, and the world outside.
+// gateConfig is the gate's configuration: what the backend's page says, and the world outside. Policy has more time than the
+// usual 100 ms: three worlds on two cores can keep the gate waiting for a core that long, and late means no.
 func (w *world) gateConfig(t *testing.T) string {
 	t.Helper()
 	gate, dir := w.hosts["gate"], w.GateDir(w.hosts["gate"])
@@ -137,6 +138,7 @@ dialback: {secret_file: DIR/dialback.secret}
 audit: {dir: DIR/audit, durability: sync, on_failure: refuse}
 admin: {socket: SOCKET}
 limits: {queue_age: 30s}
+policy: {timeout: 5s}
 `)
 }
 
