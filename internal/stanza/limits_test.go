@@ -170,8 +170,14 @@ func TestBufferIsGivenBack(t *testing.T) {
 		t.Errorf("at first: %d bytes", got)
 	}
 	largest := 0
-	for batch, err := s.Batch(nil); err == nil; batch, err = s.Batch(batch) {
+	var batch []Element
+	for err := error(nil); err == nil; batch, err = s.Batch(batch) {
 		largest = max(largest, cap(s.buf))
+	}
+	for _, e := range append(batch[:cap(batch)], s.current) {
+		if e.raw != nil {
+			t.Fatalf("an element of the last batch keeps the buffer alive: %.40s", e.raw)
+		}
 	}
 	if largest < len(big) || largest > 4*len(big) {
 		t.Errorf("for a stanza of %d bytes: %d", len(big), largest)

@@ -105,11 +105,13 @@ func (s *Scanner) Next() (*Element, error) {
 func (s *Scanner) Unread() { s.unread = s.held }
 
 // Batch waits for an element as Next does, and returns it in dst[:0] with all further elements that are complete in the buffer, as
-// many as dst has room for (64 when it has none). A fault behind the first element is returned by the next call.
+// many as dst has room for (64 when it has none). A fault behind the first element is returned by the next call. What dst held is
+// cleared first, so that a link that waits keeps no buffer alive but its own.
 func (s *Scanner) Batch(dst []Element) ([]Element, error) {
 	if cap(dst) == 0 {
 		dst = make([]Element, 0, 64)
 	}
+	clear(dst)
 	dst = dst[:0]
 	e, err := s.Next()
 	for err == nil && e != nil {
@@ -169,6 +171,7 @@ func (s *Scanner) consume() {
 	s.start += s.pos
 	s.pos = 0
 	s.state = between
+	s.current.raw = nil
 }
 
 // resume scans on in what the buffer holds: nil when the header, the element or the stream is complete, errShort when more bytes are
