@@ -42,6 +42,11 @@ func (w *world) testGateRestart(t *testing.T) {
 // bounced or dropped (DESIGN §5, 3), and the record has no fault.
 func (w *world) testEnd(t *testing.T) {
 	w.gate.Stop(t)
+	for _, bad := range []string{"panic:", "DATA RACE"} { // the latter of a gate that was built with -race
+		if strings.Contains(w.gate.Log(), bad) {
+			t.Errorf("the gate's log has %q", bad)
+		}
+	}
 	dir := filepath.Join(w.GateDir(w.hosts["gate"]), "audit")
 	report, err := audit.Verify(dir)
 	if err != nil {
