@@ -28,16 +28,33 @@ const parallel = 16
 // Links is what many links cost: one remote domain each, with its stream outside and its stream inside.
 type Links struct {
 	Count  int
-	Setup  Usage         // from the first connection to the last stanza through
-	Wall   time.Duration // of that
-	Memory int64         // resident bytes more than before, when all was silent
+	Setup  Usage // from the first connection to the last stanza through
+	Wall   time.Duration
+	Memory int64 // resident bytes more than before, after a rest
+
+	s      *Subject
+	before Usage
+	leave  func()
 }
 
 // PerCPUSecond is how many links are set up in a second of the subject's CPU time.
-func (l Links) PerCPUSecond() float64 { return float64(l.Count) / l.Setup.CPU.Seconds() }
+func (l *Links) PerCPUSecond() float64 { return float64(l.Count) / l.Setup.CPU.Seconds() }
 
-// PerPair is the resident memory of one idle pair of streams, in bytes.
-func (l Links) PerPair() int64 { return l.Memory / int64(max(1, l.Count)) }
+// Fresh is the resident memory of one pair of streams right after all were set up, in bytes.
+func (l *Links) Fresh() int64 { return l.Setup.RSS / int64(max(1, l.Count)) }
+
+// PerPair is the resident memory of one pair of streams after the rest, in bytes.
+func (l *Links) PerPair() int64 { return l.Memory / int64(max(1, l.Count)) }
+
+// Rested looks at the memory again. A runtime that collects garbage gives it back only when nothing has happened for minutes.
+func (l *Links) Rested() error {
+	u, err := l.s.usage()
+	l.Memory = u.RSS - l.before.RSS
+	return err
+}
+
+// Close ends the links.
+func (l *Links) Close() { l.leave() }
 
 // crowd is many remote domains. It lives in a process of its own, so that neither has to hold all connections.
 type crowd struct {
@@ -48,46 +65,34 @@ type crowd struct {
 	Cert, Key []byte // PEM, for all of the domains
 }
 
-// Crowded says how to measure many links.
-type Crowded struct {
-	Self  string        // this program, which is started again with the argument "crowd" and has to call [Crowd] then
-	Count int           // of links, each from a domain of its own
-	Rest  time.Duration // how long the subject's memory may take to settle
-}
-
-// Links opens links, sends one stanza over each, and lets them rest until the subject's memory does.
-func (s *Subject) Links(ctx context.Context, o Crowded) (l Links, err error) {
+// Links opens n links from as many domains, sends one stanza over each, and holds them until Close. self is this program, which
+// is started again with the argument "crowd" and has to call [Crowd] then.
+func (s *Subject) Links(ctx context.Context, self string, n int) (*Links, error) {
 	id, err := s.authority.Issue("*." + remoteDomain)
 	if err != nil {
-		return l, err
+		return nil, err
 	}
-	spec, err := json.Marshal(crowd{Place: s.place, To: s.local.domain, Count: o.Count, CA: s.authority.PEM, Cert: id.Cert, Key: id.Key})
+	spec, err := json.Marshal(crowd{Place: s.place, To: s.local.domain, Count: n, CA: s.authority.PEM, Cert: id.Cert, Key: id.Key})
 	if err != nil {
-		return l, err
+		return nil, err
 	}
-	before, err := s.usage()
-	if err != nil {
-		return l, err
+	l := &Links{Count: n, s: s}
+	if l.before, err = s.usage(); err != nil {
+		return nil, err
 	}
 	arrived, _ := s.local.in.now()
 	begun := time.Now()
-	leave, err := gather(ctx, o.Self, spec)
-	if err != nil {
-		return l, fmt.Errorf("%s: %w", s.Name, err)
+	if l.leave, err = gather(ctx, self, spec); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	defer leave()
-	if err := s.local.in.Await(ctx, arrived+int64(o.Count)); err != nil {
+	if err := s.local.in.Await(ctx, arrived+int64(n)); err != nil {
+		l.leave()
 		last, _ := s.remote.in.lastError()
-		return l, fmt.Errorf("%s: %w; the last that came back: %s", s.Name, err, last)
+		return nil, fmt.Errorf("%s: %w; the last that came back: %s", s.Name, err, last)
 	}
-	l.Count, l.Wall = o.Count, time.Since(begun)
+	l.Wall = time.Since(begun)
 	after, err := s.usage()
-	if err != nil {
-		return l, err
-	}
-	l.Setup = after.sub(before)
-	rested, err := s.rest(ctx, o.Rest)
-	l.Memory = rested - before.RSS
+	l.Setup = after.sub(l.before)
 	return l, err
 }
 
@@ -120,31 +125,6 @@ func gather(ctx context.Context, self string, spec []byte) (leave func(), err er
 		return nil, fmt.Errorf("the crowd did not get through (%q, %v)", line, err)
 	}
 	return leave, nil
-}
-
-// rest waits until the resident memory has been within one per cent for five seconds, or as long as a subject may take to give
-// memory back.
-func (s *Subject) rest(ctx context.Context, patience time.Duration) (rss int64, err error) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	end := time.Now().Add(patience)
-	for same := 0; same < 5 && time.Now().Before(end); {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return rss, ctx.Err()
-		}
-		u, err := s.usage()
-		if err != nil {
-			return rss, err
-		}
-		if diff := u.RSS - rss; diff < rss/100 && diff > -rss/100 {
-			same++
-		} else {
-			same, rss = 0, u.RSS
-		}
-	}
-	return rss, nil
 }
 
 // Crowd is the other process: it reads what to do from in, opens the links, writes "ready" to out, and holds them until in ends.

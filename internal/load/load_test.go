@@ -125,11 +125,15 @@ func TestLinks(t *testing.T) {
 	defer s.Close()
 	s.pids = []int{os.Getpid()}
 	const n = perSource + 10 // from two addresses
-	l, err := s.Links(t.Context(), Crowded{Self: os.Args[0], Count: n, Rest: time.Second})
+	l, err := s.Links(t.Context(), os.Args[0], n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Count != n || l.Setup.CPU <= 0 || l.PerCPUSecond() <= 0 || l.PerPair() < 0 {
+	defer l.Close()
+	if err := l.Rested(); err != nil {
+		t.Fatal(err)
+	}
+	if l.Count != n || l.Setup.CPU <= 0 || l.PerCPUSecond() <= 0 || l.Fresh() < -1<<20 {
 		t.Errorf("links %+v", l)
 	}
 	if arrived, _ := s.local.in.now(); arrived != n+1 {
@@ -148,7 +152,7 @@ func TestReport(t *testing.T) {
 	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2.00 (1.00–3.00)", "20.0 ×10", "≤ 4", "fault", "–", "no figure: flow, other: it broke"} {
+	for _, want := range []string{"2.00 (1.00–3.00)", "20.0 ×10.0", "≤ 4", "fault", "–", "no figure: flow, other: it broke"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

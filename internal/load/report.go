@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -92,19 +93,19 @@ func (f Figure) print(first Figure, compare bool) string {
 		text += fmt.Sprintf(" (%s–%s)", number(f.Min), number(f.Max))
 	}
 	if compare && first.Median > 0 {
-		text += fmt.Sprintf(" ×%.2g", f.Median/first.Median)
+		text += " ×" + number(f.Median/first.Median)
 	}
 	return text
 }
 
 // number keeps three digits that matter.
 func number(v float64) string {
-	switch {
-	case v >= 100 || v == 0:
+	switch size := math.Abs(v); {
+	case size >= 100 || v == 0:
 		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
+	case size >= 10:
 		return fmt.Sprintf("%.1f", v)
-	case v >= 0.1:
+	case size >= 0.1:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3f", v)

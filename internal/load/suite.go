@@ -112,13 +112,14 @@ func (s *Suite) enter(column int, name, unit, goal string, values []float64, fau
 	s.report.Set(column, name, unit, goal, f)
 }
 
-// EnterLinks adds what n link pairs cost a subject.
-func (r *Report) EnterLinks(column, n int, l Links, err error) {
+// EnterLinks adds what n link pairs cost a subject; l is nil when err says why there are none.
+func (r *Report) EnterLinks(column, n int, l *Links, err error) {
 	name := fmt.Sprintf("%d link pairs", n)
 	if err != nil {
 		r.Set(column, name, "set up/CPU s", "", Figure{Fault: err.Error()})
 		return
 	}
 	r.Set(column, name, "set up/CPU s", "", FigureOf(l.PerCPUSecond()))
-	r.Set(column, name, "idle kB/pair", "≤ 60", FigureOf(float64(l.PerPair())/1000))
+	r.Set(column, name, "kB/pair, at once", "", FigureOf(float64(l.Fresh())/1000))
+	r.Set(column, name, "kB/pair, idle", "≤ 60", FigureOf(float64(l.PerPair())/1000))
 }

@@ -33,6 +33,7 @@ type options struct {
 	gate   string
 	dir    string
 	links  string
+	rest   time.Duration
 	json   string
 	direct bool
 	suite  load.Suite
@@ -46,6 +47,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.gate, "sallyport", "bin/sallyport", "the gate's program")
 	flag.StringVar(&o.dir, "dir", "", "where subjects keep their files; the disk of the gate's record (default: a temporary directory)")
 	flag.StringVar(&o.links, "links", "1000,10000", "how many idle link pairs")
+	flag.DurationVar(&o.rest, "rest", 150*time.Second, "how long links are idle before their memory is measured")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file too")
 	flag.BoolVar(&o.direct, "direct", true, "measure Prosody and ejabberd too, if they are installed")
 	flag.DurationVar(&o.suite.Time, "time", 2*time.Second, "of one run of a flow")
@@ -143,30 +145,56 @@ func (o *options) begin(ctx context.Context, start starter) (*load.Subject, erro
 	return start(ctx, dir)
 }
 
-// manyLinks measures set-ups and idle memory, each with a fresh subject.
+// manyLinks measures set-ups and idle memory, each with a fresh subject. All subjects rest at the same time.
 func (o *options) manyLinks(ctx context.Context, starts []starter, report *load.Report) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	for _, word := range strings.Split(o.links, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(word))
 		if err != nil {
 			return fmt.Errorf("-links: %w", err)
 		}
 		n = min(n, load.LinkLimit())
-		for column, start := range starts {
-			if start == nil || column > 0 && n > 1000 {
-				continue // the servers beside the gate are measured with a thousand
-			}
-			fmt.Fprintf(os.Stderr, "  %d link pairs, %s …\n", n, report.Columns[column])
-			s, err := o.begin(ctx, start)
-			if err != nil {
-				return err
-			}
-			l, err := s.Links(ctx, load.Crowded{Self: self, Count: n, Rest: time.Minute})
-			s.Close()
-			report.EnterLinks(column, n, l, err)
+		if n > 1000 {
+			starts = starts[:1] // the servers beside the gate are measured with a thousand
+		}
+		if err := o.linksOf(ctx, n, starts, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linksOf opens n links of each subject, lets them rest, and enters what they cost.
+func (o *options) linksOf(ctx context.Context, n int, starts []starter, report *load.Report) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	held := make([]*load.Links, len(starts))
+	for column, start := range starts {
+		if start == nil {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "  %d link pairs, %s …\n", n, report.Columns[column])
+		s, err := o.begin(ctx, start)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if held[column], err = s.Links(ctx, self, n); err != nil {
+			report.EnterLinks(column, n, nil, err)
+			continue
+		}
+		defer held[column].Close()
+	}
+	fmt.Fprintf(os.Stderr, "  at rest for %s …\n", o.rest)
+	select {
+	case <-time.After(o.rest):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for column, l := range held {
+		if l != nil {
+			report.EnterLinks(column, n, l, l.Rested())
 		}
 	}
 	return nil
