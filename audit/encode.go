@@ -3,6 +3,7 @@ package audit
 import (
 	"strconv"
 	"time"
+	"unsafe"
 )
 
 // maxClasses is far above what POLICY's classes can give for one stanza.
@@ -199,38 +200,46 @@ func (n *encoder) close(start int) {
 	n.buf = append(n.buf, '}')
 }
 
+// str writes a value unless it is empty. Most are plain, and go into the buffer in one go.
 func (n *encoder) str(key, s string) {
-	if s == "" {
-		return
+	if s != "" {
+		n.value(key, s, maxText)
 	}
-	if len(s) > maxText {
-		n.long(key, s, maxText)
-		return
-	}
-	b := append(n.buf, key...)
-	b = appendText(b, s)
-	n.buf = append(b, '"')
 }
 
 func (n *encoder) address(key, s string) {
-	if len(s) > maxAddress {
-		n.long(key, s, maxAddress)
-		return
+	if s != "" {
+		n.value(key, s, maxAddress)
 	}
-	if s == "" {
-		return
-	}
-	b := append(n.buf, key...)
-	b = appendText(b, s)
-	n.buf = append(b, '"')
 }
 
 func (n *encoder) bytes(key string, s []byte) {
-	if len(s) == 0 {
+	if len(s) > 0 {
+		n.value(key, unsafe.String(&s[0], len(s)), maxText) // not kept
+	}
+}
+
+func (n *encoder) value(key, s string, limit int) {
+	b, at := n.buf, len(n.buf)+len(key)
+	end := at + len(s)
+	if end >= cap(b) || len(s) > limit {
+		n.odd(key, s, limit)
 		return
 	}
-	if len(s) > maxText {
-		n.long(key, string(s[:maxText+1]), maxText)
+	b = b[:end+1]
+	copy(b[at-len(key):], key)
+	if !copyPlain(b[at:end], s) {
+		n.odd(key, s, limit)
+		return
+	}
+	b[end] = '"'
+	n.buf = b
+}
+
+// odd writes a value that has to be escaped or cut, or for which the buffer has to grow.
+func (n *encoder) odd(key, s string, limit int) {
+	if len(s) > limit {
+		n.long(key, s, limit)
 		return
 	}
 	b := append(n.buf, key...)
