@@ -52,7 +52,7 @@ type Scanner struct {
 	name     name      // of the current start tag
 	attrs    []attr    // of the current start tag
 	declares bool      // one of attrs is a namespace declaration
-	prefixed int       // how many of attrs have a prefix other than xmlns
+	prefixed int       // how many of attrs have a prefix other than xmlns and xml
 	frames   []frame   // open elements
 	bound    []binding // prefixes declared within the element, innermost last
 	current  Element   // what is known of the first-level element

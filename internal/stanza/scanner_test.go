@@ -119,7 +119,7 @@ func TestFeedingDoesNotMatter(t *testing.T) {
 		}
 	}
 	streams = append(streams, plainHeader+"<message>"+strings.Repeat("<a b='é'>€</a>", 1000)+"</message>"+closing)
-	for _, l := range []Limits{{}, {Name: 8, Depth: 2, Attributes: 2, Namespaces: 2}, {Header: 100, Total: 300, Elements: 1}} {
+	for _, l := range []Limits{{}, {Stanza: MinStanza}, {Name: 8, Depth: 2, Attributes: 2, Namespaces: 2}, {Header: 100, Total: 300, Elements: 1}} {
 		for _, stream := range streams {
 			whole := transcript(stream, len(stream)+1, l)
 			for _, n := range []int{1, 2, 3, 17} {
