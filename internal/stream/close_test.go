@@ -116,7 +116,8 @@ func TestCloseWakesTheReader(t *testing.T) {
 // A peer's own end is answered at once, without waiting for another ([C17]).
 func TestCloseAfterThePeer(t *testing.T) {
 	t.Parallel()
-	for _, said := range []string{"</>", "<stream:error><reset xmlns=streams/></stream:error>"} {
+	for i := range 20 { // if Close looked for more to read it would not do so every time
+		said := []string{"</>", "<stream:error><reset xmlns=streams/></stream:error>"}[i%2]
 		inBubble(t, opened+"R> "+said+"\nP> </>\nP> EOF", func(t *testing.T, conn net.Conn) {
 			s := accepted(t, conn, strict)
 			begun := time.Now()
@@ -219,6 +220,27 @@ func TestSecondEndReturnsAtOnce(t *testing.T) {
 	})
 }
 
+// Between the peer's header and ours somebody may end the stream: then there is one header, an error, and nothing behind it.
+func TestFailAheadOfOurHeader(t *testing.T) {
+	t.Parallel()
+	inBubble(t, `
+		R> H(from='remote.example' to='corp.example' version='1.0')
+		P> H(from='corp.example' to='remote.example' id='{a}' xml:lang='en' version='1.0')<stream:error><system-shutdown xmlns=streams/></stream:error></>
+		P> EOF`,
+		func(t *testing.T, conn net.Conn) {
+			var failing sync.WaitGroup
+			_, err := Accept(t.Context(), conn, strict, hostsCorp, func(s *Stream) []byte {
+				failing.Go(func() { s.Fail(&Error{Condition: SystemShutdown}) })
+				synctest.Wait() // until the error is out, and the peer has time to read it
+				return nil
+			})
+			if err == nil {
+				t.Error("the stream stands")
+			}
+			failing.Wait()
+		})
+}
+
 func TestAbortFreesEverybody(t *testing.T) {
 	t.Parallel()
 	inBubble(t, opened, func(t *testing.T, conn net.Conn) {
@@ -273,8 +295,10 @@ func TestFailIsReadByAPeerThatTalks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	io.WriteString(conn, shorthand.Replace("H(from='remote.example' to='corp.example')")+"<x>"+strings.Repeat("a", 256<<10))
-	conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, shorthand.Replace("H(from='remote.example' to='corp.example')")+"<x>"+strings.Repeat("a", 16<<20)); err != nil {
+		t.Errorf("the peer cannot say what it has to say: %v", err)
+	}
 	all, err := io.ReadAll(conn)
 	if err != nil || !strings.HasSuffix(string(all), "</stream:error></stream:stream>") || !strings.Contains(string(all), "<policy-violation") {
 		t.Errorf("the peer reads %q, %v", all, err)
