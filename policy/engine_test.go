@@ -313,7 +313,7 @@ func TestReloadWhileDeciding(t *testing.T) {
 	ruleOf := map[string]string{}
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
-	for worker := range 3 {
+	for worker := range 2 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
 				select {
@@ -337,7 +337,7 @@ func TestReloadWhileDeciding(t *testing.T) {
 			}
 		})
 	}
-	for n := 1; n <= 4; n++ {
+	for n := 1; n <= 3; n++ {
 		write(t, d, "p.rego", version(n))
 		if err := e.Reload(nil); err != nil {
 			t.Error(err)

@@ -13,6 +13,7 @@ refusal := domain if {
 } else := kept("internal-user", "data.internal.users has the address") if {
 	data.internal.users[input.to.bare]
 } else := kept("internal-room", "data.internal.rooms has the address") if {
+	data.internal.rooms
 	some bare in [input.from.bare, input.to.bare]
 	data.internal.rooms[bare]
 } else := kept("internal-group", "data.internal.groups has a group of the address") if {
