@@ -52,14 +52,14 @@ func (m Message) appendError(dst []byte) []byte {
 	return append(dst, "</error>"...)
 }
 
-// plainName says whether s can be written as the name of a condition.
+// plainName says whether s can be written as the name of a condition. "text" is none: it stands beside the condition.
 func plainName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c != '-' || i == 0) {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && s != "text"
 }
 
 func appendAttr(dst []byte, name, value string) []byte {
