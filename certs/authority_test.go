@@ -11,7 +11,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
+	"io"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -227,4 +230,15 @@ func leafOf(t testing.TB, c *tls.Certificate) *x509.Certificate {
 		t.Fatal("no certificate")
 	}
 	return c.Leaf
+}
+
+// answers is an HTTP server of its own: no answer is a failure.
+type answers func(*http.Request) []byte
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := a(r)
+	if body == nil {
+		return nil, errors.New("nobody there")
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
 }

@@ -20,6 +20,10 @@
 // The subject's common name is never looked at, whatever is in it (RFC 9525 §2). crypto/x509 builds and checks the chain; the
 // names are read by this package, because crypto/x509 drops those that XMPP brought along.
 //
+// A domain can vouch for its certificate itself, without an authority: by TLSA records below DNSSEC (VerifyDANE, RFC 7673), or by a
+// document on its web server (VerifyPOSH, RFC 7711). Both speak of the leaf that this handshake showed, as everything here does. A
+// domain that has usable TLSA records is judged by these alone.
+//
 // Anything that goes wrong on the way, a panic included, leaves the zero Result, which proves nothing.
 //
 // # What crypto/x509 decides, and why that is left to it
@@ -31,7 +35,14 @@
 // authority limited to "corp.example" could still issue an xmppAddr for anyone. Below an authority with name constraints only
 // DNS-ID therefore counts.
 //
-// Revocation is not checked, and system trust anchors are read once in the life of the process.
+// System trust anchors are read once in the life of the process.
+//
+// # Revocation
+//
+// Whether an authority took a certificate back is a second question, put to Revocations: its answer is good, revoked or unknown, and
+// what unknown means is policy's affair. Stapled OCSP answers come with the handshake; revocation lists are fetched beside the path
+// and kept, because whoever can hold up a handshake by a slow list can hold up everybody's. OCSP responders are not asked: they
+// would learn who federates with whom.
 //
 // # Sessions
 //

@@ -30,25 +30,36 @@ var (
 	ErrPanic         = errors.New("judging the certificate panicked")
 )
 
+// How a chain was found to prove its domain.
+const (
+	ProofPKIX = "pkix" // a trust anchor vouches for it
+	ProofDANE = "dane" // the domain's TLSA records name it
+	ProofPOSH = "posh" // the domain's POSH document names it
+)
+
 // Result is what a peer's certificate chain is worth for one domain. The zero Result proves nothing. Its strings come from the
 // peer; they are cut to a sane length and hold no control characters.
 type Result struct {
 	// Proved says that the chain proves its holder to be the domain.
 	Proved bool
-	// MatchedBy is the form of the name that was found: DNSID, SRVID or XMPPAddr.
+	// Proof is by what: ProofPKIX, ProofDANE or ProofPOSH; empty when nothing is proved.
+	Proof string
+	// MatchedBy is the form of the name that was found, DNSID, SRVID or XMPPAddr, or what made a name needless.
 	MatchedBy string
 	// Names are the domains that the leaf speaks for, wildcards as "*.domain". They are shared: not to be changed.
 	Names []string
 	// Subject and Issuer are the leaf's, as distinguished names.
 	Subject, Issuer string
-	// NotAfter is the end of the proof: the first day of expiry in the chain. Without a proof it is the leaf's own.
+	// NotAfter is the end of the proof: the first day of expiry in the chain. Without a proof it is the leaf's own; a proof that does
+	// not look at dates (DANE-EE) has none.
 	NotAfter time.Time
 	// SPKI is the SHA-256 of the leaf's public key in base64, as pins have it behind "sha256/".
 	SPKI string
 	// Err says in an operator's words why nothing was proved.
 	Err error
 
-	notBefore time.Time // start of the proof
+	notBefore time.Time           // start of the proof
+	way       []*x509.Certificate // from the leaf to the anchor that vouches for it
 }
 
 // Pinned reports whether the leaf's key is one of pins, each written "sha256/<base64>". A pin is worth something only to who saw
@@ -76,11 +87,7 @@ type anchors struct {
 //
 // A proof is remembered until it ends or the anchors are reloaded; asking again is cheap.
 func (v *Verifier) Verify(chain []*x509.Certificate, domain string) (result Result) {
-	defer func() {
-		if p := recover(); p != nil {
-			result = Result{Err: fmt.Errorf("%w: %v", ErrPanic, p)}
-		}
-	}()
+	defer contain(&result)
 	if err := presentable(chain); err != nil {
 		return Result{Err: err}
 	}
@@ -101,6 +108,13 @@ func (v *Verifier) Verify(chain []*x509.Certificate, domain string) (result Resu
 		a.cache.put(question, r)
 	}
 	return r
+}
+
+// contain makes a panic, whatever a stranger's certificate caused it, a proof of nothing.
+func contain(r *Result) {
+	if p := recover(); p != nil {
+		*r = Result{Err: fmt.Errorf("%w: %v", ErrPanic, p)}
+	}
 }
 
 // presentable refuses what is not worth looking at.
@@ -152,7 +166,7 @@ func (v *Verifier) judge(a *anchors, sent []*x509.Certificate, domain string, no
 		}
 		from, until := validity(chain)
 		if !r.Proved || until.After(r.NotAfter) {
-			r.Proved, r.MatchedBy, r.notBefore, r.NotAfter = true, id.form, from, until
+			r.Proved, r.Proof, r.MatchedBy, r.notBefore, r.NotAfter, r.way = true, ProofPKIX, id.form, from, until, chain
 		}
 	}
 	if r.Proved {

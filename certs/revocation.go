@@ -1,0 +1,214 @@
+package certs
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ocsp"
+)
+
+// Standing is whether an authority took a certificate back. The zero Standing is unknown.
+type Standing uint8
+
+// The standings of a chain.
+const (
+	Unknown Standing = iota // nobody says; soft-fail lets it pass, hard-fail does not
+	Good                    // every authority of the chain says that it stands by its certificate
+	Revoked                 // one of them took a certificate back
+)
+
+// String is "unknown", "good" or "revoked", as policy and the record have it.
+func (s Standing) String() string { return [...]string{"unknown", "good", "revoked"}[s] }
+
+// ErrRevoked is why a chain that is otherwise good proves nothing, found by errors.Is in Result.Err.
+var ErrRevoked = errors.New("certificate was revoked by its authority")
+
+const (
+	maxCRLSize = 8 << 20
+	maxCRLs    = 64
+	maxPoints  = 3         // distribution points of one certificate that are looked at
+	crlFresh   = time.Hour // a copy older than this is fetched again when it is next asked for
+	crlRetry   = 5 * time.Minute
+	clockSkew  = 5 * time.Minute // by which an authority's clock may be ahead
+	crlAtOnce  = 4
+)
+
+// Revocations knows what authorities took back: from the answer that the peer staples to its handshake, and from the lists that
+// its certificates point to (RFC 5280 §4.2.1.13). Lists are fetched beside the path, never on it: the first question about an
+// authority is answered Unknown. It is safe for concurrent use.
+type Revocations struct {
+	// Client makes the requests. It must not be led into private networks.
+	Client *http.Client
+	// Changed, when set, is told that a list came in which was not there or was different: what was Unknown may be Revoked now.
+	Changed func()
+
+	mu       sync.Mutex
+	lists    map[string]*crlCopy // by URL and issuer
+	fetching int
+}
+
+// crlCopy is what is known of one list.
+type crlCopy struct {
+	list    *crl // nil until one came
+	next    time.Time
+	used    time.Time
+	pending bool
+	err     error
+}
+
+// Check says how the chain of a proof stands. staple is the OCSP answer of the handshake, nil for none. For a result that is proved
+// by no authority (DANE-EE, POSH, a pin) there is nobody to ask: Unknown.
+func (rv *Revocations) Check(r Result, staple []byte) Standing {
+	standing := Good
+	if len(r.way) < 2 {
+		return Unknown
+	}
+	for i, cert := range r.way[:len(r.way)-1] {
+		issuer := r.way[i+1]
+		var is Standing
+		if i == 0 {
+			is = stapled(staple, cert, issuer, time.Now())
+		}
+		if is == Unknown {
+			is = rv.listed(cert, issuer)
+		}
+		switch is {
+		case Revoked:
+			return Revoked
+		case Unknown:
+			standing = Unknown
+		}
+	}
+	return standing
+}
+
+// stapled reads an OCSP answer (RFC 6960); one that is not signed by the issuer or out of its time says nothing.
+func stapled(staple []byte, cert, issuer *x509.Certificate, now time.Time) Standing {
+	if len(staple) == 0 {
+		return Unknown
+	}
+	answer, err := ocsp.ParseResponseForCert(staple, cert, issuer)
+	if err != nil || now.Before(answer.ThisUpdate.Add(-clockSkew)) || !answer.NextUpdate.IsZero() && now.After(answer.NextUpdate) {
+		return Unknown
+	}
+	if answer.NextUpdate.IsZero() && now.After(answer.ThisUpdate.Add(24*time.Hour)) {
+		return Unknown
+	}
+	switch answer.Status {
+	case ocsp.Good:
+		return Good
+	case ocsp.Revoked:
+		return Revoked
+	}
+	return Unknown
+}
+
+// listed looks a certificate up in the lists that it points to. One that is good is enough, one that has it is, too.
+func (rv *Revocations) listed(cert, issuer *x509.Certificate) Standing {
+	standing := Unknown
+	for _, url := range cert.CRLDistributionPoints[:min(len(cert.CRLDistributionPoints), maxPoints)] {
+		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+			continue
+		}
+		list := rv.list(url, issuer)
+		if list == nil || time.Now().After(list.until) || !list.covers(cert, url) {
+			continue
+		}
+		if list.has(cert) {
+			return Revoked
+		}
+		standing = Good
+	}
+	return standing
+}
+
+// list gives the copy of a list, nil for none, and sees to it that a fresh one comes.
+func (rv *Revocations) list(url string, issuer *x509.Certificate) *crl {
+	rv.mu.Lock()
+	defer rv.mu.Unlock()
+	now := time.Now()
+	key := url + "\x00" + SPKI(issuer)
+	c := rv.lists[key]
+	if c == nil {
+		rv.makeRoom()
+		c = &crlCopy{}
+		rv.lists[key] = c
+	}
+	c.used = now
+	if !c.pending && !now.Before(c.next) && rv.fetching < crlAtOnce {
+		c.pending = true
+		rv.fetching++
+		go rv.refresh(c, url, issuer)
+	}
+	return c.list
+}
+
+// makeRoom drops the list that was not asked for the longest time.
+func (rv *Revocations) makeRoom() {
+	if rv.lists == nil {
+		rv.lists = make(map[string]*crlCopy)
+	}
+	if len(rv.lists) < maxCRLs {
+		return
+	}
+	oldest, since := "", time.Time{}
+	for key, c := range rv.lists {
+		if !c.pending && (oldest == "" || c.used.Before(since)) {
+			oldest, since = key, c.used
+		}
+	}
+	delete(rv.lists, oldest)
+}
+
+// refresh fetches a list. A list that cannot be had, or that its issuer did not sign, leaves the old one, which holds until its end.
+func (rv *Revocations) refresh(c *crlCopy, url string, issuer *x509.Certificate) {
+	next, err := rv.load(url, issuer)
+	rv.mu.Lock()
+	rv.fetching--
+	c.pending, c.err = false, err
+	changed := false
+	if err == nil {
+		changed = c.list == nil || next.number != c.list.number || len(next.serials) != len(c.list.serials)
+		c.list = next
+		c.next = time.Now().Add(crlFresh)
+	} else {
+		c.next = time.Now().Add(crlRetry)
+	}
+	rv.mu.Unlock()
+	if changed && rv.Changed != nil {
+		rv.Changed()
+	}
+}
+
+func (rv *Revocations) load(url string, issuer *x509.Certificate) (list *crl, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			list, err = nil, fmt.Errorf("reading the list of %s panicked: %v", printable(url), p)
+		}
+	}()
+	der, err := fetch(context.Background(), rv.Client, url, maxCRLSize)
+	if err != nil {
+		return nil, err
+	}
+	return parseCRL(der, issuer, time.Now())
+}
+
+// Troubles lists the lists that could not be had, by address, for an operator.
+func (rv *Revocations) Troubles() map[string]error {
+	rv.mu.Lock()
+	defer rv.mu.Unlock()
+	all := make(map[string]error)
+	for key, c := range rv.lists {
+		if c.err != nil {
+			url, _, _ := strings.Cut(key, "\x00")
+			all[printable(url)] = c.err
+		}
+	}
+	return all
+}
