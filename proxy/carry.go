@@ -76,7 +76,7 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 // forward queues an allowed stanza for its way out; what the queue does not take is bounced.
 func (p *Proxy) forward(in *inbound, c *crossing, e *audit.Event) {
 	l := in.load
-	l.out = c.el.AppendTo(l.out[:0], c.rewrite())
+	l.out = c.el.AppendTo(l.out[:0], c.rewrite(in.lang.added))
 	r := route{c.dir, c.pair}
 	o, err := in.last, error(nil)
 	if o == nil || o.r != r || o.push(l.out, e.Seq, false) != nil {
@@ -94,8 +94,8 @@ func (p *Proxy) forward(in *inbound, c *crossing, e *audit.Event) {
 
 // rewrite says what our writer has to change: addresses that are not in canonical form, and the language that the stanza
 // inherits from its stream ([C16], [A06]).
-func (c *crossing) rewrite() stanza.Rewrite {
-	var rw stanza.Rewrite
+func (c *crossing) rewrite(lang string) stanza.Rewrite {
+	rw := stanza.Rewrite{Lang: lang}
 	if !c.from.Canonical {
 		rw.From = c.from.Full
 	}

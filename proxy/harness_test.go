@@ -54,6 +54,7 @@ type stage struct {
 // options change the stage; the zero value is federation open to all, TLS required, dialback enough.
 type options struct {
 	data      policy.Data
+	rego      string // an operator's file
 	limits    func(*proxy.Limits)
 	innerTLS  proxy.InnerTLS
 	recorder  func(proxy.Recorder) proxy.Recorder
@@ -70,7 +71,13 @@ func newStage(t testing.TB, o options) *stage {
 		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
 	})
 	must(t, err)
-	s.engine, err = policy.New(policy.Config{Timeout: patience}, s.policyData(o))
+	rules := policy.Config{Timeout: patience}
+	if o.rego != "" {
+		rules.Dir = filepath.Join(s.dir, "policy")
+		must(t, os.Mkdir(rules.Dir, 0o700))
+		must(t, os.WriteFile(filepath.Join(rules.Dir, "ours.rego"), []byte(o.rego), 0o600))
+	}
+	s.engine, err = policy.New(rules, s.policyData(o))
 	must(t, err)
 	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async"})
 	must(t, err)

@@ -35,6 +35,7 @@ type inbound struct {
 
 	// Owned by the reading goroutine.
 	addrs     *jid.Cache
+	lang      language
 	load      *load     // what is to be carried, nil for nothing
 	last      *outbound // the link that the last stanza went to
 	verdicts  map[Pair]linkVerdict
@@ -111,7 +112,7 @@ func (in *inbound) converse(ctx context.Context) error {
 
 // streamConfig is how streams are held at a door.
 func streamConfig(l Limits, d Door, log *slog.Logger) stream.Config {
-	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: "en", Log: log, WriteTimeout: l.Write,
+	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: ourLang, Log: log, WriteTimeout: l.Write,
 		Limits: stream.Limits{Stanza: l.Stanza, PreAuthBytes: l.PreAuthBytes[d], PreAuthElements: l.PreAuthElements}}
 }
 
@@ -143,6 +144,7 @@ const (
 // read carries what a proved stream brings, batch by batch, until it ends.
 func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 	in.addrs = jid.NewCache(in.p.now().Limits.AddressesPerStream)
+	in.lang = languageOf(t.Stream().PeerHeader().Lang)
 	room := make([]stanza.Element, 0, leastBatch)
 	for {
 		batch, err := t.Batch(room[:0])

@@ -23,7 +23,10 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 		i.Stanza.ID = string(c.el.ID())
 	}
 	if rules.Reads(policy.FieldLang) {
-		i.Stanza.Lang = string(c.el.Lang())
+		i.Stanza.Lang = in.lang.spoken
+		if own := c.el.Lang(); own != nil {
+			i.Stanza.Lang = string(own)
+		}
 	}
 	if rules.Reads(policy.FieldPayloads) {
 		for space, local := range c.el.Payloads() {

@@ -196,3 +196,17 @@ record has "kind":"delivery" "outcome":"lost"
 		t.Errorf("%d stanzas are still unsettled, %v", len(lost), err)
 	}
 }
+
+// [C16]: policy sees the language that a stanza inherits, or the rule would be passed by leaving the attribute out.
+func TestPolicySeesInheritedLanguage(t *testing.T) {
+	t.Parallel()
+	rego := `package sallyport.stanza
+deny contains {"rule": "no-french", "condition": "not-acceptable"} if input.stanza.lang == "fr"`
+	script := strings.ReplaceAll(include(t, "_remote_proved"), "version='1.0'", "version='1.0' xml:lang='fr'") + `
+r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1' type='error'/><message from='juliet@remote.example/x' to='romeo@corp.example' id='m2' xml:lang='en'/>
+` + include(t, "_backend_takes") + `
+b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m2' xml:lang='en'/>
+record has "rule":"no-french" "effect":"deny"
+`
+	xmpptest.Converse(t, newStage(t, options{rego: rego}).Stage, script)
+}
