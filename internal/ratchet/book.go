@@ -1,0 +1,279 @@
+package ratchet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Book is the memory of all remote domains. It is safe for concurrent use.
+type Book struct {
+	// Set at birth.
+	lock *os.File
+	log  *slog.Logger
+	file string
+
+	saving sync.Mutex // one write at a time, so that the last one is the newest
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	config  Config
+	peers   map[string]*Peer
+	dirty   bool
+	failing bool // the last write failed, and that was told
+	full    bool // and that, too
+}
+
+// stale is how long a domain must not have been seen to make room for another.
+const stale = 90 * 24 * time.Hour
+
+// saveEvery is how often what was learnt is written; what a crash loses is learnt anew.
+const saveEvery = 10 * time.Second
+
+// document is the file.
+type document struct {
+	Version int     `json:"version"`
+	Peers   []*Peer `json:"peers"`
+}
+
+// Open reads the book of c.File, or begins an empty one. With Mode off it keeps nothing. Its errors: a file that cannot be read
+// or is damaged, and one that another process has open.
+func Open(c Config, log *slog.Logger) (*Book, error) {
+	b := &Book{config: c, file: c.File, log: log, peers: make(map[string]*Peer)}
+	if c.Mode == "off" {
+		return b, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(c.File), 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of ratchet.file: %w", err)
+	}
+	if err := b.claim(); err != nil {
+		return nil, err
+	}
+	if err := b.read(); err != nil {
+		b.lock.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// claim takes the lock that keeps two processes from writing one file.
+func (b *Book) claim() error {
+	f, err := os.OpenFile(b.config.File+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("ratchet.file: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return fmt.Errorf("ratchet.file %s: %w", b.config.File, ErrInUse)
+	}
+	b.lock = f
+	return nil
+}
+
+// ErrInUse says that another process, as a running gate, has the book open.
+var ErrInUse = errors.New("another process has it open")
+
+func (b *Book) read() error {
+	text, err := os.ReadFile(b.config.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ratchet.file: %w", err)
+	}
+	var d document
+	if err := json.Unmarshal(text, &d); err != nil || d.Version != 1 {
+		return fmt.Errorf("ratchet.file %s is damaged or of another version (%w); put a good copy back, or move it away to learn anew", b.config.File, cmp.Or(err, errors.New("version")))
+	}
+	for _, p := range d.Peers {
+		if p != nil && p.Domain != "" {
+			b.peers[p.Domain] = p
+		}
+	}
+	return nil
+}
+
+// Run writes what was learnt until ctx ends, and then once more.
+func (b *Book) Run(ctx context.Context) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			b.tell(b.save())
+		case <-ctx.Done():
+			b.tell(b.Close())
+			return
+		}
+	}
+}
+
+// tell logs the first of a series of failures, and its end. What is known stays known in any case.
+func (b *Book) tell(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case err != nil && !b.failing:
+		b.log.Error("what peers proved cannot be written; it is remembered until the gate stops", "error", err, "advice", "see ratchet.file: space, permissions, disk")
+	case err == nil && b.failing:
+		b.log.Info("what peers proved is written again")
+	}
+	b.failing = err != nil
+}
+
+// Close writes what was learnt and gives the file free.
+func (b *Book) Close() error {
+	err := b.save()
+	if b.lock != nil {
+		b.lock.Close()
+	}
+	return err
+}
+
+// save replaces the file by a new one, whole or not at all.
+func (b *Book) save() error {
+	b.saving.Lock()
+	defer b.saving.Unlock()
+	b.mu.Lock()
+	if !b.dirty || b.config.Mode == "off" {
+		b.mu.Unlock()
+		return nil
+	}
+	b.dirty = false
+	d := document{Version: 1}
+	for _, p := range b.sorted() {
+		c := p.clone()
+		d.Peers = append(d.Peers, &c)
+	}
+	b.mu.Unlock()
+	text, err := json.MarshalIndent(d, "", "\t")
+	if err == nil {
+		err = replace(b.file, text)
+	}
+	if err != nil {
+		b.mu.Lock()
+		b.dirty = true
+		b.mu.Unlock()
+	}
+	return err
+}
+
+func replace(path string, text []byte) error {
+	folder := filepath.Dir(path)
+	f, err := os.CreateTemp(folder, filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// sorted needs mu.
+func (b *Book) sorted() []*Peer {
+	return slices.SortedFunc(maps.Values(b.peers), func(x, y *Peer) int { return cmp.Compare(x.Domain, y.Domain) })
+}
+
+// Configure puts other terms in force. The file stays the one that was opened.
+func (b *Book) Configure(c Config) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lock == nil {
+		c.Mode = "off" // there is no book to keep; a restart opens one
+	}
+	b.config = c
+}
+
+// Known says what a link is held to. It is asked before policy decides, and changes nothing.
+func (b *Book) Known(s Sighting) (k Known) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.peers[s.Domain]
+	if p == nil {
+		return Known{}
+	}
+	now := time.Now()
+	face := p.face(s.Direction)
+	if face.Channel.stage(b.config, now) == enforcing {
+		k.Channel = face.Channel.Best
+	}
+	if face.Proof.stage(b.config, now) == enforcing {
+		k.Proof = face.Proof.Best
+	}
+	if len(p.Pins) > 0 {
+		k.Pin = "other"
+		if slices.Contains(p.Pins, "sha256/"+s.SPKI) {
+			k.Pin = "match"
+		}
+	}
+	return k
+}
+
+// Record notes what a link showed that policy let through, and returns what an auditor should hear.
+func (b *Book) Record(s Sighting) []Change {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.config.Mode == "off" {
+		return nil
+	}
+	now := time.Now()
+	p := b.peers[s.Domain]
+	if p == nil {
+		if p = b.admit(s.Domain, now); p == nil {
+			return nil
+		}
+	}
+	b.dirty = true
+	p.Last = now
+	p.Links++
+	var news []Change
+	face := p.face(s.Direction)
+	if face.Channel.raise("channel", s.Channel, b.config, now) {
+		news = append(news, Change{Kind: Downgrade, What: "channel", Old: face.Channel.Best, New: s.Channel})
+	}
+	if face.Proof.raise("proof", s.Proof, b.config, now) {
+		news = append(news, Change{Kind: Downgrade, What: "proof", Old: face.Proof.Best, New: s.Proof})
+	}
+	return append(news, p.meet(s, now)...)
+}
+
+// admit makes room for a domain that was never seen; nil when there is none. Who was seen lately is not forgotten for a stranger's
+// sake, or strangers could make the book forget.
+func (b *Book) admit(domain string, now time.Time) *Peer {
+	if len(b.peers) >= b.config.Domains {
+		maps.DeleteFunc(b.peers, func(_ string, p *Peer) bool { return now.Sub(p.Last) > stale && len(p.Pins) == 0 })
+	}
+	if full := len(b.peers) >= b.config.Domains; full != b.full {
+		b.full = full
+		if full {
+			b.log.Warn("no room to remember what new peers prove", "domains", len(b.peers), "advice", "raise ratchet.domains")
+		}
+	}
+	if b.full {
+		return nil
+	}
+	p := &Peer{Domain: domain, First: now, Last: now}
+	b.peers[domain] = p
+	return p
+}
