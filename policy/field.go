@@ -31,6 +31,10 @@ const (
 	FieldCertSPKI
 	FieldCertIssuer
 	FieldCertNotAfter
+	FieldRevocation
+	FieldKnownChannel
+	FieldKnownProof
+	FieldKnownPin
 	FieldRoute
 	FieldKind
 	FieldType
@@ -55,7 +59,8 @@ func (f Field) path() string {
 		"from.bare", "from.local", "from.domain", "from.resource",
 		"to.bare", "to.local", "to.domain", "to.resource",
 		"link.id", "link.channel", "link.tls.version", "link.tls.cipher", "link.tls.alpn", "link.proof", "link.remote_ip",
-		"link.cert.spki", "link.cert.issuer", "link.cert.not_after", "link.route",
+		"link.cert.spki", "link.cert.issuer", "link.cert.not_after", "link.cert.revocation",
+		"link.known.channel", "link.known.proof", "link.known.pin", "link.route",
 		"stanza.kind", "stanza.type", "stanza.id", "stanza.size", "stanza.lang", "stanza.payloads", "stanza.class",
 		"stanza.label", "stanza.has_body", "stanza.e2ee", "stanza.body", "stanza.subject", "stanza.urls",
 	}[f]
@@ -152,6 +157,20 @@ func (l *LinkFacts) text(f Field) string {
 		return l.CertNotAfter
 	case FieldRoute:
 		return l.Route
+	case FieldRevocation:
+		return l.Revocation
+	}
+	return l.Known.text(f)
+}
+
+func (k *Known) text(f Field) string {
+	switch f {
+	case FieldKnownChannel:
+		return k.Channel
+	case FieldKnownProof:
+		return k.Proof
+	case FieldKnownPin:
+		return k.Pin
 	}
 	return ""
 }

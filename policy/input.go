@@ -27,7 +27,16 @@ type LinkFacts struct {
 	CertSPKI     string // SHA-256 of the public key, base64
 	CertIssuer   string
 	CertNotAfter string // RFC 3339
+	Revocation   string // good | revoked | unknown; empty without a certificate
+	Known        Known
 	Route        string // the static route that was taken
+}
+
+// Known is what the remote domain is held to because it proved as much before. Empty values ask for nothing.
+type Known struct {
+	Channel string // the least channel
+	Proof   string // the least proof
+	Pin     string // match | other, for a domain whose keys are pinned
 }
 
 // StanzaFacts describe one stanza. What [Snapshot.Reads] says no to may stay empty.

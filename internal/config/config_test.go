@@ -212,3 +212,23 @@ func TestPolicyTakesTheData(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLevels: XEP-0238's names are channel and proof to policy.
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, least+`peers:
+  default: {level: encrypted}
+  trusted.example: {level: trusted, revocation: hard}
+  old.example: {level: verified, until: 2027-06-30}
+  open.example: {level: permissive, until: 2027-06-30, ratchet: false}
+`)
+	want := map[string]any{
+		"default":         map[string]any{"channel": "tls", "proof": "dialback"},
+		"trusted.example": map[string]any{"channel": "tls", "proof": "pkix", "revocation": "hard"},
+		"old.example":     map[string]any{"channel": "plaintext", "proof": "dialback", "until": "2027-06-30"},
+		"open.example":    map[string]any{"channel": "plaintext", "proof": "dialback", "until": "2027-06-30", "ratchet": false},
+	}
+	if got := c.PolicyData()["peers"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("policy sees %v", got)
+	}
+}

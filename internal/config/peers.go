@@ -12,6 +12,22 @@ import (
 // floor is what holds for a peer of whom nothing is said.
 func floor() Peer { return Peer{Channel: "tls", Proof: "dialback", TLSMin: "1.2"} }
 
+// ladder is XEP-0238's names for channel and proof.
+var ladder = map[string]Peer{
+	"permissive": {Channel: "plaintext", Proof: "dialback"},
+	"verified":   {Channel: "plaintext", Proof: "dialback"},
+	"encrypted":  {Channel: "tls", Proof: "dialback"},
+	"trusted":    {Channel: "tls", Proof: "pkix"},
+}
+
+// climbed returns p with its level put into channel and proof.
+func (p Peer) climbed() Peer {
+	if step, ok := ladder[p.Level]; ok {
+		p.Channel, p.Proof = step.Channel, step.Proof
+	}
+	return p
+}
+
 // over returns p with what it leaves out taken from base. Of base only what all peers can share counts.
 func (p Peer) over(base Peer) Peer {
 	p.Channel = cmp.Or(p.Channel, base.Channel)
@@ -22,9 +38,13 @@ func (p Peer) over(base Peer) Peer {
 
 // checkPeers looks at each entry as it will hold, over default and floor.
 func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
-	standard := c.Peers[DefaultPeer].over(floor())
+	standard := c.Peers[DefaultPeer].climbed().over(floor())
 	for pattern, entry := range c.Peers {
 		path := fmt.Sprintf("peers[%s]", pattern)
+		if entry.Level != "" && (entry.Channel != "" || entry.Proof != "") {
+			r.about(path+".level", "%s is %s and %s already; give either the level, or channel and proof", entry.Level, ladder[entry.Level].Channel, ladder[entry.Level].Proof)
+		}
+		entry = entry.climbed()
 		domain, wildcard := pattern.Domain()
 		switch {
 		case pattern == DefaultPeer:
@@ -65,7 +85,7 @@ func (r *report) checkDefault(path string, entry Peer) {
 		}
 	}
 	if entry.Channel == "plaintext" {
-		r.about(path+".channel", "plaintext for everyone cannot be had; give it to the peers that need it, each with until")
+		r.about(firstOf(r, path+".channel", path+".level"), "plaintext for everyone cannot be had; give it to the peers that need it, each with until")
 	}
 	if entry.Proof == "pin" {
 		r.about(path+".proof", "pin for everyone cannot be had; give it to the peers whose pins you have")
@@ -83,7 +103,7 @@ func (r *report) checkTerms(path string, own, effective Peer) {
 	}
 	if own.Channel == "plaintext" {
 		if own.Until == "" {
-			r.about(path+".channel", "plaintext needs the last day of the exception; for example:  until: 2027-06-30")
+			r.about(firstOf(r, path+".channel", path+".level"), "plaintext needs the last day of the exception; for example:  until: 2027-06-30")
 		}
 		if effective.Proof != "dialback" {
 			r.about(firstOf(r, path+".proof", path+".channel"), "proof %s needs TLS, and the channel may be plaintext; drop one of them", effective.Proof)
@@ -123,7 +143,11 @@ func (c *Config) PolicyData() policy.Data {
 	peers := make(map[string]any, len(c.Peers))
 	for pattern, p := range c.Peers {
 		entry := make(map[string]any)
-		for key, value := range map[string]string{"channel": p.Channel, "proof": p.Proof, "tls_min": p.TLSMin, "until": string(p.Until), "route": string(p.Route)} {
+		p = p.climbed()
+		if p.Ratchet != nil {
+			entry["ratchet"] = *p.Ratchet
+		}
+		for key, value := range map[string]string{"channel": p.Channel, "proof": p.Proof, "tls_min": p.TLSMin, "revocation": p.Revocation, "until": string(p.Until), "route": string(p.Route)} {
 			if value != "" {
 				entry[key] = value
 			}

@@ -19,7 +19,7 @@ const root = "../.."
 // mayImport is the floor plan: for each package of ours, the packages of ours that it may import. Tests may import
 // internal/xmpptest and internal/peer besides.
 var mayImport = map[string][]string{
-	"proxy":                 {"policy", "audit", "certs", "dialback", "internal/jid", "internal/stanza", "internal/stream", "internal/resolve"},
+	"proxy":                 {"policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
 	"policy":                {},
 	"audit":                 {},
 	"certs":                 {},
@@ -28,9 +28,10 @@ var mayImport = map[string][]string{
 	"internal/stanza":       {"internal/jid"},
 	"internal/stream":       {"internal/jid", "internal/stanza"},
 	"internal/resolve":      {"internal/jid"},
-	"internal/config":       {"proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/resolve", "internal/telemetry"},
+	"internal/ratchet":      {},
+	"internal/config":       {"proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
 	"internal/telemetry":    {},
-	"internal/console":      {"proxy", "policy", "audit", "certs"},
+	"internal/console":      {"proxy", "policy", "audit", "certs", "internal/ratchet"},
 	"internal/house":        {},
 	"internal/peer":         {},
 	"internal/demo":         {"internal/peer"},

@@ -40,6 +40,8 @@ choices := {
 	"proof": ["dialback", "pkix", "dane", "posh", "pin"],
 	"tls_min": ["1.2", "1.3"],
 	"deny": [true, false],
+	"revocation": ["soft", "hard"],
+	"ratchet": [true, false],
 }
 
 faults contains sprintf("data.peers[%q].%s is %s, must be one of %s", [name, key, json.marshal(value), json.marshal(choices[key])]) if {

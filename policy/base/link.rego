@@ -54,8 +54,52 @@ deny contains {
 } if {
 	peer.entry.pins
 	input.link.proof != ""
-	not pinned
+	not listed
 }
+
+deny contains {
+	"rule": "pin",
+	"reason": "the certificate is none of those that were pinned by hand; see sallyport peers show",
+} if {
+	input.link.known.pin == "other"
+	input.link.proof != ""
+}
+
+deny contains {
+	"rule": "revoked",
+	"reason": "the certificate was revoked by its authority",
+} if {
+	input.link.cert.revocation == "revoked"
+}
+
+deny contains {
+	"rule": "revocation-unknown",
+	"reason": "whether the certificate was revoked cannot be found out, and data.peers asks for certainty",
+} if {
+	object.get(peer.terms, "revocation", "soft") == "hard"
+	input.link.cert.revocation == "unknown"
+}
+
+# The ratchet: a domain is held to what it proved before, unless its entry says otherwise.
+deny contains {
+	"rule": "ratchet-channel",
+	"reason": sprintf("the domain was reached by %s before, the link is %s", [input.link.known.channel, input.link.channel]),
+} if {
+	ratcheted
+	channel_rank[input.link.channel] < channel_rank[input.link.known.channel]
+}
+
+deny contains {
+	"rule": "ratchet-proof",
+	"reason": sprintf("the domain proved itself by %s before, the link has %s", [input.link.known.proof, input.link.proof]),
+} if {
+	ratcheted
+	proof_rank[input.link.proof] < proof_rank[input.link.known.proof]
+}
+
+ratcheted if object.get(peer.terms, "ratchet", true)
+
+channel_rank := {"plaintext": 0, "tls": 1}
 
 channel_met if input.link.channel == "tls"
 
@@ -91,7 +135,11 @@ proof_met if {
 	pinned
 }
 
-pinned if {
+pinned if listed
+
+pinned if input.link.known.pin == "match"
+
+listed if {
 	input.link.cert.spki != ""
 	concat("/", ["sha256", input.link.cert.spki]) in peer.entry.pins
 }

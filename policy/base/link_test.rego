@@ -60,6 +60,51 @@ test_denied[note] if {
 	ruled(remote, words) == rule
 }
 
+# remembered is a link on which more is known than asked says.
+remembered(remote, words, known, revocation) := object.union(
+	asked(remote, words),
+	{"link": {"known": known, "cert": {"revocation": revocation}}},
+)
+
+remembering(remote, words, known) := rule if {
+	rule := link.decision.rule with data.peers as bound with input as remembered(remote, words, known, "")
+}
+
+bound := object.union(peers, {"free.example": {"ratchet": false}, "strict.example": {"revocation": "hard"}})
+
+nothing := {"channel": "", "proof": "", "pin": ""}
+
+test_ratchet[note] if {
+	some note, [remote, words, known, rule] in {
+		"nothing remembered": ["any.example", ["in", "tls", "dialback+tls", "1.3"], {}, "allow"],
+		"as good as before": ["any.example", ["in", "tls", "pkix", "1.3"], {"channel": "tls", "proof": "pkix"}, "allow"],
+		"another proof of the same rank": ["any.example", ["in", "tls", "posh", "1.3"], {"proof": "dane"}, "allow"],
+		"better than before": ["any.example", ["in", "tls", "dialback+tls", "1.3"], {"proof": "dialback"}, "allow"],
+		"a worse proof": ["any.example", ["in", "tls", "dialback+tls", "1.3"], {"proof": "pkix"}, "ratchet-proof"],
+		"a worse proof, going out": ["any.example", ["out", "tls", "none", "1.3"], {"proof": "pkix"}, "ratchet-proof"],
+		"STARTTLS taken out, ABUSE 16": ["old.example", ["out", "plaintext", "none"], {"channel": "tls"}, "ratchet-channel"],
+		"before anything is known of the link": ["any.example", ["out", "", ""], {"channel": "tls", "proof": "pkix"}, "allow"],
+		"set free": ["free.example", ["in", "tls", "dialback+tls", "1.3"], {"proof": "pkix"}, "allow"],
+		"another key than was pinned by hand": ["any.example", ["in", "tls", "pkix", "1.3"], {"pin": "other"}, "pin"],
+		"pinned by hand, before there is a certificate": ["any.example", ["out", "", ""], {"pin": "other"}, "allow"],
+		"the key that was pinned by hand": ["any.example", ["in", "tls", "dialback+tls", "1.3"], {"pin": "match"}, "allow"],
+		"a pin by hand is a proof, not leave to break the list": ["pinned.example", ["in", "tls", "pkix", "1.3", "BBBB"], {"pin": "match"}, "pin"],
+	}
+	remembering(remote, words, object.union(nothing, known)) == rule
+}
+
+test_revocation[note] if {
+	some note, [remote, revocation, rule] in {
+		"good": ["strict.example", "good", "allow"],
+		"no certificate": ["strict.example", "", "allow"],
+		"nobody knows": ["any.example", "unknown", "allow"],
+		"nobody knows, and certainty is asked for": ["strict.example", "unknown", "revocation-unknown"],
+		"revoked": ["any.example", "revoked", "revoked"],
+	}
+	decision := link.decision with data.peers as bound with input as remembered(remote, ["in", "tls", "pkix", "1.3"], nothing, revocation)
+	decision.rule == rule
+}
+
 test_domain_kept_inside if {
 	decision := link.decision with data.peers as peers
 		with data.internal.domains as {"corp.example": true}

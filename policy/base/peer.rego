@@ -55,7 +55,7 @@ refused(rule, why) := {
 # terms are the least that a link with the remote domain must reach: its entry over data.peers["default"] over the floor.
 terms := object.union_n([floor, standard, special])
 
-floor := {"channel": "tls", "proof": "dialback", "tls_min": "1.2"}
+floor := {"channel": "tls", "proof": "dialback", "tls_min": "1.2", "revocation": "soft", "ratchet": true}
 
 default standard := {}
 
