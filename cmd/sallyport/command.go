@@ -35,7 +35,7 @@ func command() *cobra.Command {
 		Version:       version,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
 	return root
 }
 

@@ -1,5 +1,6 @@
 // Package console is the gate's admin socket: a Unix socket, open to its owner alone, over which `sallyport status` asks what
-// the gate looks like. It reads snapshots and never steers a stanza.
+// the gate looks like, and `sallyport peers` changes what is remembered of remote domains. It reads snapshots and never steers a
+// stanza.
 //
 // The protocol is HTTP/1.1 with JSON answers, so that curl --unix-socket can ask too.
 package console
@@ -32,6 +33,7 @@ type Server struct {
 	Socket string                          // path of the Unix socket
 	Status func() Status                   // called for each question
 	Reload func(ctx context.Context) error // what SIGHUP does
+	Peers  *Peers                          // nil: nobody remembers anything
 	Log    *slog.Logger
 }
 
@@ -50,6 +52,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		answer(w, struct{}{})
 	})
+	if s.Peers != nil {
+		s.Peers.handle(mux)
+	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
@@ -97,19 +102,23 @@ func answer(w http.ResponseWriter, v any) {
 	_ = enc.Encode(v)
 }
 
-// Ask puts a GET question to the admin socket and decodes its answer into v.
-func Ask(ctx context.Context, socket, path string, v any) error {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+// dial is a client whose every request goes to the admin socket.
+func dial(socket string) *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		}}}
+}
+
+// Ask puts a GET question to the admin socket and decodes its answer into v.
+func Ask(ctx context.Context, socket, path string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gate"+path, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	resp, err := dial(socket).Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the gate at %s (is it running, and are you its user?): %w", socket, err)
 	}

@@ -7,15 +7,23 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"sallyport/internal/console"
+	"sallyport/internal/ratchet"
 )
 
 func serve(t *testing.T, socket string) (stop func()) {
 	t.Helper()
+	return serving(t, &console.Server{Socket: socket, Log: slog.New(slog.DiscardHandler), Status: func() console.Status { return console.Status{Version: "test", PID: 7} }})
+}
+
+func serving(t *testing.T, srv *console.Server) (stop func()) {
+	t.Helper()
+	socket := srv.Socket
 	ctx, cancel := context.WithCancel(t.Context())
-	srv := &console.Server{Socket: socket, Log: slog.New(slog.DiscardHandler), Status: func() console.Status { return console.Status{Version: "test", PID: 7} }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx) }()
 	for {
@@ -80,5 +88,43 @@ func TestAskWithoutAGate(t *testing.T) {
 	}
 	if _, ok := err.(*fs.PathError); ok {
 		t.Error("the error does not say what to do:", err)
+	}
+}
+
+// What is remembered of peers can be read and changed over the socket, and each change is told.
+func TestPeersOverTheSocket(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "admin.sock")
+	book, err := ratchet.Open(ratchet.Config{File: filepath.Join(dir, "peers.json"), Mode: "enforce", Domains: 10}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	book.Record(ratchet.Sighting{Domain: "partner.example", Direction: "out", Channel: "tls", Proof: "pkix", SPKI: "k"})
+	var told []string
+	defer serving(t, &console.Server{Socket: socket, Log: slog.New(slog.DiscardHandler), Status: func() console.Status { return console.Status{} },
+		Peers: &console.Peers{Book: book, Changed: func(order string, o console.PeerOrder) { told = append(told, order+" "+o.Domain) }}})()
+	var all []ratchet.Peer
+	if err := console.Ask(t.Context(), socket, "/peers", &all); err != nil || len(all) != 1 || all[0].Out.Proof.Best != "pkix" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	pin := console.PeerOrder{Domain: "partner.example", Pins: []string{"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}}
+	for _, order := range []string{"forgive", "pin", "unpin"} {
+		if err := console.Order(t.Context(), socket, "/peers/"+order, pin); err != nil {
+			t.Errorf("%s: %v", order, err)
+		}
+	}
+	if p, _ := book.Show("partner.example"); p.Out.Proof.Best != "" {
+		t.Error("the domain was not forgiven")
+	}
+	if err := console.Order(t.Context(), socket, "/peers/forgive", console.PeerOrder{Domain: "never.example"}); err == nil || !strings.Contains(err.Error(), "never.example") {
+		t.Errorf("an unknown domain: %v", err)
+	}
+	if err := console.Order(t.Context(), socket, "/peers/pin", "nonsense"); err == nil {
+		t.Error("an order of another shape was taken")
+	}
+	if want := []string{"forgive partner.example", "pin partner.example", "unpin partner.example"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

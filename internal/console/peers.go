@@ -1,0 +1,72 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"sallyport/internal/ratchet"
+)
+
+// PeerOrder is the body of POST /peers/forgive, /peers/pin and /peers/unpin.
+type PeerOrder struct {
+	Domain string   `json:"domain"`
+	Pins   []string `json:"pins,omitempty"` // of pin; none: the keys seen so far
+}
+
+// Peers gives the admin socket the memory of remote domains: to be read, and changed by the gate's own user.
+type Peers struct {
+	Book    *ratchet.Book
+	Changed func(order string, o PeerOrder) // called after each change
+}
+
+// handle registers the questions and orders about peers.
+func (p *Peers) handle(mux *http.ServeMux) {
+	mux.HandleFunc("GET /peers", func(w http.ResponseWriter, _ *http.Request) { answer(w, p.Book.List()) })
+	for order, do := range map[string]func(PeerOrder) error{
+		"forgive": func(o PeerOrder) error { return p.Book.Forgive(o.Domain) },
+		"pin":     func(o PeerOrder) error { return p.Book.Pin(o.Domain, o.Pins) },
+		"unpin":   func(o PeerOrder) error { return p.Book.Unpin(o.Domain) },
+	} {
+		mux.HandleFunc("POST /peers/"+order, func(w http.ResponseWriter, r *http.Request) {
+			var o PeerOrder
+			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&o); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			if err := do(o); err != nil {
+				http.Error(w, err.Error(), http.StatusConflict)
+				return
+			}
+			p.Changed(order, o)
+			answer(w, struct{}{})
+		})
+	}
+}
+
+// Order posts an order to the admin socket. What the gate refuses is the error.
+func Order(ctx context.Context, socket, path string, order any) error {
+	body, err := json.Marshal(order)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gate"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := dial(socket).Do(req)
+	if err != nil {
+		return fmt.Errorf("asking the gate at %s (is it running, and are you its user?): %w", socket, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	return errors.Join(errors.New(strings.TrimSpace(string(text))), err)
+}
