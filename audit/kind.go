@@ -26,6 +26,7 @@ const (
 	AuditCount
 	NodeStart
 	NodeStop
+	AuthMisaddressed
 	kindEnd
 )
 
@@ -94,11 +95,14 @@ var kinds = [kindEnd]kindInfo{
 		doc:  "A dialback could not be carried out: the server to be asked was not found or did not answer.",
 		must: "from to", may: "step address condition text error advice " + linkFields},
 	AuthSpoof: {name: "auth.spoof", code: 400,
-		doc: "Somebody used an address that is not theirs. The stream was ended.",
+		doc: "Somebody used an address that is not theirs. A remote server's stream was ended; a backend's stanza was dropped.",
 		may: "address condition text error stanza.kind stanza.type stanza.id stanza.size " + linkFields},
 	AuthUnsolicited: {name: "auth.unsolicited", code: 401,
 		doc: "An answer came that nobody had asked for. It changed nothing.",
 		may: "address condition text error " + linkFields},
+	AuthMisaddressed: {name: "auth.misaddressed", code: 402,
+		doc: "A backend's stanza has an address that is missing or malformed, or is of a pair of domains that was not proved. It went no further; the condition is what its sender was told.",
+		may: "address condition text error stanza.kind stanza.type stanza.id stanza.size " + linkFields},
 	PolicyReload: {name: "policy.reload", code: 500,
 		doc: "The policy was read again. With an error the old one stays in force.",
 		may: "revision text error"},

@@ -61,6 +61,7 @@ func examples() []Event {
 		as(DialbackError, dialback, func(e *Event) { e.Step, e.Condition, e.Text = "dns", "remote-server-not-found", "no such domain" }),
 		{Kind: AuthSpoof, Dir: "in", Local: "corp.example", Remote: "partner.example", From: "alice@corp.example", To: "bob@corp.example", Link: "i4", RemoteIP: "198.51.100.7", Condition: "invalid-from"},
 		as(AuthUnsolicited, dialback, func(e *Event) { e.Text = "db:result type=valid" }),
+		{Kind: AuthMisaddressed, Dir: "out", From: "alice@corp.example/pc", To: "bob smith@partner.example", Link: "i7", RemoteIP: "127.0.1.1", Condition: "jid-malformed", Error: "bad to: localpart is not allowed"},
 		{Kind: PolicyReload, Revision: "60aa12c4"},
 		{Kind: PolicyReload, Error: "policy/partners.rego:12: rego_type_error: undefined function"},
 		{Kind: ConfigReload, Error: `sallyport.yaml:9: unknown key "fedration"`},

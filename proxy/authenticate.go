@@ -29,23 +29,43 @@ type proof struct {
 }
 
 // authenticate answers what a stream may say before a pair is proved, and makes the stream trusted once one is: this is the
-// only place that does. A stanza that comes first ends the stream ([C15], RFC 6120 §4.9.3.12).
+// only place that does.
 func (in *inbound) authenticate(ctx context.Context, s *stream.Stream) (*stream.Trusted, error) {
-	for {
+	for !in.hasProof() {
 		el, err := s.Next()
 		switch {
+		case err == nil:
+			err = in.negotiate(ctx, el)
 		case errors.Is(err, stream.ErrStanza):
-			if !in.awaitProof(ctx) {
-				return nil, &stream.Error{Condition: stream.NotAuthorized, Err: errors.New("a stanza before any domain was proved")}
-			}
-			return s.Trust(), nil
-		case err != nil:
-			return nil, in.late(err)
+			err = in.premature(ctx, s)
+		case isTimeout(err) && in.hasProof():
+			err = nil // decide has woken us: what was read of an element so far stays to be read
+		default:
+			err = in.late(err)
 		}
-		if err := in.negotiate(ctx, el); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
+	in.mu.Lock()
+	in.trusted = true
+	s.SetReadDeadline(time.Time{}) // from here on the peer may take its time
+	in.mu.Unlock()
+	return s.Trust(), nil
+}
+
+// premature meets a stanza that comes before any proof, unless one was under way. A stranger's ends the stream ([C15], RFC 6120
+// §4.9.3.12); a backend's is lost, as old servers expect (RFC 3920 §8.3).
+func (in *inbound) premature(ctx context.Context, s *stream.Stream) error {
+	switch {
+	case in.awaitProof(ctx):
+		return nil
+	case in.door == Outside:
+		return &stream.Error{Condition: stream.NotAuthorized, Err: errors.New("a stanza before any domain was proved")}
+	}
+	in.note(audit.Event{Kind: audit.AuthMisaddressed, Error: "a stanza before any domain was proved"})
+	in.log.Warn("a backend sent a stanza before it proved any domain; it was dropped")
+	return s.Pass()
 }
 
 // late tells a peer that let the time before authentication run out why it is cut off.
@@ -104,12 +124,11 @@ func (in *inbound) negotiate(ctx context.Context, el *stanza.Element) error {
 // startTLS secures the stream and forgets what was learnt before ([C11], RFC 6120 §5.4.3.3).
 func (in *inbound) startTLS(ctx context.Context, s *stream.Stream) error {
 	cfg := in.tlsConfig(s)
-	if cfg == nil || s.TLS() != nil || in.hasProof() {
+	if cfg == nil || s.TLS() != nil || !in.forget() {
 		s.Write([]byte("<failure xmlns='" + nsTLS + "'/></stream:stream>"))
 		s.Abort()
 		return &stream.Error{Condition: stream.PolicyViolation, Err: errors.New("STARTTLS asked for where it is not offered")}
 	}
-	in.forget()
 	tlsCtx, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
 	defer cancel()
 	if err := s.StartTLS(tlsCtx, cfg); err != nil {
@@ -125,12 +144,16 @@ func (in *inbound) hasProof() bool {
 	return len(in.senders) > 0
 }
 
-// forget drops proofs and pending verifications: their stream id is no longer in force.
-func (in *inbound) forget() {
+// forget drops the verifications that are under way before the stream begins anew, for its id will be another one. It refuses when
+// a pair is proved: such a stream does not begin anew.
+func (in *inbound) forget() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if len(in.senders) > 0 {
+		return false
+	}
 	clear(in.pairs)
-	clear(in.senders)
+	return true
 }
 
 // dialback takes the part that an XEP-0220 element gives us: authoritative server for a verify, receiving server for a result.
@@ -298,6 +321,10 @@ func (in *inbound) decide(s *stream.Stream, pair Pair, pr *proof, valid bool, me
 	if valid && current {
 		pr.valid, pr.means = true, means
 		in.senders[pair.sender(in.direction())]++
+		if !in.trusted {
+			// The reading goroutine waits within the limits of a peer that is not proved, which the first stanza may pass.
+			s.SetReadDeadline(time.Unix(1, 0))
+		}
 	}
 	if !valid && current {
 		delete(in.pairs, pair)
@@ -307,8 +334,6 @@ func (in *inbound) decide(s *stream.Stream, pair Pair, pr *proof, valid bool, me
 	if !valid || !current {
 		return false
 	}
-	// From here on the peer may take its time.
-	s.SetReadDeadline(time.Time{})
 	in.announce(s, pair, means)
 	return true
 }

@@ -48,6 +48,7 @@ type inbound struct {
 	order     *answer            // last db:result answer in the queue (L41)
 	facts     policy.LinkFacts
 	announced bool
+	trusted   bool // no longer held to the limits of a peer that is not proved
 
 	verifying sync.WaitGroup
 	pending   atomic.Int32
@@ -99,7 +100,7 @@ func (in *inbound) converse(ctx context.Context) error {
 		return err
 	}
 	in.s.Store(s)
-	// The deadline stands until a pair is proved; prove lifts it.
+	// The deadline stands until a pair is proved; authenticate lifts it.
 	if err := s.SetReadDeadline(deadline); err != nil {
 		return err
 	}
@@ -173,8 +174,8 @@ func (in *inbound) take(ctx context.Context, el *stanza.Element) error {
 		in.p.carry(ctx, in)
 		return in.negotiate(ctx, el)
 	}
-	c, err := in.address(ctx, el)
-	if err != nil {
+	c, ok, err := in.address(ctx, el)
+	if !ok {
 		return err
 	}
 	if in.load == nil {
@@ -182,49 +183,6 @@ func (in *inbound) take(ctx context.Context, el *stanza.Element) error {
 	}
 	in.load.cross = append(in.load.cross, c)
 	return nil
-}
-
-// address holds a stanza to the rules that no policy can loosen: from a proved domain, to a domain that this door leads to
-// ([A01]–[A06], D22, D24).
-func (in *inbound) address(ctx context.Context, el *stanza.Element) (crossing, error) {
-	from, err := in.addrs.Parse(el.From())
-	if err != nil {
-		return crossing{}, &stream.Error{Condition: stream.ImproperAddressing, Err: wrapped("from", err)}
-	}
-	to, err := in.addrs.Parse(el.To())
-	if err != nil {
-		return crossing{}, &stream.Error{Condition: stream.ImproperAddressing, Err: wrapped("to", err)}
-	}
-	c := crossing{el: el, dir: in.direction(), from: from, to: to, pair: pairOf(in.direction(), from.JID.Domain, to.JID.Domain)}
-	if !in.mayCarry(ctx, c.pair) {
-		in.note(audit.Event{Kind: audit.AuthSpoof, Local: c.pair.Local.String(), Remote: c.pair.Remote.String(), From: from.Bare, To: to.Bare})
-		return crossing{}, &stream.Error{Condition: stream.InvalidFrom, Err: errors.New("stanza from " + from.JID.Domain.String() + ", which this stream has not proved")}
-	}
-	if in.door == Outside && !in.p.now().hosts(to.JID.Domain) {
-		return crossing{}, &stream.Error{Condition: stream.HostUnknown, Err: errors.New("stanza to " + to.JID.Domain.String() + ", which is not ours")}
-	}
-	return c, nil
-}
-
-// mayCarry says whether the pair's sender is proved on this stream. Inside the exact pair counts, and a proof still under way
-// is waited for; outside the sender domain counts, as all real receivers have it ([A04]).
-func (in *inbound) mayCarry(ctx context.Context, pair Pair) bool {
-	in.mu.Lock()
-	proved := in.senders[pair.sender(in.direction())] > 0
-	pr := in.pairs[pair]
-	in.mu.Unlock()
-	if in.door == Outside {
-		return proved
-	}
-	if pr == nil {
-		return false
-	}
-	select {
-	case <-pr.done:
-		return pr.valid
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // hangUp ends the link from outside of its goroutines.

@@ -128,12 +128,16 @@ func stanzaEvent(in *inbound, c *crossing) audit.Event {
 		Kind: audit.Stanza, Level: level, Dir: c.dir.String(), Local: c.pair.Local.String(), Remote: c.pair.Remote.String(), From: c.from.Full, To: c.to.Full,
 		Link: in.id, Channel: f.Channel, Proof: f.Proof, TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP,
 	}
-	e.Stanza = audit.StanzaPart{Kind: kindName(c.el.Kind()), Type: typeName(c.el), ID: c.el.ID(), Size: len(c.el.Raw())}
+	e.Stanza = partOf(c.el)
 	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached}
 	if d.Would != d.Effect {
 		e.Decision.Mode, e.Decision.Would = "observe", d.Would.String()
 	}
 	return e
+}
+
+func partOf(el *stanza.Element) audit.StanzaPart {
+	return audit.StanzaPart{Kind: kindName(el.Kind()), Type: typeName(el), ID: el.ID(), Size: len(el.Raw())}
 }
 
 // linkEvent is what the record says of a link that stands or stood.

@@ -210,3 +210,39 @@ record has "rule":"no-french" "effect":"deny"
 `
 	xmpptest.Converse(t, newStage(t, options{rego: rego}).Stage, script)
 }
+
+// The limits of a peer that is not proved end with the proof, not with the first stanza: that one may be larger than all that came
+// before it may be ([C31], [X08]).
+func TestFirstStanzaMayBeLarge(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("x", 100<<10)
+	xmpptest.Converse(t, newStage(t, options{}).Stage, `
+r connects outside
+r sends header from='remote.example' to='corp.example' version='1.0'
+r receives header
+r receives <stream:features>…</stream:features>
+r sends <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+r receives <proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+r tls client none
+r sends header from='remote.example' to='corp.example' version='1.0'
+r receives header id='{p2}'
+r receives <stream:features>…</stream:features>
+r sends <db:result from='remote.example' to='corp.example'>k</db:result>
+a accepts remote
+a receives header
+a sends header from='remote.example' to='corp.example' id='r1' version='1.0'
+a sends <stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>
+a receives <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+a sends <proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
+a tls server good
+a receives header
+a sends header from='remote.example' to='corp.example' id='r2' version='1.0'
+a sends <stream:features/>
+a receives <db:verify from='corp.example' to='remote.example' id='{p2}'>k</db:verify>
+a sends <db:verify from='remote.example' to='corp.example' id='{p2}' type='valid'/>
+r receives <db:result from='corp.example' to='remote.example' type='valid'/>
+r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'><body>`+body+`</body></message>
+`+include(t, "_backend_takes")+`
+b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'><body>`+body+`</body></message>
+`)
+}

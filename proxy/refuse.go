@@ -82,15 +82,20 @@ func (p *Proxy) bounce(r route, el *stanza.Element, reason stanza.Error) bool {
 	if errFrom != nil || errTo != nil {
 		return false
 	}
+	return p.answer(r, el, from.String(), to.String(), reason)
+}
+
+// answer is bounce for a stanza whose addresses were read already; to may be the domain of a recipient that cannot be read.
+func (p *Proxy) answer(r route, el *stanza.Element, from, to string, reason stanza.Error) bool {
 	legacy := r.dir == Out // old servers inside read the numeric code (XEP-0086)
-	reply, ok := stanza.AppendBounce(nil, el, from.String(), to.String(), reason, legacy)
+	reply, ok := stanza.AppendBounce(nil, el, from, to, reason, legacy)
 	if !ok {
 		return false
 	}
 	back := route{r.dir.reverse(), r.pair}
 	o, err := p.router.send(back, reply, 0, true)
 	if err != nil {
-		p.Log.Warn("a bounce could not be sent", "from", to.String(), "to", from.String(), "reason", err)
+		p.Log.Warn("a bounce could not be sent", "from", to, "to", from, "reason", err)
 		return false
 	}
 	o.nudge()

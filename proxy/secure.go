@@ -80,7 +80,6 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	if _, err := s.Write(stream.AppendSuccess(nil)); err != nil {
 		return err
 	}
-	in.forget()
 	restart, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
 	defer cancel()
 	if err := s.Restart(restart); err != nil {
@@ -111,7 +110,7 @@ func (in *inbound) externalFault(ctx context.Context, s *stream.Stream, el *stan
 		return err
 	case !as.IsZero() && as != from:
 		return &stream.SASLError{Condition: "invalid-authzid"}
-	case !in.offersExternal(s):
+	case !in.offersExternal(s) || !in.forget():
 		return &stream.SASLError{Condition: "not-authorized"}
 	}
 	return nil

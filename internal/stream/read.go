@@ -23,6 +23,17 @@ func (s *Stream) Next() (*stanza.Element, error) {
 	return el, err
 }
 
+// Pass goes past the stanza that Next stopped at. Nothing of it can be seen: it is a stanza of an unproved peer, which old servers
+// take for lost and not for an offence (RFC 3920 §8.3).
+func (s *Stream) Pass() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	_, err := s.scan.Next()
+	s.leave(err)
+	return faulty(err)
+}
+
 func (s *Stream) next() (*stanza.Element, error) {
 	if s.said != nil {
 		return nil, s.said

@@ -50,6 +50,27 @@ func TestNextYieldsNoStanza(t *testing.T) {
 	}
 }
 
+func TestPassGoesPastAStanza(t *testing.T) {
+	t.Parallel()
+	inBubble(t, opened+`
+		R> <message id='1'/><message id='2'/><x xmlns='urn:x'/><iq id='3'/>`,
+		func(t *testing.T, conn net.Conn) {
+			s := accepted(t, conn, strict)
+			for range 2 {
+				if el, err := s.Next(); !errors.Is(err, ErrStanza) || el != nil {
+					t.Fatalf("Next returns %v, %v in front of a stanza", el, err)
+				}
+				if err := s.Pass(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			must(t, s, "urn:x", "x")
+			if batch, err := s.Trust().Batch(nil); err != nil || len(batch) != 1 || string(batch[0].ID()) != "3" {
+				t.Errorf("[C15]: what was passed comes back: %d elements, %v", len(batch), err)
+			}
+		})
+}
+
 func TestReceivedErrors(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ü", maxSaid)
