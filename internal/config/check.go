@@ -144,6 +144,9 @@ func (r *report) checkListeners(c *Config) {
 	if c.Inside.Listen.IsValid() && c.Inside.Gate.IsValid() && c.Inside.Gate.Addr().IsUnspecified() {
 		r.about("inside.listen", "inside.dns has to tell the backends one address; %s is all of them", c.Inside.Gate.Addr())
 	}
+	if c.Inside.Listen.IsValid() && c.Inside.Gate.IsValid() && c.Inside.Gate.Port() == 0 {
+		r.about("inside.listen", "inside.dns has to tell the backends one port; 0 is any")
+	}
 }
 
 // clash reports whether one socket would take the other's connections. Port 0 is any free one.
@@ -223,6 +226,10 @@ func (r *report) checkLimits(l *Limits) {
 	const least = 10000 // RFC 6120 §13.12
 	if l.StanzaBytes > 0 && l.StanzaBytes < least {
 		r.about("limits.stanza_bytes", "it must be at least %d: RFC 6120 §13.12 lets every server send that", least)
+	}
+	// SIGTERM ends the gate within 30 s, whatever the queues hold.
+	if l.Drain > 25*time.Second {
+		r.about("limits.drain", "it can be 25s at the most: the gate ends within 30s of SIGTERM")
 	}
 	if l.StanzaNamespaces > 64 {
 		r.about("limits.stanza_namespaces", "it can be 64 at the most")

@@ -28,6 +28,9 @@ type Config struct {
 	Admin      Admin                `yaml:"admin" doc:"the socket that sallyport status asks"`
 	Limits     Limits               `yaml:"limits" doc:"what peers can make the gate hold, wait for or repeat; the time for one connection attempt is outside.dial_timeout"`
 	Log        Log                  `yaml:"log" doc:"what the gate says about itself, on standard error"`
+
+	file  string
+	lines map[string]int // where each key stands, but for those of peers
 }
 
 // Backend is one Jabber server behind the gate.

@@ -84,14 +84,22 @@ func (r *report) told(path string) bool {
 }
 
 // line is where a path, or the closest of its parents, stands; 1 when none does.
-func (r *report) line(path string) int {
+func (r *report) line(path string) int { return lineOf(r.lines, path) }
+
+func lineOf(lines map[string]int, path string) int {
 	for path != "" {
-		if line, ok := r.lines[path]; ok {
+		if line, ok := lines[path]; ok {
 			return line
 		}
 		path = parent(path)
 	}
 	return 1
+}
+
+// At makes a fault of what a room found wrong with the value at a path, such as "outside.listen[0]": the line at which it stands
+// goes before it.
+func (c *Config) At(path string, err error) Fault {
+	return Fault{File: c.file, Line: lineOf(c.lines, path), Text: path + ": " + err.Error()}
 }
 
 // parent is the path without its last step: backends[0].address, backends[0], backends.

@@ -104,6 +104,8 @@ func TestFaults(t *testing.T) {
 			[]string{"1: backends[0].address: 127.0.3.1:5269 is taken by the gate's own outside.listen[0]"}},
 		{"backends are told all addresses", "backends: [{address: 127.0.1.1:5270, domains: [corp.example]}]\ninside: {listen: 0.0.0.0:5269, dns: 127.0.2.1:53}\noutside: {listen: [127.0.3.1:5270]}\n",
 			[]string{"2: inside.listen: inside.dns has to tell the backends one address"}},
+		{"backends are told any port", "backends: [{address: 127.0.1.1:5270, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:0, dns: 127.0.2.1:53}\noutside: {listen: [127.0.3.1:5270]}\n",
+			[]string{"2: inside.listen: inside.dns has to tell the backends one port"}},
 		{"door that is no address", "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: localhost}\noutside: {listen: [':5269']}\n",
 			[]string{`2: inside.listen: "localhost" must be address:port`, `3: outside.listen[0]: ":5269" must be address:port, such as 192.0.2.1:5269 or [::]:5269`}},
 
@@ -136,6 +138,7 @@ func TestFaults(t *testing.T) {
 		{"[X08] smaller stanzas than everybody may send", "LEASTlimits: {stanza_bytes: 9999}\n", []string{"4: limits.stanza_bytes: it must be at least 10000"}},
 		{"queue too small for a stanza", "LEASTlimits: {queue_bytes: 64KiB}\n", []string{"4: limits.queue_bytes: it is less than limits.stanza_bytes"}},
 		{"more than memory", "LEASTlimits: {queue_bytes: 2GiB}\n", []string{"4: limits.queue_bytes: it can be 1GiB at the most"}},
+		{"a drain that outlasts the end", "LEASTlimits: {drain: 26s}\n", []string{"4: limits.drain: it can be 25s at the most"}},
 		{"more prefixes than the scanner counts", "LEASTlimits: {stanza_namespaces: 65}\n", []string{"4: limits.stanza_namespaces: it can be 64 at the most"}},
 
 		{"all at once, in the order of lines", "federation: opne\nbackends: [{address: nowhere, domains: [corp.example]}]\nlog: {level: loud}\ninside: {}\n", []string{

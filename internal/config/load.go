@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 )
 
 // Load reads and checks a configuration file. Its error is always of type Faults.
@@ -39,6 +41,8 @@ func Parse(file string, text []byte) (*Config, error) {
 		return nil, Faults{{File: file, Text: fmt.Sprintf("finding its folder: %v", err)}}
 	}
 	c.finish(folder)
+	c.file, c.lines = file, r.lines
+	maps.DeleteFunc(c.lines, func(path string, _ int) bool { return strings.HasPrefix(path, "peers[") })
 	return c, nil
 }
 

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Changed lists the keys whose values differ between two configurations, in the order of the reference. Of lists and tables, such as
+// backends and peers, it names the whole.
+func Changed(old, now *Config) []string {
+	return changed(reflect.ValueOf(*old), reflect.ValueOf(*now), "", nil)
+}
+
+func changed(old, now reflect.Value, path string, found []string) []string {
+	for _, f := range fields(old.Type()) {
+		at, was, is := step(path, f.key), old.FieldByIndex(f.index), now.FieldByIndex(f.index)
+		switch {
+		case kindOf(f.typ) == section && f.typ.Kind() == reflect.Struct:
+			found = changed(was, is, at, found)
+		case !reflect.DeepEqual(was.Interface(), is.Interface()):
+			found = append(found, at)
+		}
+	}
+	return found
+}
+
+// reloadable are the keys, and the sections with all their keys, that a running gate takes anew. All others stand until it is started
+// again: sockets are open, the record's file is, and so on.
+func reloadable() []string {
+	return []string{"backends", "federation", "peers", "certs.files", "certs.roots", "certs.system_roots", "limits", "log.level"}
+}
+
+// Reloadable reports whether a running gate can take a new value of a key.
+func Reloadable(path string) bool {
+	if path == "limits.pending" { // the slots are counted out at start
+		return false
+	}
+	return slices.ContainsFunc(reloadable(), func(key string) bool { return path == key || strings.HasPrefix(path, key+".") })
+}
