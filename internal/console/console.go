@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -30,32 +31,19 @@ type Status struct {
 
 // Server answers on the admin socket.
 type Server struct {
-	Socket string                          // path of the Unix socket
-	Status func() Status                   // called for each question
-	Reload func(ctx context.Context) error // what SIGHUP does
-	Peers  *Peers                          // nil: nobody remembers anything
+	Status func() Status // called for each question
+	Peers  *Peers        // nil: nobody remembers anything
 	Log    *slog.Logger
 }
 
-// Serve answers until ctx ends. A socket that a dead process left behind is replaced; one that answers is not.
-func (s *Server) Serve(ctx context.Context) error {
-	ln, err := s.listen()
-	if err != nil {
-		return err
-	}
+// Serve answers on ln, which Listen made, until ctx ends, and then returns nil.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Status()) })
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.Reload(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
-			return
-		}
-		answer(w, struct{}{})
-	})
 	if s.Peers != nil {
 		s.Peers.handle(mux)
 	}
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
+	srv := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
@@ -65,33 +53,55 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// listen makes the socket with mode 0600 from its first moment: it is bound under a private name and then moved into place.
-func (s *Server) listen() (net.Listener, error) {
-	if conn, err := net.DialTimeout("unix", s.Socket, time.Second); err == nil {
+// listener takes its socket away when it is closed, unless somebody put another one there.
+type listener struct {
+	net.Listener
+	path string
+	file fs.FileInfo
+}
+
+func (l *listener) Close() error {
+	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.file) {
+		os.Remove(l.path)
+	}
+	return l.Listener.Close()
+}
+
+// ErrTaken says that another gate answers on the admin socket.
+var ErrTaken = errors.New("another gate is running with it")
+
+// Listen makes the admin socket, with mode 0600 from its first moment: it is bound under a private name and then moved into place.
+// A socket that a dead process left behind is replaced; one that answers is not: ErrTaken. Nor is a file that is no socket.
+func Listen(path string) (net.Listener, error) {
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("admin.socket %s: another gate answers there", s.Socket)
+		return nil, fmt.Errorf("%s: %w", path, ErrTaken)
 	}
-	if err := os.MkdirAll(filepath.Dir(s.Socket), 0o755); err != nil {
-		return nil, fmt.Errorf("making the folder of admin.socket: %w", err)
+	if old, err := os.Lstat(path); err == nil && old.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is there already and is no socket", path)
 	}
-	if err := os.Remove(s.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("replacing a stale admin.socket: %w", err)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("making its folder: %w", err)
 	}
-	private := fmt.Sprintf("%s.%d", s.Socket, os.Getpid())
+	private := fmt.Sprintf("%s.%d", path, os.Getpid())
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("listening on admin.socket: %w", err)
+		return nil, err
 	}
 	ln.SetUnlinkOnClose(false)
+	made := &listener{Listener: ln, path: path}
 	if err = os.Chmod(private, 0o600); err == nil {
-		err = os.Rename(private, s.Socket)
+		err = os.Rename(private, path)
+	}
+	if err == nil {
+		made.file, err = os.Lstat(path)
 	}
 	if err != nil {
 		ln.Close()
 		os.Remove(private)
-		return nil, fmt.Errorf("placing admin.socket: %w", err)
+		return nil, err
 	}
-	return ln, nil
+	return made, nil
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -120,11 +130,27 @@ func Ask(ctx context.Context, socket, path string, v any) error {
 	}
 	resp, err := dial(socket).Do(req)
 	if err != nil {
-		return fmt.Errorf("asking the gate at %s (is it running, and are you its user?): %w", socket, err)
+		return unanswered(socket, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("the gate answered %s", resp.Status)
 	}
 	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+// unanswered says why nobody answers, in place of the HTTP client's words.
+func unanswered(socket string, err error) error {
+	advice := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		advice = "; is it running?"
+	case errors.Is(err, fs.ErrPermission):
+		advice = "; the socket is open to root and to the user that runs the gate"
+	}
+	var code syscall.Errno
+	if errors.As(err, &code) {
+		err = code
+	}
+	return fmt.Errorf("no gate answers at %s: %w%s", socket, err, advice)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -61,7 +60,7 @@ func Order(ctx context.Context, socket, path string, order any) error {
 	}
 	resp, err := dial(socket).Do(req)
 	if err != nil {
-		return fmt.Errorf("asking the gate at %s (is it running, and are you its user?): %w", socket, err)
+		return unanswered(socket, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {

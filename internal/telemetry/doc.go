@@ -1,4 +1,4 @@
-// Package telemetry starts and stops OpenTelemetry: measurements for Prometheus on an HTTP endpoint of our own, and traces and
+// Package telemetry starts and stops OpenTelemetry: measurements for Prometheus on an HTTP endpoint, and traces and
 // measurements pushed by OTLP where a collector is configured.
 //
 // It sets no global providers. What it makes is handed to the proxy, which knows the OpenTelemetry API alone and measures just the same

@@ -30,20 +30,18 @@ type Config struct {
 // scope names our instruments and spans among those of the libraries.
 const scope = "sallyport"
 
-// shutdownTime bounds the last push and the last scrape.
+// shutdownTime bounds the last push.
 const shutdownTime = 5 * time.Second
 
 // Telemetry is what Start made.
 type Telemetry struct {
 	meters    *sdkmetric.MeterProvider
 	collector *collector // nil without OTLP
-	server    *http.Server
-	served    chan struct{} // closed when the server has ended
-	addr      net.Addr
+	registry  *prometheus.Registry
+	log       *slog.Logger
 }
 
-// Start sets everything up and opens the Prometheus endpoint. Errors name the key that is at fault; that a collector does not answer is
-// none.
+// Start sets everything up. Its error is about the URL of the collector; that it does not answer is none.
 func Start(ctx context.Context, c Config, version string, log *slog.Logger) (*Telemetry, error) {
 	about := resource.NewSchemaless(attribute.String("service.name", "sallyport"), attribute.String("service.version", version))
 	registry := prometheus.NewRegistry()
@@ -52,48 +50,33 @@ func Start(ctx context.Context, c Config, version string, log *slog.Logger) (*Te
 	if err != nil {
 		return nil, fmt.Errorf("making the Prometheus exporter: %w", err)
 	}
-	t := &Telemetry{}
+	t := &Telemetry{registry: registry, log: log}
 	options := []sdkmetric.Option{sdkmetric.WithResource(about), sdkmetric.WithReader(scraped)}
 	if c.OTLP != "" {
 		if t.collector, err = newCollector(ctx, c.OTLP, about, log); err != nil {
-			return nil, fmt.Errorf("telemetry.otlp: %w", err)
+			return nil, err
 		}
 		options = append(options, sdkmetric.WithReader(t.collector.reader))
 	}
 	t.meters = sdkmetric.NewMeterProvider(options...)
-	if c.Metrics != "" {
-		if err := t.serve(c.Metrics, registry, log); err != nil {
-			return nil, errors.Join(fmt.Errorf("telemetry.metrics: %w", err), t.Shutdown(ctx))
-		}
-	}
 	return t, nil
 }
 
-// serve opens the Prometheus endpoint.
-func (t *Telemetry) serve(addr string, registry *prometheus.Registry, log *slog.Logger) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	complaints := slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+// Serve answers Prometheus on ln until ctx ends, and then returns nil.
+func (t *Telemetry) Serve(ctx context.Context, ln net.Listener) error {
+	complaints := slog.NewLogLogger(t.log.Handler(), slog.LevelWarn)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second, ErrorLog: complaints}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second, ErrorLog: complaints}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	t.addr = ln.Addr()
-	t.server = &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute,
+	server := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 8 << 10, ErrorLog: complaints}
-	t.served = make(chan struct{})
-	go func() {
-		defer close(t.served)
-		if err := t.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("the metrics endpoint ended", "error", err)
-		}
-	}()
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving telemetry.metrics: %w", err)
+	}
 	return nil
 }
-
-// Addr is where the Prometheus endpoint listens, nil if there is none.
-func (t *Telemetry) Addr() net.Addr { return t.addr }
 
 // Meter is what the proxy measures with.
 func (t *Telemetry) Meter() metric.Meter { return t.meters.Meter(scope) }
@@ -106,21 +89,13 @@ func (t *Telemetry) Tracer() trace.Tracer {
 	return t.collector.traces.Tracer(scope)
 }
 
-// Shutdown pushes what is left and closes the endpoint, within ctx and five seconds at the most. A collector that does not take the
-// rest is told in the log; the error is about the endpoint alone.
+// Shutdown pushes what is left, within ctx and five seconds at the most. A collector that does not take it is told in the log.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
-	var err error
-	if t.server != nil {
-		if err = t.server.Shutdown(ctx); err != nil {
-			err = errors.Join(err, t.server.Close())
-		}
-		<-t.served
-	}
 	if t.collector == nil {
-		return errors.Join(err, t.meters.Shutdown(ctx))
+		return t.meters.Shutdown(ctx)
 	}
 	t.collector.shutdown(ctx, t.meters)
-	return err
+	return nil
 }
