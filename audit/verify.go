@@ -11,15 +11,17 @@ import (
 
 // Report is what Verify found.
 type Report struct {
-	Segments    int
-	Events      uint64
-	First, Last uint64    // seqs
-	Begin, End  time.Time // of the first and the last event
-	Kinds       map[string]uint64
-	Unsettled   uint64  // allowed stanzas that no delivery event settles, as far as these segments tell
-	Torn        int     // bytes behind the last whole line: being written just now, or left by a crash
-	Faults      []Fault // the first maxFaults of them
-	Found       uint64  // all faults
+	Segments  int               `json:"segments"`
+	Events    uint64            `json:"events"`
+	First     uint64            `json:"first"` // seq
+	Last      uint64            `json:"last"`  // seq
+	Begin     time.Time         `json:"begin"` // of the first event
+	End       time.Time         `json:"end"`   // of the last one
+	Kinds     map[string]uint64 `json:"kinds"`
+	Unsettled uint64            `json:"unsettled"` // allowed stanzas that no delivery event settles, as far as these segments tell
+	Torn      int               `json:"torn"`      // bytes behind the last whole line: being written just now, or left by a crash
+	Faults    []Fault           `json:"faults"`    // the first maxFaults of them
+	Found     uint64            `json:"found"`     // all faults
 }
 
 // OK says whether the record is as a gate writes it.
@@ -27,9 +29,9 @@ func (r *Report) OK() bool { return r.Found == 0 }
 
 // Fault is one place where the record is not as a gate writes it.
 type Fault struct {
-	Segment string // name of the file
-	Line    int    // from 1; 0: the file itself
-	Reason  string
+	Segment string `json:"segment"` // name of the file
+	Line    int    `json:"line"`    // from 1; 0: the file itself
+	Reason  string `json:"reason"`
 }
 
 func (f Fault) String() string {
@@ -51,7 +53,7 @@ func Verify(dir string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	v := verifier{now: time.Now(), report: Report{Segments: len(numbers), Kinds: map[string]uint64{}}}
+	v := verifier{now: time.Now(), report: Report{Segments: len(numbers), Kinds: map[string]uint64{}, Faults: []Fault{}}}
 	for i, n := range numbers {
 		if i > 0 && n != numbers[i-1]+1 {
 			v.fault(segmentName(n), 0, fmt.Sprintf("the segment before it is missing: the last one is %s", segmentName(numbers[i-1])))

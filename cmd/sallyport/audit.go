@@ -7,7 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,9 +19,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Read and verify the record"}
-	cmd.AddCommand(searchCommand(), tailCommand(), verifyCommand())
-	return cmd
+	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand())
 }
 
 // recordFlags are common to the commands that read the record.
@@ -31,19 +30,27 @@ type recordFlags struct {
 
 func (f *recordFlags) add(cmd *cobra.Command) {
 	configFlag(cmd, &f.path)
-	cmd.Flags().StringVar(&f.dir, "dir", "", "directory of the record; default: the configuration's audit.dir")
-	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the lines of the record as they stand")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "`DIRECTORY` of the record; default: the configuration's audit.dir")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON; of events the lines as they stand in the record")
 }
 
+// directory is where the record is. An empty directory is a fault: it is the wrong one, or somebody emptied it.
 func (f *recordFlags) directory() (string, error) {
-	if f.dir != "" {
-		return f.dir, nil
+	dir := f.dir
+	if dir == "" {
+		c, err := config.Load(f.path)
+		if err != nil {
+			return "", err
+		}
+		dir = c.Audit.Dir
 	}
-	c, err := config.Load(f.path)
-	if err != nil {
-		return "", err
+	if _, err := os.ReadDir(dir); err != nil {
+		return "", fmt.Errorf("reading the record: %w", err)
 	}
-	return c.Audit.Dir, nil
+	if found, err := filepath.Glob(filepath.Join(dir, "*.jsonl")); err != nil || len(found) == 0 {
+		return "", fmt.Errorf("there is no record in %s; is it the audit.dir of the gate?", dir)
+	}
+	return dir, nil
 }
 
 // print writes one event: its line, or the part of it that a person wants.
@@ -64,7 +71,16 @@ func searchCommand() *cobra.Command {
 	var since, until string
 	cmd := &cobra.Command{
 		Use: "search", Short: "Find events of the record", Args: cobra.NoArgs,
+		Example: `  sallyport audit search --user alice@corp.example --since 24h
+  sallyport audit search --kind link.fail --domain partner.example
+  sallyport audit search --effect deny --since 2026-11-24 --json`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if !slices.Contains([]string{"", "allow", "deny", "drop"}, q.Effect) {
+				return fmt.Errorf("--effect: %q is not allow, deny or drop", q.Effect)
+			}
+			if q.Limit < 0 {
+				return fmt.Errorf("--limit: %d is less than nothing", q.Limit)
+			}
 			if q.Since, err = moment(since); err != nil {
 				return fmt.Errorf("--since: %w", err)
 			}
@@ -80,23 +96,23 @@ func searchCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&q.From, "from", "", "sender: address or domain")
-	flags.StringVar(&q.To, "to", "", "recipient: address or domain")
-	flags.StringVar(&q.Domain, "domain", "", "domain on either side; *.example for those below it")
-	flags.StringVar(&q.User, "user", "", "user@host, as sender or recipient")
-	flags.StringVar(&q.Class, "class", "", "class of the stanza")
-	flags.StringVar(&q.Effect, "effect", "", "allow, deny or drop")
-	flags.StringVar(&q.Rule, "rule", "", "rule of the decision")
-	flags.StringVar(&q.Kind, "kind", "", "kind of event; link.* for all that begin so")
-	flags.StringVar(&q.ID, "id", "", "id of the event, as quoted in a bounce")
-	flags.StringVar(&q.Text, "text", "", "words in any value")
-	flags.StringVar(&since, "since", "", "a day, a time (RFC 3339), or how long ago (24h)")
-	flags.StringVar(&until, "until", "", "the same")
-	flags.IntVar(&q.Limit, "limit", 0, "so many at the most")
+	flags.StringVar(&q.From, "from", "", "sender: `ADDRESS` or domain")
+	flags.StringVar(&q.To, "to", "", "recipient: `ADDRESS` or domain")
+	flags.StringVar(&q.Domain, "domain", "", "`DOMAIN` on either side; *.example for those below it too")
+	flags.StringVar(&q.User, "user", "", "`USER@HOST`, as sender or recipient")
+	flags.StringVar(&q.Class, "class", "", "`CLASS` of the stanza")
+	flags.StringVar(&q.Effect, "effect", "", "`EFFECT` of the decision: allow, deny or drop")
+	flags.StringVar(&q.Rule, "rule", "", "`RULE` of the decision")
+	flags.StringVar(&q.Kind, "kind", "", "`KIND` of event; link.* for all that begin so")
+	flags.StringVar(&q.ID, "id", "", "`ID` of the event, as quoted in a bounce")
+	flags.StringVar(&q.Text, "text", "", "`WORDS` in any value")
+	flags.StringVar(&since, "since", "", "`WHEN`: a day, a time (RFC 3339), or how long ago (24h)")
+	flags.StringVar(&until, "until", "", "`WHEN`, likewise")
+	flags.IntVar(&q.Limit, "limit", 0, "`N` events at the most, the oldest; 0: all")
 	return cmd
 }
 
-// moment reads a day, a time, or a span before now.
+// moment reads a day (of the local time zone, in which events are shown too), a time, or a span before now.
 func moment(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -105,7 +121,7 @@ func moment(s string) (time.Time, error) {
 		return time.Now().Add(-ago), nil
 	}
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
 			return t, nil
 		}
 	}
@@ -134,7 +150,7 @@ func tailCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")
-	cmd.Flags().IntVarP(&n, "lines", "n", 10, "how many")
+	cmd.Flags().IntVarP(&n, "lines", "n", 10, "`N` events; below zero: all")
 	return cmd
 }
 
@@ -152,10 +168,13 @@ func verifyCommand() *cobra.Command {
 				return fault(err)
 			}
 			if f.asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+				if err := json.NewEncoder(cmd.OutOrStdout()).Encode(report); err != nil {
+					return fault(err)
+				}
+			} else {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s in %s, seq %d to %d, %s without a delivery\n", counted(report.Events, "event"),
+					counted(uint64(report.Segments), "segment"), report.First, report.Last, counted(report.Unsettled, "allowed stanza"))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d events in %d segments, seq %d to %d, %d allowed stanzas without a delivery\n",
-				report.Events, report.Segments, report.First, report.Last, report.Unsettled)
 			var faults []error
 			for _, problem := range report.Faults {
 				faults = append(faults, errors.New(problem.String()))
@@ -167,31 +186,9 @@ func verifyCommand() *cobra.Command {
 	return cmd
 }
 
-// sentence puts an event on one line for people. All that came from outside is made harmless for a terminal.
-func sentence(r audit.Record) string {
-	parts := []string{r.Time.Local().Format("2006-01-02 15:04:05.000"), fmt.Sprintf("%-8d", r.Seq), fmt.Sprintf("%-14s", r.Kind)}
-	add := func(format string, v ...any) { parts = append(parts, fmt.Sprintf(format, v...)) }
-	if r.Decision.Effect != "" {
-		add("%-5s", r.Decision.Effect)
+func counted(n uint64, what string) string {
+	if n != 1 {
+		what += "s"
 	}
-	if r.From != "" || r.To != "" {
-		add("%s → %s", r.From, r.To)
-	} else if r.Remote != "" {
-		add("%s ⇄ %s", r.Local, r.Remote)
-	}
-	if r.Stanza.Kind != "" {
-		add("%s %s (%d bytes)", r.Stanza.Kind, r.Stanza.Type, r.Stanza.Size)
-	}
-	if r.Link.Channel != "" && r.Kind != "stanza" {
-		add("%s/%s", r.Link.Channel, r.Link.Proof)
-	}
-	if len(r.Of) > 0 {
-		add("%s seq %d–%d", r.Outcome, r.Of[0].First, r.Of[len(r.Of)-1].Last)
-	}
-	for _, kv := range [][2]string{{"rule", r.Decision.Rule}, {"step", r.Step}, {"condition", r.Condition}, {"error", r.Error}, {"advice", r.Advice}, {"text", r.Text}} {
-		if kv[1] != "" && kv[1] != "allow" {
-			add("%s=%q", kv[0], kv[1])
-		}
-	}
-	return audit.Visible(strings.Join(parts, " "))
+	return fmt.Sprintf("%d %s", n, what)
 }

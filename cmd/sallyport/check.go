@@ -6,9 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport/certs"
 	"sallyport/internal/config"
-	"sallyport/policy"
 )
 
 func checkCommand() *cobra.Command {
@@ -27,22 +25,16 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-// check looks at all that a start needs, without opening a socket or writing a file.
+// check looks at all that a start needs, without opening a socket or writing a file. A certificate out of its dates, which a start
+// only warns of, is a fault here.
 func check(path string) error {
 	c, err := config.Load(path)
 	if err != nil {
 		return err
 	}
-	var faults []error
-	if manager, err := certs.New(c.Certs.Config); err != nil {
-		faults = append(faults, err)
-	} else {
-		for _, d := range c.Domains() {
-			faults = append(faults, manager.Covers(d.ASCII()))
-		}
+	r, err := load(c)
+	if r.certs != nil {
+		err = errors.Join(err, outOfDate(c, r.certs.Covers))
 	}
-	if _, err := policy.New(c.Policy, c.PolicyData()); err != nil {
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,15 +29,40 @@ const defaultConfig = "sallyport.yaml"
 // command is the tree of all commands. Each lives in the file of its name.
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "sallyport",
-		Short:         "A guarded way through for XMPP federation: TLS, proof, policy and record in front of any Jabber server",
+		Use:   "sallyport",
+		Short: "A guarded way through for XMPP federation: TLS, proof, policy and record in front of any Jabber server",
+		Long: `A guarded way through for XMPP federation: TLS, proof, policy and record in front of any Jabber server.
+
+Try "sallyport demo" first. Exit codes: 0 done, 1 a fault was found, 2 called wrongly.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
-	return root
+	root.SetVersionTemplate("sallyport {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	return group(root, runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
+}
+
+// group makes a command that only holds others. Cobra by itself takes an unknown one below the root for a call for help.
+func group(cmd *cobra.Command, within ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(within...)
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.DisableFlagsInUseLine = true
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		unknown := fmt.Errorf("unknown command %q", cmd.CommandPath()+" "+args[0])
+		if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+			return fmt.Errorf("%w; did you mean %s?", unknown, strings.Join(meant, " or "))
+		}
+		return fmt.Errorf("%w; see %s --help", unknown, cmd.CommandPath())
+	}
+	return cmd
 }
 
 func versionCommand() *cobra.Command {
@@ -51,5 +77,5 @@ func versionCommand() *cobra.Command {
 
 // configFlag adds -c to a command.
 func configFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration file")
+	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration `FILE`")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,8 +33,8 @@ func demoCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&o.Once, "once", false, "end by itself; exit 0 only if everything was as it must be")
-	cmd.Flags().BoolVar(&o.JSON, "json", false, "print one JSON object at the end")
-	cmd.Flags().StringVar(&o.Keep, "keep", "", "leave configuration, policy, certificates and record in this folder")
+	cmd.Flags().BoolVar(&o.JSON, "json", false, "print one JSON object at the end and nothing before it")
+	cmd.Flags().StringVar(&o.Keep, "keep", "", "leave configuration, policy, certificates and record in `DIR`, a folder that is new or empty")
 	return cmd
 }
 
@@ -41,7 +42,9 @@ func demoCommand() *cobra.Command {
 type demoGate struct{ *gate }
 
 func startDemoGate(ctx context.Context, path string) (demo.Gate, error) {
-	g, err := startGate(ctx, path)
+	// The screen belongs to the play: the gate's log says what it must alone.
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	g, err := startGate(ctx, path, log)
 	if err != nil {
 		return nil, err
 	}

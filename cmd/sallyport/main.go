@@ -6,24 +6,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
 // version is set at build time.
 var version = "devel"
 
-func main() {
-	err := command().ExecuteContext(context.Background())
-	var fault *exit
+func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// execute runs a command line and returns its exit code.
+func execute(args []string, stdout, stderr io.Writer) int {
+	cmd := command()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(context.Background())
+	var found *exit
 	switch {
 	case err == nil:
-	case errors.As(err, &fault):
-		if fault.err != nil {
-			fmt.Fprintln(os.Stderr, fault.err)
-		}
-		os.Exit(fault.code)
-	default:
-		fmt.Fprintf(os.Stderr, "sallyport: %v\n", err)
-		os.Exit(2)
+		return 0
+	case errors.As(err, &found):
+		fmt.Fprintln(stderr, found.err)
+		return found.code
 	}
+	fmt.Fprintln(stderr, "sallyport:", err)
+	return 2
 }

@@ -21,9 +21,8 @@ import (
 func peersCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{Use: "peers", Short: "See and change what is remembered of remote domains"}
-	cmd.PersistentFlags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
-	cmd.AddCommand(peersListCommand(&path), peersShowCommand(&path), peersForgiveCommand(&path), peersPinCommand(&path))
-	return cmd
+	cmd.PersistentFlags().StringVarP(&path, "config", "c", defaultConfig, "configuration `FILE`")
+	return group(cmd, peersListCommand(&path), peersShowCommand(&path), peersForgiveCommand(&path), peersPinCommand(&path))
 }
 
 // peerBook is what is remembered: in the running gate, or in its file while it does not run.

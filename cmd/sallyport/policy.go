@@ -10,9 +10,7 @@ import (
 )
 
 func policyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "policy", Short: "Work on the policy"}
-	cmd.AddCommand(policyCheckCommand())
-	return cmd
+	return group(&cobra.Command{Use: "policy", Short: "Work on the policy"}, policyCheckCommand())
 }
 
 func policyCheckCommand() *cobra.Command {

@@ -42,7 +42,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.Flags().StringVar(&socket, "socket", "", "admin socket; default: the configuration's admin.socket")
+	cmd.Flags().StringVar(&socket, "socket", "", "admin `SOCKET`; default: the configuration's admin.socket")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -143,5 +143,5 @@ dialback: {secret_file: dialback.secret}
 policy: {dir: policy, mode: enforce}
 audit: {dir: audit, durability: sync, on_failure: refuse}
 admin: {socket: admin.sock}
-log: {level: error}                       # warn: a line for each link that failed or was refused
+log: {level: info}
 `

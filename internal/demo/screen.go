@@ -170,7 +170,7 @@ func (s *screen) hints(f folder) {
 		"status -c " + f.config(),
 		"audit search -c " + f.config() + " --domain " + partner,
 		"audit search -c " + f.config() + " --effect deny",
-		"audit tail -c " + f.config(),
+		"audit tail -f -c " + f.config(),
 	} {
 		s.printf("  %s %s\n", s.program, line)
 	}

@@ -37,6 +37,7 @@ type Stage struct {
 //	r tls client NAME             TLS handshake as client, showing the certificate NAME ("none" for none)
 //	a tls server NAME             the same as server
 //	r closed                      the gate ends the connection
+//	r ends                        the gate ends the stream in good order: its closing tag, then close_notify where there is TLS
 //	r closes                      the part ends it
 //	key {k} outside R O {id}      computes a dialback key of the gate or of a part's own secret
 //	record has …                  the record has an event in whose line all of these words stand
@@ -131,6 +132,8 @@ func (c *conversation) line(text string) error {
 		return c.tls(p, words[2], words[3])
 	case "closed":
 		return c.closed(p)
+	case "ends":
+		return c.ends(p)
 	case "closes":
 		return p.conn.Close()
 	}
@@ -295,6 +298,17 @@ func (c *conversation) closed(p *part) error {
 	}
 	if s := string(p.buf); s != "" && s != "</stream:stream>" {
 		return fmt.Errorf("came before the end: %s", s)
+	}
+	return nil
+}
+
+// ends holds when the closing tag is the gate's last word and nothing was cut off behind it: an end of TLS without close_notify is an
+// unexpected EOF.
+func (c *conversation) ends(p *part) error {
+	p.conn.SetReadDeadline(time.Now().Add(c.stage.Patience))
+	rest, err := io.ReadAll(p.conn)
+	if s := string(append(p.buf, rest...)); s != "</stream:stream>" || err != nil {
+		return fmt.Errorf("came at the end: %q, %v", s, err)
 	}
 	return nil
 }

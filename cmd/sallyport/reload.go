@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"sallyport/audit"
+	"sallyport/internal/config"
+	"sallyport/policy"
+)
+
+// reload puts a new configuration, policy and certificates in force, all of it or nothing, and says which.
+func (g *gate) reload() {
+	changed, err := g.tryReload()
+	e := audit.Event{Kind: audit.ConfigReload, Revision: g.policy.Snapshot().Revision()}
+	if err != nil {
+		e.Error = err.Error()
+		n := 0
+		each(err, func(reason string) { n++; g.log.Error("fault", "reason", reason) })
+		g.log.Error("reload refused, everything stays as it was", "faults", n)
+	} else {
+		g.log.Info("reloaded", "config", g.path, "changed", changed, "policy", e.Revision)
+		g.warn()
+	}
+	g.record.Note(e)
+}
+
+// tryReload reads everything before it applies anything. It returns the keys of the configuration that have new values, or every
+// fault.
+func (g *gate) tryReload() (changed []string, err error) {
+	c, err := config.Load(g.path)
+	if err != nil {
+		return nil, err
+	}
+	changed = config.Changed(g.config, c)
+	var faults []error
+	for _, key := range changed {
+		if !config.Reloadable(key) {
+			faults = append(faults, c.At(key, errors.New("a reload cannot change it; restart the gate for it")))
+		}
+	}
+	material, err := g.certs.Prepare(c.Certs.Config)
+	if err != nil {
+		faults = append(faults, placed(c, err))
+	} else {
+		faults = append(faults, covered(c, material.Covers))
+	}
+	// The policy's reload is the last that can fail. When something else has failed before, its faults are asked for alone.
+	if err := errors.Join(faults...); err != nil {
+		_, more := policy.New(c.Policy, c.PolicyData())
+		return nil, errors.Join(err, more)
+	}
+	if err := g.policy.Reload(c.PolicyData()); err != nil {
+		return nil, err
+	}
+	material.Apply()
+	g.proxy.Apply(c.Settings())
+	setLevel(c.Log, g.level)
+	g.config = c
+	return changed, nil
+}
+
+// each gives the lines of an error, which are one fault each.
+func each(err error, yield func(line string)) {
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(fmt.Sprint(err), "\n") {
+		yield(line)
+	}
+}
