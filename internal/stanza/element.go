@@ -184,9 +184,10 @@ func ParseOne(b []byte, l Limits) (*Element, error) {
 
 // ours is the header of the streams that AppendTo writes for.
 func ours() *Root {
+	const nsDialback = "jabber:server:dialback"
 	return &Root{
 		Prefix: "stream", Space: nsStreams, Local: "stream", DefaultNS: nsServer, space: inServer,
 		name:     []byte("stream:stream"),
-		declared: []declaration{{"stream", nsStreams, inStreams}, {"db", "jabber:server:dialback", inOther}},
+		declared: []declaration{{"stream", nsStreams, meaningOf([]byte(nsStreams))}, {"db", nsDialback, meaningOf([]byte(nsDialback))}},
 	}
 }

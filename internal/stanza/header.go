@@ -20,7 +20,7 @@ type Root struct {
 // declaration is a prefix that the stream header declares.
 type declaration struct {
 	prefix, uri string
-	space       known
+	meaning
 }
 
 // Attr returns the value of an attribute and whether there is one. Without space it is an attribute without prefix.
@@ -187,7 +187,7 @@ func (s *Scanner) openStream(w []byte, empty bool) error {
 	}
 	for i := range s.bound {
 		b := &s.bound[i]
-		r.declared = append(r.declared, declaration{string(b.prefix.of(w)), string(b.uri.read(w)), b.space})
+		r.declared = append(r.declared, declaration{string(b.prefix.of(w)), string(b.uri.read(w)), b.meaning})
 	}
 	for i := range s.attrs {
 		a := &s.attrs[i]

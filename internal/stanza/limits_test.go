@@ -16,6 +16,15 @@ func manyPrefixes(n int) string {
 	return b.String()
 }
 
+// longPrefixes declares prefixes for namespaces that only their last letters tell apart, and only once references are read.
+func longPrefixes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, " xmlns:p%d='&#117;%s%02d'", i, strings.Repeat("u", 4000), i)
+	}
+	return b.String()
+}
+
 func manyAttributes(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -71,6 +80,21 @@ func TestLimits(t *testing.T) {
 		tooBig := strings.Contains(c.id, "ABUSE 28") && !strings.Contains(c.id, "name") || strings.HasPrefix(c.id, "[X08] one")
 		if syntax, ok := errors.AsType[*SyntaxError](err); ok && syntax.TooBig != tooBig {
 			t.Errorf("%s: TooBig is %v", c.id, syntax.TooBig)
+		}
+	}
+}
+
+// Limits may become smaller while a stream lives: what its header declared then leaves no room for more.
+func TestSmallerLimits(t *testing.T) {
+	t.Parallel()
+	for body, ok := range map[string]bool{"<a/>": true, "<a xmlns:q='u'/>": false} {
+		s := NewScanner(strings.NewReader("<stream"+manyPrefixes(8)+">"+body), Limits{})
+		if _, err := s.Header(); err != nil {
+			t.Fatal(err)
+		}
+		s.SetLimits(Limits{Namespaces: 4})
+		if _, err := s.Next(); (err == nil) != ok || !ok && conditionOf(err) != policyViolation {
+			t.Errorf("[X09] %s: got %v, want it taken: %v", body, err, ok)
 		}
 	}
 }
@@ -141,6 +165,7 @@ func TestScanningIsLinear(t *testing.T) {
 		{"white space in a tag", "<a" + fill(" ") + "/>"},
 		{"children", "<a>" + fill("<b c='d'/>") + "</a>"},
 		{"line feeds", "<a b='" + fill("\n") + "'/>"},
+		{"one local name in long namespaces", "<a" + longPrefixes(30) + ">" + fill("<b p0:a='' p1:a='' p2:a='' p3:a='' p4:a='' p5:a='' p6:a='' p7:a='' p8:a='' p9:a=''/>") + "</a>"},
 	} {
 		for _, n := range []int{1, 1000, 1 << 20} {
 			s := NewScanner(&chunks{b: []byte(plainHeader + c.in), n: n}, Limits{})

@@ -1,6 +1,9 @@
 package stanza
 
-import "bytes"
+import (
+	"bytes"
+	"hash/maphash"
+)
 
 // Namespaces that this package has to tell apart.
 const (
@@ -42,11 +45,22 @@ func knownSpace(uri []byte) known {
 	return inOther
 }
 
+// meaning is what a prefix stands for.
+type meaning struct {
+	space known
+	sum   uint64 // of the namespace name as it reads: names with different sums differ
+}
+
+// sums is the same for all streams, and another in each process: nobody can make names whose sums collide.
+var sums = maphash.MakeSeed()
+
+func meaningOf(uri []byte) meaning { return meaning{knownSpace(uri), maphash.Bytes(sums, uri)} }
+
 // binding is a prefix declared within the element in hand, or on the stream header while that is in hand.
 type binding struct {
 	prefix span
 	uri    value
-	space  known
+	meaning
 }
 
 // defaultSpace returns the default namespace where the next start tag stands.
@@ -87,10 +101,10 @@ func (s *Scanner) declare(w []byte, unprefixed *known) error {
 			return s.fault(notWellFormed, at, "reserved prefix or namespace redeclared")
 		}
 		declared := span{a.name.colon + 1, a.name.to}
-		if len(s.bound)+s.root.declarations() == s.limits.Namespaces {
+		if len(s.bound)+s.root.declarations() >= s.limits.Namespaces {
 			return s.fault(policyViolation, at, "too many namespace prefixes in scope")
 		}
-		s.bound = append(s.bound, binding{prefix: declared, uri: a.value, space: space})
+		s.bound = append(s.bound, binding{prefix: declared, uri: a.value, meaning: meaningOf(uri)})
 	}
 	return nil
 }
@@ -116,25 +130,28 @@ func plausible(uri []byte) bool {
 func (s *Scanner) resolve(w []byte, unprefixed known) (known, error) {
 	space := unprefixed
 	if s.name.colon != 0 {
-		var ok bool
-		if space, ok = s.lookup(w, s.name.prefix(w)); !ok {
+		m, ok := s.lookup(w, s.name.prefix(w))
+		if !ok {
 			return 0, s.fault(notWellFormed, int(s.name.from), "prefix not declared")
 		}
+		space = m.space
 	}
 	if s.prefixed == 0 {
 		return space, nil
 	}
 	for i := range s.attrs {
-		a := s.attrs[i].name
-		if a.colon == 0 || reserved(a.prefix(w)) {
+		a := &s.attrs[i]
+		if a.name.colon == 0 || reserved(a.name.prefix(w)) {
 			continue
 		}
-		if _, ok := s.lookup(w, a.prefix(w)); !ok {
-			return 0, s.fault(notWellFormed, int(a.from), "prefix not declared")
+		m, ok := s.lookup(w, a.name.prefix(w))
+		if !ok {
+			return 0, s.fault(notWellFormed, int(a.name.from), "prefix not declared")
 		}
+		a.space = m.sum
 		for j := range i {
-			if b := s.attrs[j].name; b.colon != 0 && s.sameName(w, a, b) {
-				return 0, s.fault(notWellFormed, int(a.from), "attribute given twice")
+			if b := &s.attrs[j]; b.space == a.space && s.sameName(w, a.name, b.name) {
+				return 0, s.fault(notWellFormed, int(a.name.from), "attribute given twice")
 			}
 		}
 	}
@@ -144,38 +161,40 @@ func (s *Scanner) resolve(w []byte, unprefixed known) (known, error) {
 // reserved reports whether a prefix of attributes is one that needs no declaration, and whose namespace no other prefix can have.
 func reserved(prefix []byte) bool { return string(prefix) == "xml" || string(prefix) == "xmlns" }
 
-// sameName reports whether two prefixed attributes with different prefixes have the same expanded name.
+// sameName reports whether two prefixed attributes have the same expanded name. It reads the namespace names of both, as often as
+// there are pairs of attributes, so it is for those whose sums are equal: names can be long, and attributes many (ABUSE 33).
 func (s *Scanner) sameName(w []byte, a, b name) bool {
-	return bytes.Equal(a.local(w), b.local(w)) && !reserved(b.prefix(w)) &&
+	return b.colon != 0 && bytes.Equal(a.local(w), b.local(w)) && !reserved(b.prefix(w)) &&
 		bytes.Equal(s.uri(w, a.prefix(w)), s.uri(w, b.prefix(w)))
 }
 
 // lookup returns the namespace of a prefix where the start tag in hand stands. It notes which prefixes are the stream header's: the
 // element cannot be read without them ([C06]).
-func (s *Scanner) lookup(w []byte, prefix []byte) (known, bool) {
+func (s *Scanner) lookup(w []byte, prefix []byte) (meaning, bool) {
 	for i := len(s.bound) - 1; i >= 0; i-- {
 		if b := &s.bound[i]; bytes.Equal(b.prefix.of(w), prefix) {
-			return b.space, true
+			return b.meaning, true
 		}
 	}
 	if string(prefix) == "xml" {
-		return inXML, true
+		return meaning{space: inXML}, true
 	}
 	if s.root != nil {
 		for i := range s.root.declared {
 			if d := &s.root.declared[i]; d.prefix == string(prefix) {
 				s.current.borrowed |= 1 << i
-				return d.space, true
+				return d.meaning, true
 			}
 		}
 	}
-	return inOther, false
+	return meaning{}, false
 }
 
 // uri is lookup for the namespace name.
 func (s *Scanner) uri(w []byte, prefix []byte) []byte {
 	for i := len(s.bound) - 1; i >= 0; i-- {
 		if b := &s.bound[i]; bytes.Equal(b.prefix.of(w), prefix) {
+			s.work += int64(b.uri.to - b.uri.from)
 			return b.uri.read(w)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 type attr struct {
 	name  name
 	value value
+	space uint64 // sum of its namespace, once resolved; 0 without prefix
 }
 
 // frame is an open element.
@@ -97,7 +98,7 @@ func (s *Scanner) inside(w []byte) error {
 			return nil
 		case s.state == inTag:
 			return s.unexpected(w, i, "no white space before an attribute")
-		case len(s.attrs) == s.limits.Attributes:
+		case len(s.attrs) >= s.limits.Attributes:
 			return s.fault(policyViolation, i, "too many attributes")
 		default:
 			next := s.plainAttr(w, i)
@@ -253,7 +254,7 @@ func (s *Scanner) open(w []byte, empty bool) error {
 	if depth == 0 {
 		s.record(w, space)
 	}
-	if depth == s.limits.Depth {
+	if depth >= s.limits.Depth {
 		return s.fault(policyViolation, s.pos, "elements nested too deeply")
 	}
 	s.frames = append(s.frames, f)
