@@ -169,8 +169,10 @@ func pseudoAttr(s, name string) (value, rest string, ok bool) {
 	if !ok || after == "" || after[0] != '"' && after[0] != '\'' {
 		return "", s, false
 	}
-	value, rest, ok = strings.Cut(after[1:], after[:1])
-	return value, rest, ok
+	if value, rest, ok = strings.Cut(after[1:], after[:1]); !ok {
+		return "", s, false
+	}
+	return value, rest, true
 }
 
 // openStream makes the Root of the start tag in hand.

@@ -29,6 +29,8 @@ func TestHeader(t *testing.T) {
 		{"declaration with more", `<?xml version='1.0' x='y'?>` + root, notWellFormed},
 		{"declaration with a bad standalone", `<?xml version='1.0' standalone='maybe'?>` + root, notWellFormed},
 		{"declaration without quotes", `<?xml version=1.0?>` + root, notWellFormed},
+		{"declaration with an encoding that does not end", `<?xml version='1.0' encoding='?>` + root, notWellFormed},
+		{"declaration with a standalone that does not end", `<?xml version='1.0' standalone="?>` + root, notWellFormed},
 		{"declaration without its end", `<?xml version='1.0'>` + root, notWellFormed},
 		{"declaration with '<'", `<?xml version='1.0'` + root, notWellFormed},
 		{"ABUSE 21 second declaration", `<?xml version='1.0'?><?xml version='1.0'?>` + root, restrictedXML},

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// At both ends of each range of the tables, and next to them, encoding/xml draws the same line. (Expat 2.5 was asked for every
-// character of the basic plane, and draws it there too.)
+// At both ends of each range of the tables, and next to them, encoding/xml draws the same line. TestExpatNameCharacters asks expat for
+// the whole plane.
 func TestNameCharacters(t *testing.T) {
 	t.Parallel()
 	standard := func(doc string) bool {

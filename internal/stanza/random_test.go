@@ -59,6 +59,33 @@ func (a *author) attribute(name, value string) {
 	a.write(a.pick(" ", " ", "\n", "\t ", "\r\n"), name, a.space(), "=", a.space(), quote, value, quote)
 }
 
+// header writes the beginning of a stream, whose declarations its elements may use.
+func (a *author) header() {
+	if a.chance(50) {
+		a.write("<?xml", a.pick(" ", "\n", "\t "), "version", a.space(), "=", a.space(), a.pick(`'1.0'`, `"1.0"`))
+		if a.chance(50) {
+			a.write(a.pick(" ", "\r\n"), "encoding=", a.pick(`'utf-8'`, `"UTF-8"`))
+		}
+		if a.chance(30) {
+			a.write(a.pick(" ", "\n"), "standalone", a.space(), "=", a.space(), a.pick(`'yes'`, `"no"`))
+		}
+		a.write(a.space(), "?>", a.space())
+	}
+	a.write("<stream:stream xmlns:stream='http://etherx.jabber.org/streams'")
+	a.attribute("xmlns", a.pick("jabber:server", "jabber:server", "http://etherx.jabber.org/streams", "urn:&#120;", ""))
+	for _, p := range []string{"p", "q", "db", "é"} {
+		if a.chance(50) {
+			a.attribute("xmlns:"+p, a.pick("urn:x", "urn:p", "urn&#58;x", "jabber:server", "jabber:client"))
+		}
+	}
+	for _, n := range []string{"from", "to", "id", "version", "xml:lang", "stream:a"} {
+		if a.chance(20) {
+			a.attribute(n, "")
+		}
+	}
+	a.write(a.space(), ">")
+}
+
 func (a *author) element(depth int) {
 	name := a.name()
 	a.write("<", name)
