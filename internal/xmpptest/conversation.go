@@ -24,6 +24,7 @@ type Stage struct {
 	Record   func() []byte           // the record so far, JSON Lines
 	Do       map[string]func() error // what a script may do to the gate: reload, drain, …
 	Patience time.Duration
+	Trickle  bool // parts send byte by byte
 }
 
 // Converse plays a script against a stage. A script is lines; `#` begins a comment. Parts are named when they first speak:
@@ -47,14 +48,45 @@ type Stage struct {
 // A line that begins with white space continues the one above it.
 func Converse(t testing.TB, stage Stage, script string) {
 	t.Helper()
-	c := &conversation{t: t, stage: stage, parts: map[string]*part{}, vars: map[string]string{}}
+	c := Begin(t, stage)
 	defer c.end()
-	for n, line := range joinLines(script) {
+	c.Play(script)
+}
+
+// Conversation is one that goes on: between two pieces of script a test may take a part's connection in its own hands.
+type Conversation struct {
+	t          testing.TB
+	stage      Stage
+	parts      map[string]*part
+	vars       map[string]string
+	transcript bytes.Buffer
+}
+
+// Begin begins a conversation. Its connections end with the test.
+func Begin(t testing.TB, stage Stage) *Conversation {
+	c := &Conversation{t: t, stage: stage, parts: map[string]*part{}, vars: map[string]string{}}
+	t.Cleanup(c.end)
+	return c
+}
+
+// Play plays a script, as Converse does. Parts and captured values are those of the scripts before it.
+func (c *Conversation) Play(script string) {
+	c.t.Helper()
+	for _, line := range joinLines(script) {
 		if err := c.line(line.text); err != nil {
-			t.Fatalf("script line %d: %s\n\t%v\n%s", line.number, line.text, err, c.transcript.String())
+			c.t.Fatalf("script line %d: %s\n\t%v\n%s", line.number, line.text, err, c.transcript.String())
 		}
-		_ = n
 	}
+}
+
+// Conn is the connection of a part, of which all that came was received.
+func (c *Conversation) Conn(name string) net.Conn {
+	c.t.Helper()
+	p := c.parts[name]
+	if p == nil || len(p.buf) > 0 {
+		c.t.Fatalf("%s has no connection, or something was not received from it yet", name)
+	}
+	return p.conn
 }
 
 type scriptLine struct {
@@ -77,27 +109,19 @@ func joinLines(script string) []scriptLine {
 	return lines
 }
 
-type conversation struct {
-	t          testing.TB
-	stage      Stage
-	parts      map[string]*part
-	vars       map[string]string
-	transcript bytes.Buffer
-}
-
 // part is one connection of the script.
 type part struct {
 	conn net.Conn
 	buf  []byte
 }
 
-func (c *conversation) end() {
+func (c *Conversation) end() {
 	for _, p := range c.parts {
 		p.conn.Close()
 	}
 }
 
-func (c *conversation) line(text string) error {
+func (c *Conversation) line(text string) error {
 	words := strings.Fields(text)
 	if len(words) < 2 {
 		return errors.New("not a sentence")
@@ -140,7 +164,7 @@ func (c *conversation) line(text string) error {
 	return fmt.Errorf("%q is not known", words[1])
 }
 
-func (c *conversation) connect(name, door string) error {
+func (c *Conversation) connect(name, door string) error {
 	addr, ok := c.stage.Doors[door]
 	if !ok {
 		return fmt.Errorf("there is no door %q", door)
@@ -153,7 +177,7 @@ func (c *conversation) connect(name, door string) error {
 	return nil
 }
 
-func (c *conversation) accept(name, place string) error {
+func (c *Conversation) accept(name, place string) error {
 	ln, ok := c.stage.Calls[place]
 	if !ok {
 		return fmt.Errorf("there is no place %q", place)
@@ -175,7 +199,7 @@ func (c *conversation) accept(name, place string) error {
 // header is what every server of today sends first.
 const header = `<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'%s>`
 
-func (c *conversation) send(name string, p *part, text string) error {
+func (c *Conversation) send(name string, p *part, text string) error {
 	if text == "header" || strings.HasPrefix(text, "header ") {
 		text = fmt.Sprintf(header, strings.TrimPrefix(text, "header"))
 	}
@@ -184,13 +208,26 @@ func (c *conversation) send(name string, p *part, text string) error {
 	if err := p.conn.SetWriteDeadline(time.Now().Add(c.stage.Patience)); err != nil {
 		return err
 	}
+	if c.stage.Trickle {
+		return trickle(p.conn, text)
+	}
 	_, err := io.WriteString(p.conn, text)
 	return err
 }
 
+// trickle writes byte by byte; Go sets TCP_NODELAY, so each is a segment of its own while the receiver keeps up.
+func trickle(w io.Writer, text string) error {
+	for i := range len(text) {
+		if _, err := io.WriteString(w, text[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 var hole = regexp.MustCompile(`\{[a-z0-9_]+\}`)
 
-func (c *conversation) fill(text string) string {
+func (c *Conversation) fill(text string) string {
 	return hole.ReplaceAllStringFunc(text, func(h string) string {
 		if v, ok := c.vars[h]; ok {
 			return v
@@ -200,7 +237,7 @@ func (c *conversation) fill(text string) string {
 }
 
 // receive compares the next element; `header` and `features` stand for the two that begin a stream.
-func (c *conversation) receive(name string, p *part, want string) error {
+func (c *Conversation) receive(name string, p *part, want string) error {
 	if want == "nothing" {
 		return c.silence(p)
 	}
@@ -225,7 +262,7 @@ func (c *conversation) receive(name string, p *part, want string) error {
 }
 
 // match compares a pattern with what came, whole or as a part of it.
-func (c *conversation) match(want, got string, whole bool) error {
+func (c *Conversation) match(want, got string, whole bool) error {
 	absent := strings.HasPrefix(want, "!")
 	want = strings.TrimPrefix(want, "!")
 	pattern := regexp.QuoteMeta(c.fill(want))
@@ -254,7 +291,7 @@ func (c *conversation) match(want, got string, whole bool) error {
 }
 
 // silence holds when no byte comes for a fifth of a second.
-func (c *conversation) silence(p *part) error {
+func (c *Conversation) silence(p *part) error {
 	if len(p.buf) > 0 {
 		return fmt.Errorf("came: %s", p.buf)
 	}
@@ -267,7 +304,7 @@ func (c *conversation) silence(p *part) error {
 	return nil
 }
 
-func (c *conversation) tls(p *part, role, cert string) error {
+func (c *Conversation) tls(p *part, role, cert string) error {
 	if len(p.buf) > 0 {
 		return fmt.Errorf("bytes before the handshake: %q", p.buf)
 	}
@@ -289,7 +326,7 @@ func (c *conversation) tls(p *part, role, cert string) error {
 }
 
 // closed holds when the gate ends the connection; what it says before is skipped, but for stanzas.
-func (c *conversation) closed(p *part) error {
+func (c *Conversation) closed(p *part) error {
 	p.conn.SetReadDeadline(time.Now().Add(c.stage.Patience))
 	rest, err := io.ReadAll(p.conn)
 	p.buf = append(p.buf, rest...)
@@ -304,7 +341,7 @@ func (c *conversation) closed(p *part) error {
 
 // ends holds when the closing tag is the gate's last word and nothing was cut off behind it: an end of TLS without close_notify is an
 // unexpected EOF.
-func (c *conversation) ends(p *part) error {
+func (c *Conversation) ends(p *part) error {
 	p.conn.SetReadDeadline(time.Now().Add(c.stage.Patience))
 	rest, err := io.ReadAll(p.conn)
 	if s := string(append(p.buf, rest...)); s != "</stream:stream>" || err != nil {
@@ -313,7 +350,7 @@ func (c *conversation) ends(p *part) error {
 	return nil
 }
 
-func (c *conversation) key(words []string) error {
+func (c *Conversation) key(words []string) error {
 	if len(words) != 5 {
 		return errors.New("key {name} SECRET RECEIVING ORIGINATING ID")
 	}
@@ -322,7 +359,7 @@ func (c *conversation) key(words []string) error {
 }
 
 // record looks for an event; events that nobody waits for take a moment to be written.
-func (c *conversation) record(verb, rest string) error {
+func (c *Conversation) record(verb, rest string) error {
 	words := strings.Fields(c.fill(rest))
 	found := func() bool {
 		for line := range bytes.Lines(c.stage.Record()) {
