@@ -184,6 +184,9 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	if refusal.cond != "" {
 		return in.refuseResult(s, m, refusal)
 	}
+	if in.door == Outside && in.claimed(pair) >= in.p.now().Limits.PairsPerStream {
+		return in.refuseResult(s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits.pairs_per_stream)"))
+	}
 	pr, first := in.claim(pair)
 	if !first {
 		// Proved already: say so again ([B09]). Under way: its one answer serves both.
@@ -199,7 +202,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	}
 	if in.pending.Load() >= int32(in.p.now().Limits.PendingPerStream) {
 		in.decide(s, pair, pr, false, "")
-		return in.refuseResult(s, m, denied(stanza.ResourceConstraint, "too many pairs being proved on this stream"))
+		return in.refuseResult(s, m, denied(stanza.ResourceConstraint, "too many pairs being proved on this stream (limits.pending_per_stream)"))
 	}
 	in.pending.Add(1)
 	turn := in.queueAnswer()
@@ -230,7 +233,7 @@ func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal
 	pair := pairOf(in.direction(), from, to)
 	settings := in.p.now()
 	if in.door == Inside {
-		return pair, in.insidePetition(settings, from, to), nil
+		return pair, in.insidePetition(s, settings, pair), nil
 	}
 	switch {
 	case settings.claims(from):
@@ -245,9 +248,12 @@ func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal
 }
 
 // insidePetition keeps the backend's own names from leaving (D7, D24): a component that is down is not a stranger.
-func (in *inbound) insidePetition(settings *Settings, from, to jid.Domain) refusal {
+func (in *inbound) insidePetition(s *stream.Stream, settings *Settings, pair Pair) refusal {
+	from, to := pair.Local, pair.Remote
 	owner, ok := settings.backendOf(from)
 	switch {
+	case in.backend.TLS == TLSRequired && s.TLS() == nil:
+		return denied(stanza.PolicyViolation, "TLS is required of this backend (backends[].tls)")
 	case !ok || owner.Address != in.backend.Address:
 		return denied(stanza.ItemNotFound, from.String()+" is not a domain of this backend")
 	case settings.claims(to):
@@ -303,6 +309,16 @@ func (in *inbound) claim(pair Pair) (pr *proof, first bool) {
 	pr = &proof{done: make(chan struct{})}
 	in.pairs[pair] = pr
 	return pr, true
+}
+
+// claimed counts the other pairs that are proved or being proved on this stream.
+func (in *inbound) claimed(pair Pair) int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.pairs[pair] != nil {
+		return len(in.pairs) - 1
+	}
+	return len(in.pairs)
 }
 
 func (pr *proof) decided() bool {

@@ -110,7 +110,7 @@ func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error
 	if !ok {
 		return nil, &Failure{Step: StepPolicy, Condition: stanza.ItemNotFound, Permanent: true, Err: fmt.Errorf("%s is no longer served", r.pair.Local)}
 	}
-	dialer := net.Dialer{Timeout: 10 * time.Second}
+	dialer := net.Dialer{Timeout: p.now().Limits.BackendDial}
 	conn, err := dialer.DialContext(ctx, "tcp", backend.Address)
 	if err != nil {
 		return nil, &Failure{Step: StepTCP, Peer: backend.Address, Advice: "is the backend running, and does it take s2s streams at backends[].address?", Err: err}

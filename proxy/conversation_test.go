@@ -9,10 +9,11 @@ import (
 
 	"sallyport/internal/xmpptest"
 	"sallyport/policy"
+	"sallyport/proxy"
 )
 
 // TestConversations plays every script of testdata/conversations against a gate on loopback. Their names are those of PROTOCOL 10
-// (W1–W14) and 11.6 (the failure matrix). A first line `data {…}` is the policy's data.
+// (W1–W14) and 11.6 (the failure matrix). A line `data {…}` is the policy's data, `inner optional` the backend's TLS.
 func TestConversations(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/conversations/[A-Z]*.txt")
@@ -39,8 +40,10 @@ func readScript(t *testing.T, file string) (string, options) {
 	for line := range strings.SplitSeq(string(b), "\n") {
 		switch {
 		case strings.HasPrefix(line, "data "):
-			o.data = policy.Data{}
-			must(t, json.Unmarshal([]byte(line[5:]), &o.data))
+			o.data = policyData(t, line[5:])
+			line = ""
+		case strings.HasPrefix(line, "inner "):
+			o.innerTLS = map[string]proxy.InnerTLS{"optional": proxy.TLSOptional, "required": proxy.TLSRequired}[line[6:]]
 			line = ""
 		case strings.HasPrefix(line, "include "):
 			included, _ := readScript(t, filepath.Join(filepath.Dir(file), line[8:]+".txt"))
@@ -49,4 +52,11 @@ func readScript(t *testing.T, file string) (string, options) {
 		out = append(out, line)
 	}
 	return strings.Join(out, "\n"), o
+}
+
+func policyData(t *testing.T, s string) policy.Data {
+	t.Helper()
+	data := policy.Data{}
+	must(t, json.Unmarshal([]byte(s), &data))
+	return data
 }

@@ -8,13 +8,17 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"flag"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,7 +26,6 @@ import (
 	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/jid"
-	"sallyport/internal/peer"
 	"sallyport/internal/resolve"
 	"sallyport/internal/xmpptest"
 	"sallyport/policy"
@@ -42,13 +45,33 @@ const (
 	peerSecret = "what a scripted peer makes its keys with"
 )
 
+func (o options) served() []string {
+	if o.domains != nil {
+		return o.domains
+	}
+	return []string{local, "conference." + local}
+}
+
+// TestMain lets more tests run at once than there are processors: they wait for peers and clocks, most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := p.Value.Set("8"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 type stage struct {
 	xmpptest.Stage
 	proxy  *proxy.Proxy
 	engine *policy.Engine
 	record *audit.Log
+	names  *xmpptest.DNS
+	ca     *authority
 	dir    string
-	log    *strings.Builder
+	log    *logBook
 }
 
 // options change the stage; the zero value is federation open to all, TLS required, dialback enough.
@@ -59,13 +82,17 @@ type options struct {
 	innerTLS  proxy.InnerTLS
 	recorder  func(proxy.Recorder) proxy.Recorder
 	telemetry proxy.Telemetry
+	resolver  func(*resolve.Config)
+	zone      []string // what DNS knows; remote.example and its like have a route
+	domains   []string // of the backend; default: corp.example and its conference service
 }
 
 func newStage(t testing.TB, o options) *stage {
 	t.Helper()
-	s := &stage{dir: t.TempDir()}
-	ca := newAuthority(t)
-	ca.write(t, s.dir, "corp", local, "conference."+local)
+	s := &stage{dir: t.TempDir(), log: &logBook{t: t}}
+	s.ca = newAuthority(t)
+	ca := s.ca
+	ca.write(t, s.dir, "corp", o.served()...)
 	manager, err := certs.New(certs.Config{
 		Files: []certs.File{{Cert: filepath.Join(s.dir, "corp.pem"), Key: filepath.Join(s.dir, "corp.key")}},
 		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
@@ -82,33 +109,44 @@ func newStage(t testing.TB, o options) *stage {
 	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async"})
 	must(t, err)
 	t.Cleanup(func() { s.record.Close() })
-	names, err := peer.ListenNames("", nil)
-	must(t, err)
-	t.Cleanup(func() { names.Close() })
-	resolver, err := resolve.New(resolve.Config{Servers: []netip.AddrPort{netip.MustParseAddrPort(names.Addr)}})
-	must(t, err)
 	secret, err := dialback.NewSecret([]byte(theSecret))
 	must(t, err)
 
 	s.Calls = map[string]net.Listener{"remote": listen(t), "backend": listen(t)}
 	outside, inside := listen(t), listen(t)
 	s.Doors = map[string]string{"outside": outside.Addr().String(), "inside": inside.Addr().String()}
+	s.names = xmpptest.ListenDNS(t, o.zone...)
+	rc := resolve.Config{Servers: []netip.AddrPort{s.names.Addr()}, Listeners: []netip.AddrPort{addrOf(outside), addrOf(inside)}}
+	if o.resolver != nil {
+		o.resolver(&rc)
+	}
+	resolver, err := resolve.New(rc)
+	must(t, err)
 	s.proxy = &proxy.Proxy{Policy: s.engine, Record: s.record, Certs: manager, Resolver: resolver, Secret: secret,
-		Telemetry: o.telemetry, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		Telemetry: o.telemetry, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if o.recorder != nil {
 		s.proxy.Record = o.recorder(s.record)
 	}
 	must(t, s.proxy.Start(s.settings(o)))
 	go s.proxy.Serve(outside, proxy.Outside)
 	go s.proxy.Serve(inside, proxy.Inside)
-	t.Cleanup(func() { s.proxy.Shutdown(t.Context()) })
+	t.Cleanup(func() {
+		// Nobody takes calls any more, so that what still waits has an end at once.
+		for _, ln := range s.Calls {
+			ln.Close()
+		}
+		s.proxy.Shutdown(t.Context())
+	})
 
 	s.Key = key
 	s.Client = map[string]*tls.Config{"none": ca.client(t), "good": ca.client(t, remote), "conference": ca.client(t, "conference."+remote), "other": ca.client(t, "other.example")}
 	s.Server = map[string]*tls.Config{"good": ca.server(t, remote), "other": ca.server(t, "other.example"), "expired": ca.expired(t, remote), "stranger": newAuthority(t).server(t, remote)}
 	s.Record = s.recorded
 	s.Patience = patience
-	s.Do = map[string]func() error{"drain": func() error { go s.proxy.Shutdown(t.Context()); return nil }}
+	s.Do = map[string]func() error{
+		"drain":   func() error { go s.proxy.Shutdown(t.Context()); return nil },
+		"silence": func() error { s.names.Break("", xmpptest.Silent); return nil },
+	}
 	return s
 }
 
@@ -121,7 +159,7 @@ func (s *stage) policyData(o options) policy.Data {
 
 func (s *stage) settings(o options) proxy.Settings {
 	limits := proxy.DefaultLimits()
-	limits.Drain = time.Second
+	limits.Drain = 300 * time.Millisecond
 	if o.limits != nil {
 		o.limits(&limits)
 	}
@@ -133,11 +171,11 @@ func (s *stage) settings(o options) proxy.Settings {
 	for _, d := range []string{remote, "conference." + remote, "other.example", "third.example"} {
 		routes[jid.MustDomain(d)] = route
 	}
-	return proxy.Settings{
-		Backends: []proxy.Backend{{Address: s.Calls["backend"].Addr().String(), From: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
-			Domains: []jid.Domain{jid.MustDomain(local), jid.MustDomain("conference." + local)}, TLS: o.innerTLS}},
-		Routes: routes, Limits: limits,
+	backend := proxy.Backend{Address: s.Calls["backend"].Addr().String(), From: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, TLS: o.innerTLS}
+	for _, d := range o.served() {
+		backend.Domains = append(backend.Domains, jid.MustDomain(d))
 	}
+	return proxy.Settings{Backends: []proxy.Backend{backend}, Routes: routes, Limits: limits}
 }
 
 // recorded gives the record so far.
@@ -168,12 +206,27 @@ func key(secret, receiving, originating, id string) string {
 	return s.Key(dialback.Challenge{Receiving: receiving, Originating: originating, StreamID: id})
 }
 
-type testWriter struct{ t testing.TB }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Log(strings.TrimSpace(string(b)))
-	return len(b), nil
+// logBook is the gate's log: kept, and shown with a test that fails.
+type logBook struct {
+	t  testing.TB
+	mu sync.Mutex
+	b  strings.Builder
 }
+
+func (l *logBook) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func addrOf(ln net.Listener) netip.AddrPort { return ln.Addr().(*net.TCPAddr).AddrPort() }
 
 func listen(t testing.TB) net.Listener {
 	t.Helper()

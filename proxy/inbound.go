@@ -113,7 +113,7 @@ func (in *inbound) converse(ctx context.Context) error {
 
 // streamConfig is how streams are held at a door.
 func streamConfig(l Limits, d Door, log *slog.Logger) stream.Config {
-	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: ourLang, Log: log, WriteTimeout: l.Write,
+	return stream.Config{Strict: d == Outside, Side: d.String(), Lang: ourLang, Log: log, WriteTimeout: l.Write, Farewell: l.Close,
 		Limits: stream.Limits{Stanza: l.Stanza, PreAuthBytes: l.PreAuthBytes[d], PreAuthElements: l.PreAuthElements}}
 }
 

@@ -77,49 +77,6 @@ r closed
 `)
 }
 
-func TestLimits(t *testing.T) {
-	t.Parallel()
-	opened := "r sends header from='remote.example' to='corp.example' version='1.0'\nr receives header id='{p}'\nr receives <stream:features>…</stream:features>\n"
-	for name, test := range map[string]struct {
-		set    func(*proxy.Limits)
-		script string
-	}{
-		"[C31] time without a header": {
-			func(l *proxy.Limits) { l.PreAuthTime[proxy.Outside] = 300 * time.Millisecond },
-			"r connects outside\nr receives header\nr receives <stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
-		},
-		"[C31] time without proof": {
-			func(l *proxy.Limits) { l.PreAuthTime[proxy.Outside] = 500 * time.Millisecond },
-			"r connects outside\n" + opened + "r receives <stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
-		},
-		"ABUSE 23: bytes before proof": {
-			func(l *proxy.Limits) { l.PreAuthBytes[proxy.Outside] = 2000 },
-			"r connects outside\n" + opened + "r sends <db:result from='remote.example' to='corp.example'>" + strings.Repeat("k", 3000) + "\nr receives <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
-		},
-		"ABUSE 26: elements before proof": {
-			func(l *proxy.Limits) { l.PreAuthElements = 3 },
-			"r connects outside\n" + opened + "r sends " + strings.Repeat("<db:verify from='remote.example' to='corp.example' id='i' type='valid'/>", 5) + "\nr receives <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
-		},
-		"[M13] connections of one address": {
-			func(l *proxy.Limits) { l.PerAddress = 1 },
-			"r connects outside\n" + opened + "x connects outside\nx closed",
-		},
-		"[M13] rate of one address": {
-			func(l *proxy.Limits) { l.RatePerAddress = 1 },
-			"r connects outside\n" + opened + "r closes\nx connects outside\nx closed",
-		},
-		"connections at all": {
-			func(l *proxy.Limits) { l.Connections = 1 },
-			"r connects outside\n" + opened + "x connects outside\nx closed",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			xmpptest.Converse(t, newStage(t, options{limits: test.set}).Stage, test.script)
-		})
-	}
-}
-
 // D1: an address that no backend calls from is closed without a byte.
 func TestInsideKnowsItsBackends(t *testing.T) {
 	t.Parallel()

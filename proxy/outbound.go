@@ -316,8 +316,9 @@ func (o *outbound) write(s *stream.Stream) error {
 // listen reads what a receiving server may say on a stream that carries stanzas only from us: errors, and its end. Questions
 // and stanzas have no place here ([B21], [B25]).
 func (o *outbound) listen(s *stream.Stream) error {
+	strays := strays{p: o.p, s: s}
 	for {
-		_, err := s.Next()
+		el, err := s.Next()
 		switch {
 		case errors.Is(err, stream.ErrStanza):
 			s.Fail(&stream.Error{Condition: stream.NotAuthorized})
@@ -325,6 +326,7 @@ func (o *outbound) listen(s *stream.Stream) error {
 		case err != nil:
 			return err
 		}
+		strays.pass(el)
 	}
 }
 

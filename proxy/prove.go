@@ -57,7 +57,7 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) err
 		patience = limits.ResultInside
 	}
 	c.s.SetReadDeadline(time.Now().Add(patience))
-	m, err := awaitResult(c.s, claim)
+	m, err := p.awaitResult(c.s, claim)
 	c.s.SetReadDeadline(time.Time{})
 	if err != nil {
 		return failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:result: %w", err))
@@ -80,18 +80,19 @@ func (p *Proxy) invalidAdvice(r route) string {
 }
 
 // awaitResult reads until the answer to our own db:result; other answers are nobody's ([B13]).
-func awaitResult(s *stream.Stream, claim dialback.Message) (dialback.Message, error) {
+func (p *Proxy) awaitResult(s *stream.Stream, claim dialback.Message) (dialback.Message, error) {
+	strays := strays{p: p, s: s}
 	for {
 		el, err := s.Next()
 		if err != nil {
 			return dialback.Message{}, err
 		}
-		if !el.Is(dialback.Namespace, "result") {
-			continue
+		if el.Is(dialback.Namespace, "result") {
+			m, err := parseDialback(el)
+			if err == nil && m.Type != "" && m.Answers(claim) {
+				return m, nil
+			}
 		}
-		m, err := parseDialback(el)
-		if err == nil && m.Type != "" && m.Answers(claim) {
-			return m, nil
-		}
+		strays.pass(el)
 	}
 }

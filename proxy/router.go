@@ -35,7 +35,7 @@ func (rt *router) init(p *Proxy) {
 // send queues a stanza for a route, opening its link. The error is why it was not queued: errFull, or the route's *Failure.
 func (rt *router) send(r route, bytes []byte, seq uint64, bounce bool) (*outbound, error) {
 	for {
-		o, err := rt.link(r)
+		o, err := rt.link(r, bounce)
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +48,8 @@ func (rt *router) send(r route, bytes []byte, seq uint64, bounce bool) (*outboun
 	}
 }
 
-func (rt *router) link(r route) (*outbound, error) {
+// link gives the link of a route. Bounces may open some more than stanzas, or a gate that is full could not say so.
+func (rt *router) link(r route, bounce bool) (*outbound, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if o := rt.links[r]; o != nil {
@@ -57,7 +58,11 @@ func (rt *router) link(r route) (*outbound, error) {
 	if f := rt.refused[r]; f != nil && time.Now().Before(f.until) {
 		return nil, f.f
 	}
-	if len(rt.links) >= rt.p.now().Limits.OutboundLinks {
+	most := rt.p.now().Limits.OutboundLinks
+	if bounce {
+		most += max(1, most/10)
+	}
+	if len(rt.links) >= most {
 		return nil, errFull
 	}
 	o := newOutbound(rt.p.ctx, rt.p, r)

@@ -87,6 +87,7 @@ type Limits struct {
 	PreAuthElements    int              // all first-level elements before a pair is proved
 	PreAuthTime        [2]time.Duration // from accept to the first proved pair, by Door
 	TLSHandshake       time.Duration
+	BackendDial        time.Duration // one connection to a backend
 	Verify             time.Duration // asking an authoritative server
 	Callback           time.Duration // asking a backend
 	Result             time.Duration // waiting for the answer to our own db:result, outside
@@ -101,11 +102,13 @@ type Limits struct {
 	Write              time.Duration // one write to a peer
 	Idle               time.Duration // an outbound link without stanzas
 	Keepalive          time.Duration // white space on an idle outbound link
+	Close              time.Duration // waiting for the peer's closing tag
 	NegativeMin        time.Duration // after a failed link, stanzas bounce at once for this long,
 	NegativeMax        time.Duration // doubling up to this
+	NegativeVerify     time.Duration // a domain whose authoritative server could not be asked is not asked again
 	Drain              time.Duration // emptying the queues at shutdown
-	OutboundLinks      int           // links we keep open at once
-	PairsPerStream     int           // proved pairs on one inbound stream
+	OutboundLinks      int           // links we keep open at once; bounces may open a tenth more
+	PairsPerStream     int           // pairs that one stream from outside may prove
 	AddressesPerStream int           // parsed addresses remembered per inbound stream
 }
 
@@ -115,12 +118,12 @@ func DefaultLimits() Limits {
 		Connections: 10000, PerAddress: 100, RatePerAddress: 600,
 		Stanza: stanza.DefaultLimits(), PreAuthBytes: [2]int{Outside: 16 << 10, Inside: 64 << 10}, PreAuthElements: 64,
 		PreAuthTime:  [2]time.Duration{Outside: 30 * time.Second, Inside: 60 * time.Second},
-		TLSHandshake: 15 * time.Second, Verify: 30 * time.Second, Callback: 10 * time.Second,
+		TLSHandshake: 15 * time.Second, BackendDial: 10 * time.Second, Verify: 30 * time.Second, Callback: 10 * time.Second,
 		Result: 40 * time.Second, ResultInside: 20 * time.Second,
 		PendingPerStream: 8, PendingPerAddress: 32, PendingTotal: 1000,
 		QueueCount: 5000, QueueBytes: 8 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
 		Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute,
-		NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute,
+		Close: 5 * time.Second, NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute, NegativeVerify: 60 * time.Second,
 		Drain:         25 * time.Second,
 		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,20 +144,21 @@ func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.
 	}
 	// The peer's farewell is nobody's business that waits for the answer.
 	defer p.links.Go(func() { c.s.Close() })
+	stop := context.AfterFunc(ctx, c.s.Abort)
+	defer stop()
 	peer := c.s.RemoteAddr().String()
 	if _, err := c.s.Write(q.AppendTo(nil)); err != nil {
 		return dialback.Invalid, failure(StepDialback, peer, err)
 	}
+	strays := strays{p: p, s: c.s}
 	for {
 		el, err := c.s.Next()
 		if err != nil {
-			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:verify: %w", err))
-		}
-		if !el.Is(dialback.Namespace, "verify") {
-			continue
+			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:verify: %w", cmp.Or(ctx.Err(), err)))
 		}
 		m, err := parseDialback(el)
-		if err != nil || !m.Answers(q) {
+		if !el.Is(dialback.Namespace, "verify") || err != nil || !m.Answers(q) {
+			strays.pass(el)
 			continue
 		}
 		if m.Type == "error" {
@@ -212,9 +214,6 @@ type failedAsk struct {
 
 var errBusy = errors.New("too many verifications are under way")
 
-// negativeAsk is how long a domain whose authoritative server could not be asked is not asked again ([B10]).
-const negativeAsk = 60 * time.Second
-
 const maxFailedAsks = 4096
 
 func (a *asking) init(total int) {
@@ -242,7 +241,7 @@ func (a *asking) do(ctx context.Context, in *inbound, pair Pair, question func()
 	defer a.slots.Release(1)
 	verdict, err := question()
 	if err != nil && ctx.Err() != context.Canceled {
-		a.remember(pair.Remote, err)
+		a.remember(pair.Remote, err, in.p.now().Limits.NegativeVerify)
 	}
 	return verdict, err
 }
@@ -279,11 +278,11 @@ func (a *asking) recent(d jid.Domain) error {
 	return fmt.Errorf("not asked again for a while: %w", f.err)
 }
 
-func (a *asking) remember(d jid.Domain, err error) {
+func (a *asking) remember(d jid.Domain, err error, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.failed) >= maxFailedAsks {
 		clear(a.failed)
 	}
-	a.failed[d] = failedAsk{until: time.Now().Add(negativeAsk), err: err}
+	a.failed[d] = failedAsk{until: time.Now().Add(wait), err: err}
 }

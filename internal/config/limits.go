@@ -7,8 +7,8 @@ type Limits struct {
 	Connections           int `yaml:"connections" default:"10000" doc:"inbound connections at once, at each of the two sides"`
 	ConnectionsPerAddress int `yaml:"connections_per_address" default:"100" doc:"inbound connections at once from one remote address, outside"`
 	ConnectionRate        int `yaml:"connection_rate" default:"600" doc:"new inbound connections in a minute from one remote address, outside"`
-	Links                 int `yaml:"links" default:"20000" doc:"outbound streams at once, both sides together"`
-	PairsPerStream        int `yaml:"pairs_per_stream" default:"256" doc:"domain pairs that one inbound stream may prove"`
+	Links                 int `yaml:"links" default:"20000" doc:"outbound streams at once, both sides together; bounces may open a tenth more"`
+	PairsPerStream        int `yaml:"pairs_per_stream" default:"256" doc:"domain pairs that a remote server may prove on one stream"`
 	AddressesPerStream    int `yaml:"addresses_per_stream" default:"256" doc:"parsed addresses that are remembered for one inbound stream"`
 
 	StanzaBytes      int64 `yaml:"stanza_bytes" default:"512KiB" doc:"one stanza, from '<' to '>'; at least 10000 (RFC 6120 §13.12)"`
@@ -25,6 +25,7 @@ type Limits struct {
 	InsidePreauthTime   time.Duration `yaml:"inside_preauth_time" default:"60s" doc:"from a backend's connection to its first proved pair"`
 
 	TLS          time.Duration `yaml:"tls" default:"15s" doc:"one TLS handshake"`
+	BackendDial  time.Duration `yaml:"backend_dial" default:"10s" doc:"one connection to a backend; for remote servers it is outside.dial_timeout"`
 	Verify       time.Duration `yaml:"verify" default:"30s" doc:"asking a remote server whether a dialback key is its own"`
 	Callback     time.Duration `yaml:"callback" default:"10s" doc:"asking a backend whether a dialback key is its own"`
 	Result       time.Duration `yaml:"result" default:"40s" doc:"waiting for a remote server to accept our dialback key; its own verification may take 30s"`
@@ -39,10 +40,12 @@ type Limits struct {
 	QueueAge     time.Duration `yaml:"queue_age" default:"60s" doc:"the longest that a stanza waits before it is bounced"`
 	QueueWait    time.Duration `yaml:"queue_wait" default:"2s" doc:"how long a full queue of a live link holds its senders back before their stanzas are bounced"`
 
-	Write         time.Duration `yaml:"write" default:"30s" doc:"one write to a peer"`
-	Idle          time.Duration `yaml:"idle" default:"30m" doc:"an outbound link without stanzas is closed"`
-	Keepalive     time.Duration `yaml:"keepalive" default:"5m" doc:"white space is sent on an idle outbound link"`
-	NegativeFirst time.Duration `yaml:"negative_first" default:"10s" doc:"how long stanzas bounce at once after a link could not be made; doubled with each further failure"`
-	NegativeMax   time.Duration `yaml:"negative_max" default:"10m" doc:"the longest of these times"`
-	Drain         time.Duration `yaml:"drain" default:"25s" doc:"emptying the queues at shutdown"`
+	Write          time.Duration `yaml:"write" default:"30s" doc:"one write to a peer"`
+	Idle           time.Duration `yaml:"idle" default:"30m" doc:"an outbound link without stanzas is closed"`
+	Keepalive      time.Duration `yaml:"keepalive" default:"5m" doc:"white space is sent on an idle outbound link"`
+	Close          time.Duration `yaml:"close" default:"5s" doc:"waiting for the peer's closing tag when a stream ends"`
+	NegativeFirst  time.Duration `yaml:"negative_first" default:"10s" doc:"how long stanzas bounce at once after a link could not be made; doubled with each further failure"`
+	NegativeMax    time.Duration `yaml:"negative_max" default:"10m" doc:"the longest of these times"`
+	NegativeVerify time.Duration `yaml:"negative_verify" default:"60s" doc:"how long a domain whose server could not be asked about a key is not asked again"`
+	Drain          time.Duration `yaml:"drain" default:"25s" doc:"emptying the queues at shutdown"`
 }

@@ -11,7 +11,7 @@ import (
 const (
 	// patience bounds the writing of last words to a peer that may not listen.
 	patience = 2 * time.Second
-	// farewell is how long the peer's closing tag is waited for ([C17], RFC 6120 §4.4).
+	// farewell is the default of Config.Farewell.
 	farewell = 5 * time.Second
 	// linger is how long the peer has to read an error before the connection goes.
 	linger = time.Second
@@ -98,8 +98,8 @@ func (s *Stream) Fail(e *Error) error {
 	return nil
 }
 
-// Close ends the stream in good order (RFC 6120 §4.4): our closing tag, up to five seconds for the peer's, close_notify, and the end
-// of the connection. A goroutine that is reading, or that has called Trust and so will come back for stanzas, goes on reading until
+// Close ends the stream in good order (RFC 6120 §4.4): our closing tag, up to Config.Farewell for the peer's, close_notify, and the
+// end of the connection. A goroutine that is reading, or that has called Trust and so will come back for stanzas, goes on reading until
 // it gets an error; Close waits for that. Otherwise Close reads, and drops what comes.
 func (s *Stream) Close() error {
 	if s.ending.Swap(true) {
@@ -112,7 +112,7 @@ func (s *Stream) Close() error {
 		return err
 	}
 	watch.Stop()
-	s.clock.set(&s.clock.end, time.Now().Add(farewell))
+	s.clock.set(&s.clock.end, time.Now().Add(s.cfg.Farewell))
 	s.awaitEnd()
 	watch.Reset(patience)
 	s.closeWrite()
@@ -130,7 +130,7 @@ func (s *Stream) awaitEnd() {
 		return
 	default:
 	}
-	timer := time.NewTimer(farewell)
+	timer := time.NewTimer(s.cfg.Farewell)
 	defer timer.Stop()
 	select {
 	case <-s.ended:

@@ -35,6 +35,7 @@ type Config struct {
 	Log          *slog.Logger  // headers, at debug level; what fails is returned, not logged
 	Strict       bool          // the peer is a stranger: no tolerance for what only old servers do
 	WriteTimeout time.Duration // for one Write; default 30 s
+	Farewell     time.Duration // how long Close waits for the peer's closing tag ([C17], RFC 6120 §4.4); default 5 s
 }
 
 func (c Config) withDefaults() Config {
@@ -55,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = 30 * time.Second
+	}
+	if c.Farewell == 0 {
+		c.Farewell = farewell
 	}
 	return c
 }
