@@ -131,7 +131,10 @@ func (in *inbound) startTLS(ctx context.Context, s *stream.Stream) error {
 	}
 	tlsCtx, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
 	defer cancel()
-	if err := s.StartTLS(tlsCtx, cfg); err != nil {
+	tlsCtx, span := in.p.Telemetry.span(tlsCtx, "tls")
+	err := s.StartTLS(tlsCtx, cfg)
+	endSpan(span, err)
+	if err != nil {
 		in.p.instruments.failed(in.door, StepTLS)
 		return failure(StepTLS, in.peer.String(), err)
 	}
@@ -365,6 +368,8 @@ func (in *inbound) announce(s *stream.Stream, pair Pair, means string) {
 	in.mu.Unlock()
 	if !known {
 		in.p.instruments.opened(in.door, "in", facts)
+		in.setUp.SetAttributes(routeAttributes(route{in.direction(), pair})...)
+		in.setUp.End()
 	}
 	in.note(linkEvent(audit.LinkOpen, in.direction(), pair, facts))
 	in.log.Info("link open", "from", pair.sender(in.direction()).String(), "to", pair.receiver(in.direction()).String(),

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"sallyport/certs"
 	"sallyport/internal/resolve"
@@ -73,10 +72,9 @@ func (p *Proxy) endpoints(ctx context.Context, r route) ([]resolve.Endpoint, err
 		return []resolve.Endpoint{ep}, nil
 	}
 	ctx, span := p.Telemetry.span(ctx, "dns", attribute.String("xmpp.domain", r.to().String()))
-	defer span.End()
 	eps, err := p.Resolver.Endpoints(ctx, r.to())
+	endSpan(span, err)
 	if err != nil {
-		endSpan(span, err)
 		f := failure(StepDNS, "", err)
 		var missing *resolve.NotFoundError
 		f.Permanent = errors.As(err, &missing)
@@ -111,7 +109,9 @@ func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error
 		return nil, &Failure{Step: StepPolicy, Condition: stanza.ItemNotFound, Permanent: true, Err: fmt.Errorf("%s is no longer served", r.pair.Local)}
 	}
 	dialer := net.Dialer{Timeout: p.now().Limits.BackendDial}
-	conn, err := dialer.DialContext(ctx, "tcp", backend.Address)
+	dialCtx, span := p.Telemetry.span(ctx, "dial")
+	conn, err := dialer.DialContext(dialCtx, "tcp", backend.Address)
+	endSpan(span, err)
 	if err != nil {
 		return nil, &Failure{Step: StepTCP, Peer: backend.Address, Advice: "is the backend running, and does it take s2s streams at backends[].address?", Err: err}
 	}
@@ -127,7 +127,10 @@ func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error
 	// Which certificate a backend shows on its own network decides nothing: address and call-back do (D10).
 	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
 	defer cancel()
-	if err := c.s.ClientTLS(tlsCtx, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: r.pair.Local.ASCII()}); err != nil {
+	tlsCtx, span = p.Telemetry.span(tlsCtx, "tls")
+	err = c.s.ClientTLS(tlsCtx, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: r.pair.Local.ASCII()})
+	endSpan(span, err)
+	if err != nil {
 		c.s.Abort()
 		return nil, failure(StepTLS, backend.Address, err)
 	}
@@ -223,11 +226,4 @@ func describeCert(f *policy.LinkFacts, v certs.Result) {
 	if v.Proved {
 		f.Proof = "pkix"
 	}
-}
-
-func endSpan(span trace.Span, err error) {
-	if err != nil {
-		span.RecordError(err)
-	}
-	span.End()
 }

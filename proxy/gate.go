@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -97,7 +98,11 @@ func (g *gate) admit(conn net.Conn) {
 	if reason := g.enter(in); reason != "" {
 		conn.Close()
 		g.p.instruments.refused(g.door, reason)
-		g.p.Log.Info("connection refused", "door", g.door.String(), "peer", addr.String(), "reason", reason)
+		level := slog.LevelInfo
+		if reason == refusedCaller {
+			level = slog.LevelWarn
+		}
+		g.p.Log.Log(g.p.ctx, level, "connection refused", "door", g.door.String(), "peer", addr.String(), "reason", reason)
 		return
 	}
 	g.p.links.Add(1)
@@ -114,17 +119,17 @@ func (g *gate) enter(in *inbound) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		return "shutting down"
+		return refusedShutdown
 	}
 	if g.door == Inside {
 		backend, ok := s.backendAt(in.peer.Addr())
 		if !ok {
-			return "no backend calls from this address (backends[].from)"
+			return refusedCaller
 		}
 		in.backend = backend
 	}
 	if len(g.links) >= s.Limits.Connections {
-		return "limits.connections"
+		return refusedTotal
 	}
 	now := time.Now()
 	g.sweep(now)
@@ -137,10 +142,10 @@ func (g *gate) enter(in *inbound) string {
 		v.minute, v.count = now, 0
 	}
 	if g.door == Outside && v.open >= s.Limits.PerAddress {
-		return "limits.per_address"
+		return refusedAddress
 	}
 	if g.door == Outside && v.count >= s.Limits.RatePerAddress {
-		return "limits.rate_per_address"
+		return refusedRate
 	}
 	v.open++
 	v.count++

@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"sallyport/audit"
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
@@ -29,6 +32,7 @@ type inbound struct {
 	backend *Backend // inside: who calls
 	log     *slog.Logger
 	opened  time.Time
+	setUp   trace.Span // from the connection to the first proved pair; set when serve begins
 
 	// Set by the reading goroutine before anybody else can see it.
 	s atomic.Pointer[stream.Stream]
@@ -79,6 +83,7 @@ func linkID() string { return stream.NewID()[:12] }
 // serve lives as long as the link: header, proof, stanzas, end. It logs the end, once.
 func (in *inbound) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
+	ctx, in.setUp = in.p.Telemetry.span(ctx, "link", attribute.String("sallyport.direction", in.direction().String()), attribute.String("network.peer.address", in.peer.Addr().String()))
 	err := in.converse(ctx)
 	cancel()
 	in.verifying.Wait()
@@ -218,6 +223,7 @@ func (in *inbound) report(err error) {
 		in.log.Info("link closed", "reason", reason, "stanzas", in.carried.Load(), "open_for", time.Since(in.opened).Round(time.Millisecond).String())
 		return
 	}
+	endSpan(in.setUp, err)
 	in.log.Info("inbound stream ended before a domain was proved", "reason", reason)
 }
 

@@ -30,9 +30,9 @@ func (p *Proxy) prove(ctx context.Context, r route, c *connection) error {
 	return p.proveByDialback(ctx, r, c)
 }
 
-func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) error {
-	ctx, span := p.Telemetry.span(ctx, "dialback")
-	defer span.End()
+func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (err error) {
+	_, span := p.Telemetry.span(ctx, "dialback")
+	defer func() { endSpan(span, err) }()
 	peer := c.s.RemoteAddr().String()
 	id := c.s.ID()
 	if id == "" {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/semaphore"
 
 	"sallyport/audit"
@@ -70,10 +71,14 @@ func (in *inbound) ask(ctx context.Context, v verification) (dialback.Verdict, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	ctx, span := in.p.Telemetry.span(ctx, "dialback")
 	question := dialback.Message{Verify: true, From: v.message.To, To: v.message.From, ID: v.id, Key: v.message.Key}
-	return in.p.asking.do(ctx, in, v.pair, func() (dialback.Verdict, error) {
+	verdict, err := in.p.asking.do(ctx, in, v.pair, func() (dialback.Verdict, error) {
 		return in.p.ask(ctx, route{in.direction().reverse(), v.pair}, question)
 	})
+	span.SetAttributes(attribute.String("sallyport.verdict", verdict.String()))
+	endSpan(span, err)
+	return verdict, err
 }
 
 // unverified answers a db:result that could not be checked ([B07], [B07a], W9, D3).

@@ -1,0 +1,72 @@
+package proxy
+
+import "sallyport/internal/stanza"
+
+// Metric describes one measurement of the gate: docs/reference/metrics.md is written from it.
+type Metric struct {
+	Name    string // as OpenTelemetry has it
+	Kind    string // counter, gauge or histogram
+	Unit    string // UCUM; in braces what is counted
+	Meaning string
+	Labels  []Label
+}
+
+// Label is one attribute of a measurement, with every value that it can have. None is a stranger's to choose: what the world
+// calls itself would make the measurements grow without bound.
+type Label struct {
+	Name   string
+	Values []string
+}
+
+// Metrics lists all of the gate's measurements.
+func Metrics() []Metric {
+	door := Label{"door", []string{Inside.String(), Outside.String()}}
+	direction := Label{"direction", []string{In.String(), Out.String()}}
+	steps := Label{"step", []string{string(StepPolicy), string(StepDNS), string(StepTCP), string(StepStream), string(StepTLS), string(StepCert), string(StepSASL),
+		string(StepDialback), string(StepCarry)}}
+	boolean := []string{"true", "false"}
+	return []Metric{
+		{"sallyport.links", "gauge", "{link}", "Streams that stand now.",
+			[]Label{door, {"kind", []string{"in", "out"}}, {"channel", []string{"plaintext", "tls"}}, {"proof", proofs()}}},
+		{"sallyport.link.failures", "counter", "{failure}", "Links that did not come up, by the step at which they failed; of inbound ones those whose peer said whom it is for.",
+			[]Label{door, steps}},
+		{"sallyport.connections.refused", "counter", "{connection}", "Inbound connections closed without a byte, by the key of the configuration that closed them.",
+			[]Label{door, {"reason", []string{refusedShutdown, refusedCaller, refusedTotal, refusedAddress, refusedRate}}}},
+		{"sallyport.dialback.verifications", "counter", "{verification}", "Keys that others asked us about, and whether they were ours.",
+			[]Label{door, {"ours", boolean}}},
+		{"sallyport.stanzas", "counter", "{stanza}", "Stanzas that came to the gate, by what policy said.",
+			[]Label{direction, {"effect", []string{"allow", "deny", "drop"}}}},
+		{"sallyport.queue", "gauge", "{stanza}", "Stanzas that wait in the queues of outbound links.", []Label{door}},
+		{"sallyport.bounces", "counter", "{stanza}", "Allowed stanzas that could not be delivered, and whether their sender was told.",
+			[]Label{direction, {"condition", append(bounceConditions(), otherCondition)}, {"told", boolean}}},
+		{"sallyport.unrecorded", "counter", "{stanza}", "Stanzas refused because the record took no events.", nil},
+		{"sallyport.policy.duration", "histogram", "s", "Time to judge one batch of stanzas.", nil},
+		{"sallyport.audit.duration", "histogram", "s", "Time to commit one batch of stanzas to the record.", nil},
+	}
+}
+
+// bounceConditions are those with which the gate itself bounces. A policy may name others for links that it closes: these are counted
+// as otherCondition.
+func bounceConditions() []string {
+	var all []string
+	for _, c := range []stanza.Condition{stanza.RemoteServerNotFound, stanza.RemoteServerTimeout, stanza.ResourceConstraint, stanza.NotAllowed, stanza.PolicyViolation, stanza.ItemNotFound} {
+		all = append(all, string(c))
+	}
+	return all
+}
+
+const otherCondition = "other"
+
+// proofs are all values of a link's proof.
+func proofs() []string {
+	return []string{"none", "dialback", "dialback+tls", "pkix", "posh", "dane", "pin"}
+}
+
+// Why a connection is closed without a byte: the key of the configuration that says so.
+const (
+	refusedShutdown = "shutdown"
+	refusedCaller   = "backends.from"
+	refusedTotal    = "limits.connections"
+	refusedAddress  = "limits.connections_per_address"
+	refusedRate     = "limits.connection_rate"
+)
