@@ -1,6 +1,7 @@
 package xmpptest
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -24,6 +25,7 @@ const (
 	KnowsNoEDNS               // FORMERR to questions with EDNS
 	LowersCase                // repeats the question in lower case, over UDP and TCP
 	ForgedBefore              // sends two forged answers first: one with another id, one to another question
+	Bogus                     // SERVFAIL, with the reason that DNSSEC validation failed
 )
 
 // DNS is a pretend name server on a free port of 127.0.0.1, over UDP and TCP. It knows the records of one zone file and follows
@@ -34,6 +36,7 @@ type DNS struct {
 	mu     sync.Mutex
 	zone   map[string][]dns.RR // by owner, canonical
 	faults map[string]Fault    // by name, canonical, or "" for all names
+	secure []string            // names, canonical, that DNSSEC vouches for with all below them
 	asked  []string
 }
 
@@ -51,26 +54,42 @@ func ListenDNS(t testing.TB, records ...string) *DNS {
 	}
 	d := &DNS{addr: tcp.Addr().(*net.TCPAddr).AddrPort(), faults: map[string]Fault{}}
 	d.Set(t, records...)
-	for _, server := range []*dns.Server{{PacketConn: udp}, {Listener: tcp}} {
-		started, ended := make(chan struct{}), make(chan struct{})
-		server.Handler = dns.HandlerFunc(d.serve)
-		server.UDPSize = dns.DefaultMsgSize
-		server.NotifyStartedFunc = func() { close(started) }
-		go func() {
-			defer close(ended)
-			if err := server.ActivateAndServe(); err != nil {
-				t.Errorf("pretend DNS: %v", err)
-			}
-		}()
-		<-started
-		t.Cleanup(func() {
-			if err := server.Shutdown(); err != nil {
-				t.Errorf("pretend DNS: %v", err)
-			}
-			<-ended
-		})
-	}
+	d.run(t, &dns.Server{PacketConn: udp})
+	d.run(t, &dns.Server{Listener: tcp})
 	return d
+}
+
+// OverTLS lets the server answer over TLS as well, on a port of its own.
+func (d *DNS) OverTLS(t testing.TB, config *tls.Config) netip.AddrPort {
+	t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.run(t, &dns.Server{Listener: tls.NewListener(tcp, config)})
+	return tcp.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// run serves until the test ends.
+func (d *DNS) run(t testing.TB, server *dns.Server) {
+	t.Helper()
+	started, ended := make(chan struct{}), make(chan struct{})
+	server.Handler = dns.HandlerFunc(d.serve)
+	server.UDPSize = dns.DefaultMsgSize
+	server.NotifyStartedFunc = func() { close(started) }
+	go func() {
+		defer close(ended)
+		if err := server.ActivateAndServe(); err != nil {
+			t.Errorf("pretend DNS: %v", err)
+		}
+	}()
+	<-started
+	t.Cleanup(func() {
+		if err := server.Shutdown(); err != nil {
+			t.Errorf("pretend DNS: %v", err)
+		}
+		<-ended
+	})
 }
 
 // Addr is where the server answers.
@@ -103,6 +122,31 @@ func (d *DNS) Break(name string, how Fault) {
 	d.faults[name] = how
 }
 
+// Vouch makes the server a validating resolver, and the given names, with all below them, signed ones: answers about them carry the
+// AD bit for those who ask for it (RFC 6840 §5.7).
+func (d *DNS) Vouch(names ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.secure = nil
+	for _, name := range names {
+		d.secure = append(d.secure, dns.CanonicalName(name))
+	}
+}
+
+// vouches reports whether DNSSEC vouches for all that a reply says.
+func (d *DNS) vouches(q, reply *dns.Msg) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := []string{q.Question[0].Name}
+	for _, rr := range reply.Answer {
+		names = append(names, rr.Header().Name)
+	}
+	opt := q.IsEdns0()
+	return (q.AuthenticatedData || opt != nil && opt.Do()) && !slices.ContainsFunc(names, func(name string) bool {
+		return !slices.ContainsFunc(d.secure, func(zone string) bool { return dns.IsSubDomain(zone, dns.CanonicalName(name)) })
+	})
+}
+
 // Asked returns the questions so far, sorted, each as "name. TYPE transport" in lower-case letters of the name.
 func (d *DNS) Asked() []string {
 	d.mu.Lock()
@@ -131,8 +175,12 @@ func (d *DNS) serve(w dns.ResponseWriter, q *dns.Msg) {
 	if opt := q.IsEdns0(); opt != nil && fault != KnowsNoEDNS {
 		reply.SetEdns0(1232, opt.Do())
 		ours := reply.IsEdns0()
+		if fault == Bogus {
+			ours.Option = append(ours.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeDNSBogus})
+		}
 		ours.Option = append(ours.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "70726574656e64"}) // "pretend"
 	}
+	reply.AuthenticatedData = reply.Rcode != dns.RcodeServerFailure && d.vouches(q, reply)
 	reply.Truncate(size)
 	reply.Compress = true
 	// A lost answer is asked for again.
@@ -154,7 +202,7 @@ func (d *DNS) reply(network string, q *dns.Msg) (*dns.Msg, Fault) {
 	switch fault {
 	case NoSuchName:
 		return d.negative(reply, dns.RcodeNameError), fault
-	case ServerFails:
+	case ServerFails, Bogus:
 		return reply.SetRcode(q, dns.RcodeServerFailure), fault
 	case Refuses:
 		return reply.SetRcode(q, dns.RcodeRefused), fault
