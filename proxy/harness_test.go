@@ -116,7 +116,7 @@ func newStage(t testing.TB, o options) *stage {
 	outside, inside := listen(t), listen(t)
 	s.Doors = map[string]string{"outside": outside.Addr().String(), "inside": inside.Addr().String()}
 	s.names = xmpptest.ListenDNS(t, o.zone...)
-	rc := resolve.Config{Servers: []netip.AddrPort{s.names.Addr()}, Listeners: []netip.AddrPort{addrOf(outside), addrOf(inside)}}
+	rc := resolve.Config{Servers: []resolve.Server{{Addr: s.names.Addr()}}, Listeners: []netip.AddrPort{addrOf(outside), addrOf(inside)}}
 	if o.resolver != nil {
 		o.resolver(&rc)
 	}

@@ -38,7 +38,7 @@ func openSockets(c *config.Config, forward *resolve.Resolver, log *slog.Logger) 
 	}
 	s.inside = listen("inside.listen", c.Inside.Gate.String())
 	if in := c.Inside; in.Listen.IsValid() {
-		in.Forward, in.Log = forward.Servers(), log
+		in.Forward, in.Log = forward, log
 		if s.names, err = resolve.ListenInside(in); err != nil {
 			faults = append(faults, c.At("inside.dns", unopened(in.Listen.String(), err)))
 		}

@@ -51,16 +51,16 @@ type Outside struct {
 // Peer is what a remote domain must reach at the least. What is left out comes from the entry default, and if that is silent too, is
 // channel tls, proof dialback, TLS 1.2.
 type Peer struct {
-	Level      string   `yaml:"level" oneof:"permissive|verified|encrypted|trusted" doc:"channel and proof in one word, as in XEP-0238: trusted is tls and pkix, encrypted is tls and dialback, verified is plaintext and dialback; permissive is the same as verified here, because nobody unproved is let in"`
-	Channel    string   `yaml:"channel" oneof:"plaintext|tls" doc:"the least that may carry stanzas; plaintext needs until"`
-	Proof      string   `yaml:"proof" oneof:"dialback|pkix|dane|posh|pin" doc:"the least that proves the peer's domain: a verified dialback key, a certificate that a trust anchor vouches for, or a pinned key. Dialback proves the caller to the called: outbound it means no more than the address that DNS gave. dane and posh cannot be had in this version"`
-	TLSMin     string   `yaml:"tls_min" oneof:"1.2|1.3" doc:"the oldest version of TLS"`
-	Revocation string   `yaml:"revocation" oneof:"soft|hard" doc:"soft, which is the default: a certificate counts unless it is known to be revoked; hard: only if its authority says that it is good"`
-	Ratchet    *bool    `yaml:"ratchet" doc:"false sets the peer free from what it proved before"`
-	Until      Date     `yaml:"until" doc:"the last day, in UTC, on which the entry counts; afterwards it is as if it were not there"`
-	Route      HostPort `yaml:"route" doc:"where to call the peer, in place of what DNS says"`
-	Pins       []Pin    `yaml:"pins" doc:"public keys of which the peer's certificate must have one, whatever the proof"`
-	Deny       bool     `yaml:"deny" default:"false" doc:"the peer may not federate, whoever else may"`
+	Level      string `yaml:"level" oneof:"permissive|verified|encrypted|trusted" doc:"channel and proof in one word, as in XEP-0238: trusted is tls and pkix, encrypted is tls and dialback, verified is plaintext and dialback; permissive is the same as verified here, because nobody unproved is let in"`
+	Channel    string `yaml:"channel" oneof:"plaintext|tls" doc:"the least that may carry stanzas; plaintext needs until"`
+	Proof      string `yaml:"proof" oneof:"dialback|pkix|dane|posh|pin" doc:"the least that proves the peer's domain: a verified dialback key, a certificate that a trust anchor vouches for, or a pinned key. Dialback proves the caller to the called: outbound it means no more than the address that DNS gave. dane and posh cannot be had in this version"`
+	TLSMin     string `yaml:"tls_min" oneof:"1.2|1.3" doc:"the oldest version of TLS"`
+	Revocation string `yaml:"revocation" oneof:"soft|hard" doc:"soft, which is the default: a certificate counts unless it is known to be revoked; hard: only if its authority says that it is good"`
+	Ratchet    *bool  `yaml:"ratchet" doc:"false sets the peer free from what it proved before"`
+	Until      Date   `yaml:"until" doc:"the last day, in UTC, on which the entry counts; afterwards it is as if it were not there"`
+	Route      Route  `yaml:"route" doc:"where to call the peer, in place of what DNS says; with tls:// in front for direct TLS, which cannot be had in this version"`
+	Pins       []Pin  `yaml:"pins" doc:"public keys of which the peer's certificate must have one, whatever the proof"`
+	Deny       bool   `yaml:"deny" default:"false" doc:"the peer may not federate, whoever else may"`
 }
 
 // Certs is certs.Config with what is to come.

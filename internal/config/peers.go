@@ -55,6 +55,9 @@ func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
 		default:
 			r.checkForeign(path, domain, owners)
 		}
+		if entry.Route.Endpoint().DirectTLS {
+			r.about(path+".route", "this version calls with STARTTLS alone; leave tls:// out")
+		}
 		if wildcard && entry.Route != "" {
 			r.about(path+".route", "a route leads to one domain; name it")
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/jid"
+	"sallyport/internal/resolve"
 )
 
 // The engine below reads any tree of structs. A field is a key when its tag `yaml` names it; `yaml:",inline"` takes the keys of an
@@ -98,6 +99,10 @@ func noun(t reflect.Type) (name, example string) {
 		return "domain, *.suffix or default", "partner.example"
 	case reflect.TypeFor[Date]():
 		return "date", "2027-06-30"
+	case reflect.TypeFor[resolve.Server]():
+		return "name server", "127.0.0.53:53 or tls://192.0.2.53#dns.example"
+	case reflect.TypeFor[Route]():
+		return "host:port", "192.0.2.1:5269, xmpp.example:5269 or tls://xmpp.example:5270"
 	case reflect.TypeFor[HostPort]():
 		return "host:port", "192.0.2.1:5269 or xmpp.example:5269"
 	case reflect.TypeFor[Pin]():

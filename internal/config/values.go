@@ -83,28 +83,44 @@ func (p *Pin) UnmarshalText(text []byte) error {
 // HostPort is a host name or address with a port.
 type HostPort string
 
-// UnmarshalText takes what resolve.ParseRoute takes.
+// UnmarshalText takes a host or address with its port.
 func (h *HostPort) UnmarshalText(text []byte) error {
-	if _, err := resolve.ParseRoute(string(text)); err != nil {
+	endpoint, err := resolve.ParseRoute(string(text))
+	if err == nil && endpoint.DirectTLS {
+		err = errors.New("nothing but host:port can stand here")
+	}
+	if err != nil {
 		return err
 	}
 	*h = HostPort(text)
 	return nil
 }
 
-// Endpoint is the place as the resolver knows it; the zero Endpoint when h was not made by UnmarshalText.
-func (h HostPort) Endpoint() resolve.Endpoint {
-	endpoint, err := resolve.ParseRoute(string(h))
-	if err != nil {
-		return resolve.Endpoint{}
-	}
-	return endpoint
-}
-
 // Addr returns the address; false when the host is a name.
 func (h HostPort) Addr() (netip.AddrPort, bool) {
 	ap, err := netip.ParseAddrPort(string(h))
 	return ap, err == nil
+}
+
+// Route says where a peer is called: host:port, with tls:// in front for a stream that begins with TLS (XEP-0368).
+type Route string
+
+// UnmarshalText takes what resolve.ParseRoute takes.
+func (r *Route) UnmarshalText(text []byte) error {
+	if _, err := resolve.ParseRoute(string(text)); err != nil {
+		return err
+	}
+	*r = Route(text)
+	return nil
+}
+
+// Endpoint is the place as the resolver knows it; the zero Endpoint when r was not made by UnmarshalText.
+func (r Route) Endpoint() resolve.Endpoint {
+	endpoint, err := resolve.ParseRoute(string(r))
+	if err != nil {
+		return resolve.Endpoint{}
+	}
+	return endpoint
 }
 
 // assign writes the value that text means into v, a settable scalar. Its error completes the sentence "… is not …".

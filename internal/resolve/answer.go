@@ -13,6 +13,8 @@ const (
 	maxChain    = 8  // CNAME records one behind the other
 	maxServices = 10 // SRV targets of a domain, the best ones
 	maxAddrs    = 8  // addresses of one host and family
+	maxTLSA     = 32 // TLSA records of one port
+	maxCAA      = 32 // CAA records of one name
 )
 
 // maxTTL is the longest that anything is believed without asking again.
@@ -26,15 +28,30 @@ type service struct {
 
 // answer is what a reply says about its question.
 type answer struct {
-	rcode    int // NOERROR or NXDOMAIN
+	rcode    int    // NOERROR or NXDOMAIN
+	owner    string // whose records these are: the name asked for, or where its aliases lead; "" when they lead nowhere
+	secure   bool   // DNSSEC vouches for all of it, also for there being nothing
 	services []service
 	addrs    []netip.Addr
+	tlsa     []TLSA // usable ones
+	unusable int    // TLSA and CAA records that say nothing to us
+	caa      []CAARecord
 	ttl      time.Duration // for how long; 0 when the reply does not say (a negative answer without SOA record)
 }
 
 // exists reports whether any record of the type asked for was there. Otherwise the answer is NXDOMAIN or NODATA, which mean
 // the same to us ([D04]).
-func (a *answer) exists() bool { return len(a.services)+len(a.addrs) > 0 }
+func (a *answer) exists() bool {
+	return len(a.services)+len(a.addrs)+len(a.tlsa)+a.unusable+len(a.caa) > 0
+}
+
+// limit shortens ttl to the life of the answer, if the answer says how long that is.
+func (a *answer) limit(ttl time.Duration) time.Duration {
+	if !a.exists() && a.ttl == 0 {
+		return ttl
+	}
+	return min(ttl, a.ttl)
+}
 
 // why says what kind of negative answer this is.
 func (a *answer) why() string {
@@ -45,10 +62,11 @@ func (a *answer) why() string {
 }
 
 // digest reads the records that answer the question of q out of reply, following CNAMEs within it. Records of other
-// names, classes and types are passed over: nobody asked for them.
-func digest(q dns.Question, reply *dns.Msg) *answer {
+// names, classes and types are passed over: nobody asked for them. believed says that the server's word about DNSSEC counts.
+func digest(q dns.Question, reply *dns.Msg, believed bool) *answer {
 	a := &answer{rcode: reply.Rcode, ttl: maxTTL}
 	owner := follow(q, reply.Answer, a)
+	a.owner, a.secure = owner, believed && reply.AuthenticatedData && owner != ""
 	for _, rr := range reply.Answer {
 		h := rr.Header()
 		if h.Class != q.Qclass || h.Rrtype != q.Qtype || !sameName(h.Name, owner) {
@@ -97,6 +115,10 @@ func (a *answer) take(rr dns.RR) bool {
 		return a.takeAddr(netip.AddrFromSlice(rr.A))
 	case *dns.AAAA:
 		return a.takeAddr(netip.AddrFromSlice(rr.AAAA))
+	case *dns.TLSA:
+		return a.takeTLSA(rr)
+	case *dns.CAA:
+		return a.takeCAA(rr)
 	}
 	return false
 }

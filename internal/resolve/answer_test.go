@@ -33,7 +33,7 @@ func TestDigest(t *testing.T) {
 			}
 			reply.Answer = append(reply.Answer, rr)
 		}
-		a := digest(reply.Question[0], reply)
+		a := digest(reply.Question[0], reply, false)
 		if len(a.services) != c.services || len(a.addrs) != 0 || a.ttl != c.ttl {
 			t.Errorf("%s: %d services for %v, want %d for %v", c.name, len(a.services), a.ttl, c.services, c.ttl)
 		}

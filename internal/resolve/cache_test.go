@@ -23,11 +23,12 @@ type paper struct {
 	records []string      // lines of a zone file
 	soa     uint32        // seconds that negative answers hold; 0: they do not say
 	fails   bool          // says SERVFAIL to everything
+	signed  bool          // says that DNSSEC vouches for everything
 	delay   time.Duration // before each answer
 	asked   int
 }
 
-func (p *paper) exchange(ctx context.Context, _ netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
+func (p *paper) exchange(ctx context.Context, _ Server, q *dns.Msg) (*dns.Msg, error) {
 	p.mu.Lock()
 	p.asked++
 	delay, records, soa, fails := p.delay, p.records, p.soa, p.fails
@@ -38,6 +39,7 @@ func (p *paper) exchange(ctx context.Context, _ netip.AddrPort, q *dns.Msg) (*dn
 		return nil, ctx.Err()
 	}
 	reply := new(dns.Msg).SetReply(q)
+	reply.AuthenticatedData = p.signed
 	if fails {
 		reply.Rcode = dns.RcodeServerFailure
 		return reply, nil
@@ -68,7 +70,7 @@ func (p *paper) count() int {
 
 func (p *paper) resolver(t *testing.T, c Config) *Resolver {
 	t.Helper()
-	c.Servers = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
+	c.Servers = []Server{{Addr: netip.MustParseAddrPort("192.0.2.53:53")}}
 	r, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -299,7 +301,7 @@ func TestTheOtherFamilyIsNotWaitedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &paper{records: []string{"a.example. 600 IN A 1.1.1.1"}, soa: 600}
 		r := p.resolver(t, Config{})
-		r.asker.exchange = func(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
+		r.asker.exchange = func(ctx context.Context, server Server, q *dns.Msg) (*dns.Msg, error) {
 			if q.Question[0].Qtype == dns.TypeAAAA {
 				<-ctx.Done()
 				return nil, ctx.Err()

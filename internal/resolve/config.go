@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -14,12 +15,17 @@ import (
 
 // Config says whom to ask and from where to call. The zero Config asks the system's name servers and calls public addresses only.
 type Config struct {
-	Servers      []netip.AddrPort `yaml:"resolver" default:"" doc:"name servers to ask, in this order; default: those of /etc/resolv.conf"`
-	AllowPrivate bool             `yaml:"allow_private" default:"false" doc:"DNS answers may be loopback or private addresses (tests, closed networks)"`
-	Source       []netip.Addr     `yaml:"source" default:"" doc:"local addresses to call from, at most one per family; default: the system chooses"`
-	Timeout      time.Duration    `yaml:"dns_timeout" default:"2s" doc:"how long one name server may take over one answer; each is asked twice"`
-	DialTimeout  time.Duration    `yaml:"dial_timeout" default:"10s" doc:"how long one address may take to accept a connection"`
-	CacheEntries int              `yaml:"dns_cache" default:"10000" doc:"domains whose endpoints are remembered while their DNS records last"`
+	Servers      []Server      `yaml:"resolver" default:"" doc:"name servers to ask, in this order; tls://address:port#name is asked over TLS and has a certificate for name, or for the address where no name is given; default: those of /etc/resolv.conf"`
+	ServerRoots  string        `yaml:"resolver_roots" doc:"PEM file with the authorities that vouch for the tls:// resolvers; default: the system's"`
+	DNSSEC       bool          `yaml:"dnssec" default:"false" doc:"the resolvers validate DNSSEC and are believed: DANE counts, and what fails validation is not used; each resolver must be on this machine or tls://"`
+	AllowPrivate bool          `yaml:"allow_private" default:"false" doc:"DNS answers may be loopback or private addresses (tests, closed networks)"`
+	Source       []netip.Addr  `yaml:"source" default:"" doc:"local addresses to call from, at most one per family; default: the system chooses"`
+	Timeout      time.Duration `yaml:"dns_timeout" default:"2s" doc:"how long one name server may take over one answer; each is asked twice"`
+	DialTimeout  time.Duration `yaml:"dial_timeout" default:"10s" doc:"how long one address may take to accept a connection"`
+	CacheEntries int           `yaml:"dns_cache" default:"10000" doc:"domains whose endpoints are remembered while their DNS records last"`
+
+	// DirectTLS says that the caller can begin with TLS (XEP-0368), so that _xmpps-server records are asked for.
+	DirectTLS bool `yaml:"-"`
 
 	// Listeners are this gate's own: both doors and the inside DNS. They are never called, whoever's DNS names them, and never
 	// asked as name servers.
@@ -29,7 +35,7 @@ type Config struct {
 const resolvConf = "/etc/resolv.conf"
 
 // SystemServers returns the name servers of /etc/resolv.conf.
-func SystemServers() ([]netip.AddrPort, error) {
+func SystemServers() ([]Server, error) {
 	f, err := os.Open(resolvConf)
 	if err != nil {
 		return nil, err
@@ -39,10 +45,10 @@ func SystemServers() ([]netip.AddrPort, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", resolvConf, err)
 	}
-	var servers []netip.AddrPort
+	var servers []Server
 	for _, s := range conf.Servers {
 		if addr, err := netip.ParseAddr(s); err == nil {
-			servers = append(servers, netip.AddrPortFrom(addr, 53))
+			servers = append(servers, Server{Addr: netip.AddrPortFrom(addr, 53)})
 		}
 	}
 	if len(servers) == 0 {
@@ -63,10 +69,13 @@ func (c Config) complete(own ownAddresses) (Config, error) {
 		c.Servers = servers
 	}
 	for _, s := range c.Servers {
+		if c.DNSSEC && !s.private() {
+			fault("outside.resolver: %v: %w", s, errOpenWay)
+		}
 		switch {
-		case !s.IsValid() || s.Port() == 0:
+		case !s.Addr.IsValid() || s.Addr.Port() == 0:
 			fault("outside.resolver: %v is not address:port", s)
-		case own.has(s):
+		case own.has(s.Addr):
 			fault("outside.resolver: %v is this gate's own inside DNS, which sends every domain back to the gate; name the server of your network", s)
 		}
 	}
@@ -81,6 +90,22 @@ func (c Config) complete(own ownAddresses) (Config, error) {
 	positive(&c.DialTimeout, 10*time.Second)
 	positive(&c.CacheEntries, 10000)
 	return c, errors.Join(faults...)
+}
+
+// roots returns the authorities that vouch for name servers; nil: the system's.
+func (c Config) roots() (*x509.CertPool, error) {
+	if c.ServerRoots == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.ServerRoots)
+	if err != nil {
+		return nil, fmt.Errorf("outside.resolver_roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("outside.resolver_roots: %s holds no certificate in PEM", c.ServerRoots)
+	}
+	return pool, nil
 }
 
 // positive gives *v its default unless it is more than zero.

@@ -12,7 +12,7 @@ func TestConfigFaultsComeTogether(t *testing.T) {
 	t.Parallel()
 	inside := netip.MustParseAddrPort("127.0.2.1:53")
 	_, err := New(Config{
-		Servers:   []netip.AddrPort{inside, netip.MustParseAddrPort("9.9.9.9:0"), netip.MustParseAddrPort("9.9.9.9:53")},
+		Servers:   []Server{{Addr: inside}, {Addr: netip.MustParseAddrPort("9.9.9.9:0")}, {Addr: netip.MustParseAddrPort("9.9.9.9:53")}},
 		Source:    []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")},
 		Listeners: []netip.AddrPort{inside},
 	})
@@ -41,15 +41,15 @@ func TestWildcardListenerOwnsEveryLocalAddress(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	server := netip.MustParseAddrPort("9.9.9.9:53")
-	r, err := New(Config{Servers: []netip.AddrPort{server}})
+	server := Server{Addr: netip.MustParseAddrPort("9.9.9.9:53")}
+	r, err := New(Config{Servers: []Server{server}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.config.Timeout.String() != "2s" || r.config.DialTimeout.String() != "10s" || r.config.CacheEntries != 10000 {
 		t.Errorf("the zero Config became %+v", r.config)
 	}
-	if got := r.Servers(); !slices.Equal(got, []netip.AddrPort{server}) {
+	if got := r.config.Servers; !slices.Equal(got, []Server{server}) {
 		t.Errorf("servers %v", got)
 	}
 	system, err := SystemServers()

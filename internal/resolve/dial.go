@@ -55,10 +55,11 @@ func tried(attempts []Attempt, addr netip.Addr) bool {
 func (r *Resolver) callable(ctx context.Context, ep Endpoint) (addrs []netip.Addr, refused []Attempt) {
 	all := ep.Addrs
 	if len(all) == 0 {
-		var err error
-		if all, _, err = r.addresses(ctx, ep.Target); err != nil {
-			return nil, []Attempt{{Target: ep.Target, Err: fmt.Errorf("looking up %s: %w", ep.Target, err)}}
+		h := r.addresses(ctx, ep.Target)
+		if h.err != nil {
+			return nil, []Attempt{{Target: ep.Target, Err: fmt.Errorf("looking up %s: %w", ep.Target, h.err)}}
 		}
+		all = h.addrs
 	}
 	for _, addr := range all {
 		at := netip.AddrPortFrom(addr, ep.Port)

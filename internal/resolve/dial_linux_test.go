@@ -16,7 +16,7 @@ func TestSocketOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	r, err := New(Config{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}})
+	r, err := New(Config{Servers: []Server{{Addr: netip.MustParseAddrPort("127.0.0.1:53")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

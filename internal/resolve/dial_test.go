@@ -207,7 +207,7 @@ func TestDialFromSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	r, err := New(Config{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, AllowPrivate: true,
+	r, err := New(Config{Servers: []Server{{Addr: netip.MustParseAddrPort("127.0.0.1:53")}}, AllowPrivate: true,
 		Source: []netip.Addr{netip.MustParseAddr("127.0.9.9"), netip.MustParseAddr("::1")}})
 	if err != nil {
 		t.Fatal(err)

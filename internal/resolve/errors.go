@@ -24,6 +24,7 @@ type TemporaryError struct {
 	Domain   string
 	Question string    // name and type
 	Attempts []Attempt // each server that was asked, and what came
+	Bogus    bool      // there is an answer, but DNSSEC says that it is not the domain's
 }
 
 func (e *TemporaryError) Error() string {
@@ -34,6 +35,10 @@ func (e *TemporaryError) Error() string {
 			b.WriteString("; ")
 		}
 		fmt.Fprintf(&b, "%v %v", a.At, a.Err)
+	}
+	if e.Bogus {
+		b.WriteString(" (the zone's signatures are broken, or somebody forges answers; its administrators find out which with delv or dnsviz)")
+		return b.String()
 	}
 	b.WriteString(" (the servers are those of outside.resolver; if they answer for other domains, the name servers of this one are at fault)")
 	return b.String()
@@ -51,10 +56,10 @@ type FilteredError struct {
 
 // Refusal is one address that must not be called.
 type Refusal struct {
-	Target string // the host name that led there
-	At     netip.AddrPort
-	Reason string
-	Own    bool // it is this gate's own listener; no configuration allows that
+	Target string         `json:"target"` // the host name that led there
+	At     netip.AddrPort `json:"at"`
+	Reason string         `json:"reason"`
+	Own    bool           `json:"own,omitempty"` // it is this gate's own listener; no configuration allows that
 }
 
 func (e *FilteredError) Error() string {
@@ -123,4 +128,9 @@ func reasons(attempts []Attempt) []error {
 
 func notFound(d jid.Domain, format string, args ...any) *NotFoundError {
 	return &NotFoundError{Domain: d.String(), Reason: fmt.Sprintf(format, args...)}
+}
+
+// errNotQualified is what becomes of addresses and names without a dot ([A06]).
+func errNotQualified(d jid.Domain) error {
+	return notFound(d, "only a full domain name can be looked up")
 }

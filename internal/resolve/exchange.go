@@ -3,14 +3,13 @@ package resolve
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -27,26 +26,46 @@ const (
 // guesswork.
 var errUncertain = errors.New("the answer over UDP was cut off or uncertain")
 
-// exchange asks one server one question, over UDP and, where that is not enough, over TCP. The reply belongs to the question. A server
-// that does not know EDNS is asked without (RFC 6891 §7).
-func exchange(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	reply, err := exchangeOnce(ctx, server, q)
+// transport carries questions to name servers and their answers back.
+type transport struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	tls  map[Server]*tlsServer // those that are asked over TLS; set at birth
+}
+
+// newTransport makes one for the given servers. roots vouch for those that are asked over TLS; nil: the system's do.
+func newTransport(servers []Server, roots *x509.CertPool, timeout time.Duration) *transport {
+	t := &transport{dial: new(net.Dialer).DialContext, tls: map[Server]*tlsServer{}}
+	for _, s := range servers {
+		if s.TLS != "" && t.tls[s] == nil {
+			t.tls[s] = newTLSServer(s, roots, timeout, t.call)
+		}
+	}
+	return t
+}
+
+// exchange asks one server one question: over TLS; or over UDP and, where that is not enough, over TCP. The reply belongs to the
+// question. A server that does not know EDNS is asked without (RFC 6891 §7).
+func (t *transport) exchange(ctx context.Context, server Server, q *dns.Msg) (*dns.Msg, error) {
+	reply, err := t.exchangeOnce(ctx, server, q)
 	if err == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented) && q.IsEdns0() != nil {
 		plain := q.Copy()
 		plain.Extra = nil
-		reply, err = exchangeOnce(ctx, server, plain)
+		reply, err = t.exchangeOnce(ctx, server, plain)
 	}
 	return reply, err
 }
 
-func exchangeOnce(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
+func (t *transport) exchangeOnce(ctx context.Context, server Server, q *dns.Msg) (*dns.Msg, error) {
 	q = q.Copy()
+	if secure, ok := t.tls[server]; ok {
+		return secure.exchange(ctx, q)
+	}
 	disguise(q)
-	reply, err := overUDP(ctx, server, q)
+	reply, err := t.overUDP(ctx, server.Addr, q)
 	if !errors.Is(err, errUncertain) && (err != nil || !reply.Truncated) {
 		return reply, err
 	}
-	sure, err := overTCP(ctx, server, q)
+	sure, err := t.overTCP(ctx, server.Addr, q)
 	if errors.Is(err, syscall.ECONNREFUSED) && reply != nil && !reply.Truncated {
 		// COMPAT: small forwarders that do not keep the case of letters and know no TCP. Nobody can close a port from afar.
 		return reply, nil
@@ -71,8 +90,8 @@ func disguise(q *dns.Msg) {
 }
 
 // overUDP waits for the answer on a socket of its own, connected, so that the kernel drops what others send.
-func overUDP(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	conn, release, err := call(ctx, "udp", server)
+func (t *transport) overUDP(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
+	conn, release, err := t.open(ctx, "udp", server)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +119,8 @@ func overUDP(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, 
 }
 
 // overTCP asks again where an answer has room for 64 KiB (RFC 7766).
-func overTCP(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	conn, release, err := call(ctx, "tcp", server)
+func (t *transport) overTCP(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
+	conn, release, err := t.open(ctx, "tcp", server)
 	if err != nil {
 		return nil, err
 	}
@@ -110,31 +129,40 @@ func overTCP(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, 
 	if err != nil {
 		return nil, fmt.Errorf("packing the question: %w", err)
 	}
-	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...)); err != nil {
+	if err := writeMessage(conn, wire); err != nil {
 		return nil, err
 	}
+	buf, err := readMessage(conn)
+	if err != nil {
+		return nil, err
+	}
+	return fitSurely(q, buf)
+}
+
+// writeMessage sends a message over a stream: length and message in one piece, as some servers expect (RFC 7766 §8).
+func writeMessage(w io.Writer, wire []byte) error {
+	_, err := w.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...))
+	return err
+}
+
+func readMessage(r io.Reader) ([]byte, error) {
 	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
+	if _, err := io.ReadFull(r, length[:]); err != nil {
 		return nil, err
 	}
 	buf := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(conn, buf); err != nil {
-		return nil, err
-	}
-	reply, err := fit(q, buf)
-	if errors.Is(err, errUncertain) && reply != nil {
-		return reply, nil // a server that does not keep the case of letters; nobody can forge what comes over TCP from afar
-	}
-	if err != nil {
-		return nil, errors.New("sent over TCP what is no answer to the question")
-	}
-	return reply, nil
+	_, err := io.ReadFull(r, buf)
+	return buf, err
 }
 
-// call opens a socket to a server that is closed by release, and unblocked when ctx ends.
-func call(ctx context.Context, network string, server netip.AddrPort) (conn net.Conn, release func(), err error) {
-	var dialer net.Dialer
-	conn, err = dialer.DialContext(ctx, network, server.String())
+// call opens a connection.
+func (t *transport) call(ctx context.Context, network, address string) (net.Conn, error) {
+	return t.dial(ctx, network, address)
+}
+
+// open opens a socket to a server that is closed by release, and unblocked when ctx ends.
+func (t *transport) open(ctx context.Context, network string, server netip.AddrPort) (conn net.Conn, release func(), err error) {
+	conn, err = t.dial(ctx, network, server.String())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,110 +195,14 @@ func fit(q *dns.Msg, wire []byte) (*dns.Msg, error) {
 	return nil, errStray
 }
 
-// asker asks several servers in turn.
-type asker struct {
-	servers  []netip.AddrPort
-	timeout  time.Duration
-	exchange func(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error)
-}
-
-// rounds is how often each server is asked.
-const rounds = 2
-
-// errUnanswered is what ask returns when no server helped.
-type errUnanswered struct{ attempts []Attempt }
-
-func (e *errUnanswered) Error() string {
-	last := e.attempts[len(e.attempts)-1]
-	return fmt.Sprintf("%v %v", last.At, last.Err)
-}
-
-// ask puts q to the servers, in order and twice, until one says something definite: records, NODATA or NXDOMAIN. Anything else, as
-// SERVFAIL, REFUSED or silence, is the next one's chance. Its only error is *errUnanswered.
-func (a *asker) ask(ctx context.Context, q *dns.Msg) (reply *dns.Msg, from netip.AddrPort, err error) {
-	var failed []Attempt
-	for round := range rounds {
-		for i, server := range a.servers {
-			if round > 0 && isVerdict(failed[i].Err) {
-				continue
-			}
-			reply, err := a.askOne(ctx, server, q)
-			if err == nil {
-				return reply, server, nil
-			}
-			failed = append(failed, Attempt{At: server, Err: err})
-			if ctx.Err() != nil {
-				return nil, server, &errUnanswered{failed}
-			}
-		}
+// fitSurely is fit for what came over a connection, which nobody can forge from afar.
+func fitSurely(q *dns.Msg, wire []byte) (*dns.Msg, error) {
+	reply, err := fit(q, wire)
+	if errors.Is(err, errUncertain) && reply != nil {
+		return reply, nil // a server that does not keep the case of letters
 	}
-	return nil, netip.AddrPort{}, &errUnanswered{failed}
-}
-
-func (a *asker) askOne(ctx context.Context, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	reply, err := a.exchange(ctx, server, q)
 	if err != nil {
-		return nil, a.plain(err)
-	}
-	if reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError {
-		return nil, &verdict{rcode: reply.Rcode, detail: explain(reply)}
+		return nil, errors.New("sent over a connection what is no answer to the question")
 	}
 	return reply, nil
-}
-
-// plain says in an operator's words what went wrong with a server.
-func (a *asker) plain(err error) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("gave no answer within %v", a.timeout)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return errors.New("runs no name server (connection refused)")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("closed the connection without an answer")
-	}
-	return fmt.Errorf("could not be asked: %w", err)
-}
-
-// verdict is a server's answer that says nothing about the name. Asking the same server once more would bring the same.
-type verdict struct {
-	rcode  int
-	detail string
-}
-
-func (v *verdict) Error() string {
-	return "answered " + dns.RcodeToString[v.rcode] + v.detail
-}
-
-func isVerdict(err error) bool {
-	_, ok := err.(*verdict)
-	return ok
-}
-
-// explain renders the reasons that a server added to its failure (RFC 8914). The text is a stranger's: quoted, and cut.
-func explain(reply *dns.Msg) string {
-	opt := reply.IsEdns0()
-	if opt == nil {
-		return ""
-	}
-	var said []string
-	for _, o := range opt.Option {
-		ede, ok := o.(*dns.EDNS0_EDE)
-		if !ok || len(said) == 3 {
-			continue
-		}
-		text := dns.ExtendedErrorCodeToString[ede.InfoCode]
-		if text == "" {
-			text = fmt.Sprintf("extended error %d", ede.InfoCode)
-		}
-		if ede.ExtraText != "" {
-			text += fmt.Sprintf(" %q", ede.ExtraText[:min(len(ede.ExtraText), 120)])
-		}
-		said = append(said, text)
-	}
-	if said == nil {
-		return ""
-	}
-	return " (" + strings.Join(said, ", ") + ")"
 }

@@ -73,7 +73,7 @@ func TestSmallForwarder(t *testing.T) {
 			_, _ = conn.WriteTo(wire, from)
 		}
 	}()
-	r, err := New(Config{Servers: []netip.AddrPort{netip.MustParseAddrPort(conn.LocalAddr().String())}})
+	r, err := New(Config{Servers: []Server{{Addr: netip.MustParseAddrPort(conn.LocalAddr().String())}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestManyRecordsComeOverTCP(t *testing.T) {
 	server := xmpptest.ListenDNS(t, zone...)
 	q := new(dns.Msg).SetQuestion("_xmpp-server._tcp.a.example.", dns.TypeSRV)
 	q.SetEdns0(udpSize, false)
-	reply, err := exchange(t.Context(), server.Addr(), q)
+	reply, err := newTransport(nil, nil, time.Second).exchange(t.Context(), Server{Addr: server.Addr()}, q)
 	if err != nil || len(reply.Answer) != 60 {
 		t.Errorf("%v with %d records, want all 60 of a cut-off answer", err, len(reply.Answer))
 	}
@@ -148,7 +148,7 @@ func TestServersInOrder(t *testing.T) {
 		}
 		addr := netip.MustParseAddrPort(closed.LocalAddr().String())
 		closed.Close()
-		r, err := New(Config{Servers: []netip.AddrPort{addr}})
+		r, err := New(Config{Servers: []Server{{Addr: addr}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 // answer, and no more than insideForwards questions are under way: beyond that, and when nobody answers, it is SERVFAIL with the reason
 // (RFC 8914), so that dig shows what is wrong.
 func (in *Inside) forward(ctx context.Context, q *dns.Msg) *dns.Msg {
-	if len(in.config.Forward) == 0 {
+	if in.asker == nil {
 		return explained(q, dns.RcodeRefused, dns.ExtendedErrorCodeNotAuthoritative, "only XMPP services are answered here, no forward server is set")
 	}
 	asked := q.Question[0]
@@ -27,7 +27,7 @@ func (in *Inside) forward(ctx context.Context, q *dns.Msg) *dns.Msg {
 			return nil, errors.New("too many questions at once")
 		}
 		onward := new(dns.Msg)
-		onward.RecursionDesired, onward.CheckingDisabled, onward.AuthenticatedData = q.RecursionDesired, q.CheckingDisabled, q.AuthenticatedData
+		onward.RecursionDesired, onward.CheckingDisabled, onward.AuthenticatedData = q.RecursionDesired, q.CheckingDisabled, in.believed
 		onward.Question = []dns.Question{asked}
 		onward.SetEdns0(udpSize, withDNSSEC)
 		reply, _, err := in.asker.ask(ctx, onward)
@@ -37,7 +37,10 @@ func (in *Inside) forward(ctx context.Context, q *dns.Msg) *dns.Msg {
 	if err != nil {
 		return explained(q, dns.RcodeServerFailure, dns.ExtendedErrorCodeNetworkError, err.Error())
 	}
-	return relay(q, shared.(*dns.Msg))
+	reply := relay(q, shared.(*dns.Msg))
+	// "Validated" is passed on only where it is believed, and to those who asked (RFC 6840 §5.7, §5.8).
+	reply.AuthenticatedData = reply.AuthenticatedData && in.believed && (q.AuthenticatedData || withDNSSEC)
+	return reply
 }
 
 // report logs when forwarding stops working and when it works again, not each question in between.

@@ -19,19 +19,19 @@ import (
 
 // InsideConfig describes the name server of the backends.
 type InsideConfig struct {
-	Listen    netip.AddrPort   `yaml:"dns" default:"" doc:"UDP and TCP address of the name server that the backends are given"`
-	Gate      netip.AddrPort   `yaml:"listen" default:"" doc:"the inside door: where every XMPP domain is said to live"`
-	AllowFrom []netip.Prefix   `yaml:"dns_from" default:"" doc:"networks that may ask; default: loopback and private addresses"`
-	TTL       uint32           `yaml:"dns_ttl" default:"60" doc:"seconds for which the backends may remember where the gate is"`
-	Forward   []netip.AddrPort `yaml:"-"` // who answers all other questions: Resolver.Servers; nobody if empty
-	Timeout   time.Duration    `yaml:"-"` // for one answer of one of them; default 2 s
-	Log       *slog.Logger     `yaml:"-"` // nil: says nothing
+	Listen    netip.AddrPort `yaml:"dns" default:"" doc:"UDP and TCP address of the name server that the backends are given"`
+	Gate      netip.AddrPort `yaml:"listen" default:"" doc:"the inside door: where every XMPP domain is said to live"`
+	AllowFrom []netip.Prefix `yaml:"dns_from" default:"" doc:"networks that may ask; default: loopback and private addresses"`
+	TTL       uint32         `yaml:"dns_ttl" default:"60" doc:"seconds for which the backends may remember where the gate is"`
+	Forward   *Resolver      `yaml:"-"` // whose name servers answer all other questions; nil: nobody
+	Log       *slog.Logger   `yaml:"-"` // nil: says nothing
 }
 
 const (
-	insideTCP      = 64   // connections at once
-	insideForwards = 256  // questions under way to the forward servers
-	insideAnswer   = 4096 // bytes of the largest answer over UDP, however much the client would take
+	insideTCP      = 64              // connections at once
+	insideForwards = 256             // questions under way to the forward servers
+	insideStop     = 2 * time.Second // for the answers under way at the end
+	insideAnswer   = 4096            // bytes of the largest answer over UDP, however much the client would take
 	defaultTTL     = 60
 	jabberService  = "_jabber._tcp." // asked by jabberd2 and Openfire, from before RFC 3920
 	directService  = "_xmpps-server._tcp."
@@ -50,7 +50,9 @@ type Inside struct {
 	target string // name of the gate, canonical
 	udp    net.PacketConn
 	tcp    net.Listener
-	asker  *asker
+	asker  *asker // of those who answer all other questions; nil: nobody does
+	// believed says that they validate DNSSEC, and nobody can change what they say.
+	believed bool
 
 	flights singleflight.Group // one question goes to the forward servers once at a time: even a circle of servers ends
 	slots   chan struct{}
@@ -65,15 +67,16 @@ func ListenInside(c InsideConfig) (*Inside, error) {
 	if c.TTL == 0 {
 		c.TTL = defaultTTL
 	}
-	positive(&c.Timeout, 2*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	in := &Inside{
 		config: c,
 		target: gateName(c.Gate.Addr().Unmap()),
-		asker:  &asker{servers: c.Forward, timeout: c.Timeout, exchange: exchange},
 		slots:  make(chan struct{}, insideForwards),
+	}
+	if c.Forward != nil {
+		in.asker, in.believed = c.Forward.asker, c.Forward.config.DNSSEC
 	}
 	var err error
 	if in.udp, in.tcp, err = listenBoth(c.Listen); err != nil {
@@ -94,9 +97,11 @@ func (c *InsideConfig) check() error {
 	case c.Gate.Addr().IsUnspecified():
 		fault("inside.listen: %v is no address that a backend can call; inside.dns needs one", c.Gate)
 	}
-	for _, s := range c.Forward {
-		if (ownAddresses{c.Listen}).has(s) {
-			fault("inside.dns would forward to itself (%v): name the server of your network in outside.resolver", s)
+	if c.Forward != nil {
+		for _, s := range c.Forward.config.Servers {
+			if (ownAddresses{c.Listen}).has(s.Addr) {
+				fault("inside.dns would forward to itself (%v): name the server of your network in outside.resolver", s)
+			}
 		}
 	}
 	return errors.Join(faults...)
@@ -154,7 +159,7 @@ func (in *Inside) Serve(ctx context.Context) error {
 				return nil
 			}
 			<-ctx.Done()
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.config.Timeout)
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), insideStop)
 			defer cancel()
 			return server.ShutdownContext(stop)
 		})

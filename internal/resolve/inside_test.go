@@ -125,7 +125,7 @@ func TestInsideForwards(t *testing.T) {
 		zone = append(zone, fmt.Sprintf("big.example. 300 IN A 198.51.100.%d", i))
 	}
 	upstream := xmpptest.ListenDNS(t, zone...)
-	in := listenInside(t, InsideConfig{Forward: []netip.AddrPort{upstream.Addr()}})
+	in := listenInside(t, InsideConfig{Forward: newResolver(t, Config{}, upstream)})
 	for _, network := range []string{"udp", "tcp"} {
 		reply := put(t, in, network, "WWW.partner.Example", dns.TypeA, edns(1232))
 		if got := records(reply.Answer); !slices.Equal(got, []string{"www.partner.example. A 198.51.100.7"}) && !slices.Equal(got, []string{"WWW.partner.Example. A 198.51.100.7"}) {
@@ -193,7 +193,7 @@ func TestInsideForwardFailures(t *testing.T) {
 	t.Parallel()
 	upstream := xmpptest.ListenDNS(t, "a.example. 60 IN A 198.51.100.1")
 	var logged lockedBuffer
-	in := listenInside(t, InsideConfig{Forward: []netip.AddrPort{upstream.Addr()}, Timeout: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	in := listenInside(t, InsideConfig{Forward: newResolver(t, Config{Timeout: 50 * time.Millisecond}, upstream), Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	for _, how := range []xmpptest.Fault{xmpptest.Silent, xmpptest.ServerFails, xmpptest.Refuses} {
 		upstream.Break("", how)
 		reply := put(t, in, "udp", "a.example", dns.TypeA, edns(1232))
@@ -234,13 +234,15 @@ func (l *lockedBuffer) String() string {
 // ABUSE 39: two servers that forward to each other ask each other once, and give up.
 func TestInsideCircleEnds(t *testing.T) {
 	t.Parallel()
-	one, err := ListenInside(InsideConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Gate: netip.MustParseAddrPort("127.0.2.1:5269"), Timeout: 100 * time.Millisecond})
+	one, err := ListenInside(InsideConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Gate: netip.MustParseAddrPort("127.0.2.1:5269")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	two := listenInside(t, InsideConfig{Forward: []netip.AddrPort{one.Addr()}, Timeout: 100 * time.Millisecond})
-	one.config.Forward = []netip.AddrPort{two.Addr()}
-	one.asker.servers = one.config.Forward
+	towards := func(in *Inside) *Resolver {
+		return newResolver(t, Config{Servers: []Server{{Addr: in.Addr()}}, Timeout: 100 * time.Millisecond})
+	}
+	two := listenInside(t, InsideConfig{Forward: towards(one)})
+	one.asker = towards(two).asker
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- one.Serve(ctx) }()
@@ -258,11 +260,11 @@ func TestInsideForwardsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
-		server := netip.MustParseAddrPort("192.0.2.53:53")
+		server := Server{Addr: netip.MustParseAddrPort("192.0.2.53:53")}
 		in := &Inside{
-			config: InsideConfig{Forward: []netip.AddrPort{server}, Log: slog.New(slog.DiscardHandler)},
+			config: InsideConfig{Log: slog.New(slog.DiscardHandler)},
 			slots:  make(chan struct{}, insideForwards),
-			asker: &asker{servers: []netip.AddrPort{server}, timeout: time.Hour, exchange: func(ctx context.Context, _ netip.AddrPort, _ *dns.Msg) (*dns.Msg, error) {
+			asker: &asker{servers: []Server{server}, timeout: time.Hour, exchange: func(ctx context.Context, _ Server, _ *dns.Msg) (*dns.Msg, error) {
 				asked.Add(1)
 				<-ctx.Done()
 				return nil, ctx.Err()
@@ -321,7 +323,7 @@ func TestInsideAdmits(t *testing.T) {
 func TestInsideRefusesWhatIsNotItsBusiness(t *testing.T) {
 	t.Parallel()
 	upstream := xmpptest.ListenDNS(t)
-	in := listenInside(t, InsideConfig{Forward: []netip.AddrPort{upstream.Addr()}})
+	in := listenInside(t, InsideConfig{Forward: newResolver(t, Config{}, upstream)})
 	for name, c := range map[string]struct {
 		change func(*dns.Msg)
 		want   int
@@ -344,12 +346,19 @@ func TestInsideRefusesWhatIsNotItsBusiness(t *testing.T) {
 func TestInsideConfigFaults(t *testing.T) {
 	t.Parallel()
 	at := netip.MustParseAddrPort
+	towards := func(servers ...string) *Resolver {
+		var c Config
+		for _, s := range servers {
+			c.Servers = append(c.Servers, Server{Addr: at(s)})
+		}
+		return newResolver(t, c)
+	}
 	for name, c := range map[string]struct {
 		config InsideConfig
 		want   string
 	}{
-		"itself":              {InsideConfig{Listen: at("127.0.2.1:53"), Gate: at("127.0.2.1:5269"), Forward: []netip.AddrPort{at("9.9.9.9:53"), at("127.0.2.1:53")}}, "forward to itself"},
-		"itself, by wildcard": {InsideConfig{Listen: at("0.0.0.0:53"), Gate: at("127.0.2.1:5269"), Forward: []netip.AddrPort{at("127.0.0.1:53")}}, "forward to itself"},
+		"itself":              {InsideConfig{Listen: at("127.0.2.1:53"), Gate: at("127.0.2.1:5269"), Forward: towards("9.9.9.9:53", "127.0.2.1:53")}, "forward to itself"},
+		"itself, by wildcard": {InsideConfig{Listen: at("0.0.0.0:53"), Gate: at("127.0.2.1:5269"), Forward: towards("127.0.0.1:53")}, "forward to itself"},
 		"no gate":             {InsideConfig{Listen: at("127.0.2.1:53")}, "inside.listen"},
 		"wildcard gate":       {InsideConfig{Listen: at("127.0.2.1:53"), Gate: at("0.0.0.0:5269")}, "no address that a backend can call"},
 		"no address":          {InsideConfig{Gate: at("127.0.2.1:5269")}, "inside.dns is not address:port"},
@@ -365,7 +374,7 @@ func TestInsideConfigFaults(t *testing.T) {
 func TestResolverFindsTheGate(t *testing.T) {
 	t.Parallel()
 	in := listenInside(t, InsideConfig{})
-	r, err := New(Config{Servers: []netip.AddrPort{in.Addr()}, AllowPrivate: true})
+	r, err := New(Config{Servers: []Server{{Addr: in.Addr()}}, AllowPrivate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

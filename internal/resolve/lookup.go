@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -15,94 +16,206 @@ import (
 )
 
 const (
-	srvPrefix   = "_xmpp-server._tcp."
-	defaultPort = 5269 // RFC 6120 §3.2.2
+	srvPrefix    = "_xmpp-server._tcp."
+	directPrefix = "_xmpps-server._tcp." // TLS from the first byte (XEP-0368)
+	defaultPort  = 5269                  // RFC 6120 §3.2.2
 
 	lookupTime = 15 * time.Second       // one domain, all of its questions
 	secondWait = 500 * time.Millisecond // for the other address family, once one is there
+	kindWait   = time.Second            // for the other kind of SRV record, once one is there
 	// briefly is how long we remember that nobody answered (RFC 9520 §3.2 wants a second at least), and negative answers that do not say
 	// how long they hold.
 	briefly = 5 * time.Second
 )
 
-// look asks DNS where a domain is served ([D01] to [D04]).
-func (r *Resolver) look(ctx context.Context, d jid.Domain) finding {
+// said is what DNS says of one of the two services of a domain.
+type said struct {
+	name   string  // of the question
+	direct bool    // _xmpps-server
+	answer *answer // nil when nobody answered
+	server Server
+	err    error
+}
+
+// offered are the SRV records but for those that say "no such service".
+func (s *said) offered() []offer {
+	if s.answer == nil {
+		return nil
+	}
+	var all []offer
+	for _, record := range s.answer.services {
+		if record.target != "" {
+			all = append(all, offer{service: record, direct: s.direct, secure: s.answer.secure})
+		}
+	}
+	return all
+}
+
+// offer is one SRV record of either kind.
+type offer struct {
+	service
+	direct bool
+	secure bool // DNSSEC vouches for it
+}
+
+// look asks DNS where a domain is served ([D01] to [D04], [M07]). What it learns on the way goes into s.
+func (r *Resolver) look(ctx context.Context, d jid.Domain, s *Survey) finding {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
-	name := srvPrefix + d.ASCII() + "."
-	if _, ok := dns.IsDomainName(name); !ok {
-		return finding{err: notFound(d, "%s is too long to be asked for", name), ttl: maxTTL}
+	answers := r.askServices(ctx, d)
+	if len(answers) == 0 {
+		return finding{err: notFound(d, "%s%s is too long to be asked for", srvPrefix, d), ttl: maxTTL}
 	}
-	a, server, err := r.ask(ctx, name, dns.TypeSRV)
-	if err != nil {
-		return finding{err: unanswered(d, err), ttl: briefly}
+	s.noteServices(answers)
+	var (
+		offers []offer
+		life   = maxTTL
+		failed *said
+		closed *said
+	)
+	for i := range answers {
+		switch a := &answers[i]; {
+		case a.err != nil && failed == nil:
+			failed, life = a, min(life, briefly)
+		case a.err == nil:
+			here := a.offered()
+			if len(here) == 0 && a.answer.exists() {
+				closed = a
+			}
+			offers, life = append(offers, here...), a.answer.limit(life)
+		}
 	}
-	if !a.exists() {
-		return r.lookFallback(ctx, d, a)
+	switch {
+	case failed != nil && (len(offers) == 0 || hides(failed, offers)):
+		return finding{err: unanswered(d, failed.err), ttl: briefly}
+	case len(offers) > 0:
+		return r.lookOffers(ctx, d, life, offers, s)
+	case closed != nil:
+		return finding{err: notFound(d, `%v says that %s is not available (SRV target ".")`, closed.server, strings.TrimSuffix(closed.name, ".")), ttl: life}
 	}
-	offered := slices.DeleteFunc(a.services, func(s service) bool { return s.target == "" })
-	if len(offered) == 0 {
-		return finding{err: notFound(d, `%v says that the service is not available (SRV target ".")`, server), ttl: a.ttl}
-	}
-	return r.lookServices(ctx, d, a.ttl, offered)
+	return r.lookFallback(ctx, d, answers, s)
 }
 
-// lookFallback takes a domain without SRV records for the name of its own server ([D04], RFC 6120 §3.2.2).
-func (r *Resolver) lookFallback(ctx context.Context, d jid.Domain, srv *answer) finding {
-	life := srv.ttl
-	if life == 0 {
-		life = briefly
-	}
-	addrs, ttl, err := r.addresses(ctx, d.ASCII())
-	if err == nil {
-		ep := Endpoint{Target: d.ASCII(), Port: defaultPort, Addrs: addrs, Fallback: true}
-		return r.admit(d, []Endpoint{ep}, min(life, ttl))
-	}
-	if missing, ok := errors.AsType[*noAddress](err); ok {
-		return finding{err: notFound(d, "SRV: %s; address: %v; is the name right?", srv.why(), missing), ttl: min(life, ttl)}
-	}
-	return finding{err: unanswered(d, err), ttl: briefly}
+// hides reports whether a question without answer forbids going by the answer to the other. Some name servers fail for every name
+// that they do not have, and those domains are still to be reached. But where DNSSEC is at work, a failure is how forgery shows, and
+// what somebody keeps from us must not move us from one kind of service to the other.
+func hides(failed *said, offers []offer) bool {
+	return saysBogus(failed.err) || slices.ContainsFunc(offers, func(o offer) bool { return o.secure })
 }
 
-// lookServices finds the addresses of the SRV targets. Once there are SRV records, they alone count ([D03]).
-func (r *Resolver) lookServices(ctx context.Context, d jid.Domain, ttl time.Duration, offered []service) finding {
-	slices.SortStableFunc(offered, func(a, b service) int { return int(a.priority) - int(b.priority) })
-	offered = offered[:min(len(offered), maxServices)]
-	type result struct {
-		addrs []netip.Addr
-		ttl   time.Duration
-		err   error
+// askServices asks for both kinds of SRV records at once. The one that is there does not wait long for the other, unless DNSSEC
+// vouches for it: see hides. No domain of a name that is too long for DNS can exist.
+func (r *Resolver) askServices(ctx context.Context, d jid.Domain) []said {
+	kinds := []said{{name: srvPrefix + d.ASCII() + "."}}
+	if r.config.DirectTLS {
+		kinds = append(kinds, said{name: directPrefix + d.ASCII() + ".", direct: true})
 	}
-	results := make([]result, len(offered))
+	kinds = slices.DeleteFunc(kinds, func(s said) bool { _, ok := dns.IsDomainName(s.name); return !ok })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range kinds {
+		s := &kinds[i]
+		all.Go(func() {
+			s.answer, s.server, s.err = r.ask(ctx, s.name, dns.TypeSRV)
+			if offers := s.offered(); len(offers) > 0 && !offers[0].secure {
+				time.AfterFunc(kindWait, cancel)
+			}
+		})
+	}
+	all.Wait()
+	return kinds
+}
+
+// lookFallback takes a domain without SRV records of any kind for the name of its own server ([D04], RFC 6120 §3.2.2).
+func (r *Resolver) lookFallback(ctx context.Context, d jid.Domain, answers []said, s *Survey) finding {
+	life, secure := maxTTL, true
+	for _, a := range answers {
+		if secure = secure && a.answer.secure; a.answer.ttl == 0 {
+			life = min(life, briefly)
+		} else {
+			life = min(life, a.answer.ttl)
+		}
+	}
+	p := r.place(ctx, offer{service: service{target: d.ASCII(), port: defaultPort}, secure: secure}, func() host { return r.addresses(ctx, d.ASCII()) })
+	p.endpoint.Fallback = true
+	if missing, ok := errors.AsType[*noAddress](p.host.err); ok {
+		s.notePlaces([]place{p})
+		return finding{err: notFound(d, "SRV: %s; address: %v; is the name right?", answers[0].answer.why(), missing), ttl: min(life, p.host.ttl)}
+	}
+	return r.gather(d, []place{p}, life, s)
+}
+
+// lookOffers finds the addresses of the SRV targets, both kinds mixed (XEP-0368 §3). Once there are SRV records, they alone count
+// ([D03]).
+func (r *Resolver) lookOffers(ctx context.Context, d jid.Domain, life time.Duration, offers []offer, s *Survey) finding {
+	slices.SortStableFunc(offers, func(a, b offer) int { return int(a.priority) - int(b.priority) })
+	offers = offers[:min(len(offers), maxServices)]
+	hosts := map[string]func() host{} // two services are often on one host
+	for _, o := range offers {
+		if hosts[o.target] == nil {
+			hosts[o.target] = sync.OnceValue(func() host { return r.addresses(ctx, o.target) })
+		}
+	}
+	places := make([]place, len(offers))
 	var group errgroup.Group
 	group.SetLimit(4)
-	for i, s := range offered {
+	for i, o := range offers {
 		group.Go(func() error {
-			results[i].addrs, results[i].ttl, results[i].err = r.addresses(ctx, s.target)
+			places[i] = r.place(ctx, o, hosts[o.target])
 			return nil // one target's trouble is not the other's
 		})
 	}
 	_ = group.Wait()
+	return r.gather(d, places, life, s)
+}
+
+// place is all that DNS says of one endpoint.
+type place struct {
+	endpoint Endpoint
+	host     host
+	cert     certified
+}
+
+// place looks one endpoint up: its addresses and, if DNSSEC vouches for the way to them, its TLSA records.
+func (r *Resolver) place(ctx context.Context, o offer, look func() host) place {
+	p := place{host: look(), cert: certified{ttl: maxTTL}}
+	p.endpoint = Endpoint{Target: o.target, Port: o.port, Addrs: p.host.addrs, Priority: o.priority, Weight: o.weight,
+		DirectTLS: o.direct, SecureName: o.secure, SecureAddrs: p.host.secure}
+	if o.secure && p.host.secure {
+		if p.cert = r.lookTLSA(ctx, o.target, p.host.canonical, o.port); p.cert.found() {
+			p.endpoint.DANE, p.endpoint.TLSA = true, p.cert.said.tlsa
+		}
+	}
+	return p
+}
+
+// ttl is for how long the place is known.
+func (p *place) ttl() time.Duration { return min(p.host.ttl, p.cert.ttl) }
+
+// gather makes a finding of the places. Those that cannot be reached leave the others to be tried.
+func (r *Resolver) gather(d jid.Domain, places []place, ttl time.Duration, s *Survey) finding {
+	s.notePlaces(places)
 	var (
 		eps     []Endpoint
 		missing []string
 		fault   error
 	)
-	for i, s := range offered {
-		ttl = min(ttl, results[i].ttl)
-		if err := results[i].err; err != nil {
-			if _, ok := errors.AsType[*noAddress](err); ok {
-				missing = append(missing, s.target+": "+err.Error())
-			} else {
-				fault = err
-			}
-			continue
+	for _, p := range places {
+		ttl = min(ttl, p.ttl())
+		_, homeless := errors.AsType[*noAddress](p.host.err)
+		switch err := errors.Join(p.host.err, p.cert.err); {
+		case homeless:
+			missing = append(missing, p.endpoint.Target+": "+p.host.err.Error())
+		case err != nil:
+			fault = err
+		default:
+			eps = append(eps, p.endpoint)
 		}
-		eps = append(eps, Endpoint{Target: s.target, Port: s.port, Addrs: results[i].addrs, Priority: s.priority, Weight: s.weight})
 	}
 	switch {
 	case len(eps) > 0:
-		return r.admit(d, eps, ttl)
+		return r.admit(d, eps, ttl, s)
 	case fault != nil:
 		return finding{err: unanswered(d, fault), ttl: briefly}
 	}
@@ -110,7 +223,7 @@ func (r *Resolver) lookServices(ctx context.Context, d jid.Domain, ttl time.Dura
 }
 
 // admit takes out the addresses that must not be called ([D09]).
-func (r *Resolver) admit(d jid.Domain, eps []Endpoint, ttl time.Duration) finding {
+func (r *Resolver) admit(d jid.Domain, eps []Endpoint, ttl time.Duration, s *Survey) finding {
 	var (
 		good    []Endpoint
 		refused []Refusal
@@ -130,6 +243,7 @@ func (r *Resolver) admit(d jid.Domain, eps []Endpoint, ttl time.Duration) findin
 			good = append(good, ep.narrow(addrs))
 		}
 	}
+	s.Refused = refused
 	switch {
 	case len(good) > 0:
 		return finding{endpoints: good, ttl: ttl}
@@ -139,83 +253,16 @@ func (r *Resolver) admit(d jid.Domain, eps []Endpoint, ttl time.Duration) findin
 	return finding{err: notFound(d, "its SRV records name port 0"), ttl: ttl}
 }
 
-// noAddress says that a host has neither an IPv4 nor an IPv6 address.
-type noAddress struct{ why string }
-
-func (e *noAddress) Error() string { return e.why }
-
-// addresses looks a host up in both families at once. The one that answers does not wait long for the other. A host that is written
-// as an address is that address; our own inside DNS answers so, and it is not alone. Errors are *noAddress and *questionError.
-func (r *Resolver) addresses(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
-	if addr, ok := literal(host); ok {
-		return []netip.Addr{addr}, maxTTL, nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type family struct {
-		answer *answer
-		err    error
-	}
-	ask := func(t uint16) <-chan family {
-		ch := make(chan family, 1)
-		go func() {
-			a, _, err := r.ask(ctx, dns.Fqdn(host), t)
-			ch <- family{a, err}
-		}()
-		return ch
-	}
-	ch6, ch4 := ask(dns.TypeAAAA), ask(dns.TypeA)
-	var v6, v4 family
-	for range 2 {
-		var got family
-		select {
-		case got = <-ch6:
-			v6, ch6 = got, nil
-		case got = <-ch4:
-			v4, ch4 = got, nil
-		}
-		if got.err == nil && got.answer.exists() {
-			defer time.AfterFunc(secondWait, cancel).Stop()
-		}
-	}
-	return together(v6.answer, v4.answer, errors.Join(v6.err, v4.err))
-}
-
-// together makes one of the two families' answers; those that failed are nil.
-func together(v6, v4 *answer, err error) ([]netip.Addr, time.Duration, error) {
-	var addrs [2][]netip.Addr
-	ttl, negative := maxTTL, maxTTL
-	for i, a := range []*answer{v6, v4} {
-		switch {
-		case a == nil:
-			ttl, negative = min(ttl, briefly), min(negative, briefly) // the other family is asked again soon
-		case a.exists():
-			addrs[i] = a.addrs
-			ttl = min(ttl, a.ttl)
-		case a.ttl == 0:
-			negative = min(negative, briefly)
-		default:
-			negative = min(negative, a.ttl)
-		}
-	}
-	switch all := interleave(addrs[0], addrs[1]); {
-	case len(all) > 0:
-		return all, ttl, nil
-	case err != nil:
-		return nil, briefly, err
-	}
-	return nil, negative, &noAddress{why: v4.why()}
-}
-
 // ask puts one question to the name servers.
-func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) (*answer, netip.AddrPort, error) {
+func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) (*answer, Server, error) {
 	q := new(dns.Msg).SetQuestion(name, qtype)
-	q.SetEdns0(udpSize, false)
+	q.SetEdns0(udpSize, r.config.DNSSEC)
+	q.AuthenticatedData = r.config.DNSSEC // RFC 6840 §5.7
 	reply, server, err := r.asker.ask(ctx, q)
 	if err != nil {
 		return nil, server, &questionError{question: strings.TrimSuffix(name, ".") + " " + dns.TypeToString[qtype], err: err}
 	}
-	return digest(dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET}, reply), server, nil
+	return digest(dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET}, reply, r.config.DNSSEC), server, nil
 }
 
 // questionError is an unanswered question.
@@ -234,7 +281,7 @@ func unanswered(d jid.Domain, err error) error {
 		t.Question = q.question
 	}
 	if u, ok := errors.AsType[*errUnanswered](err); ok {
-		t.Attempts = u.attempts
+		t.Attempts, t.Bogus = u.attempts, saysBogus(err)
 	}
 	return t
 }

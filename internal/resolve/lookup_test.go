@@ -17,7 +17,7 @@ import (
 func newResolver(t *testing.T, c Config, servers ...*xmpptest.DNS) *Resolver {
 	t.Helper()
 	for _, s := range servers {
-		c.Servers = append(c.Servers, s.Addr())
+		c.Servers = append(c.Servers, Server{Addr: s.Addr()})
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second

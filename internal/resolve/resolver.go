@@ -17,6 +17,7 @@ const maxLookups = 128
 type Resolver struct {
 	// Set at birth.
 	config Config
+	wires  *transport
 	asker  *asker
 	filter *filter
 	cache  *cache
@@ -31,9 +32,15 @@ func New(c Config) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	wires := newTransport(c.Servers, roots, c.Timeout)
 	r := &Resolver{
 		config: c,
-		asker:  &asker{servers: c.Servers, timeout: c.Timeout, exchange: exchange},
+		wires:  wires,
+		asker:  &asker{servers: c.Servers, timeout: c.Timeout, exchange: wires.exchange},
 		filter: &filter{allowPrivate: c.AllowPrivate, own: own},
 		cache:  newCache(c.CacheEntries),
 		slots:  make(chan struct{}, maxLookups),
@@ -42,17 +49,14 @@ func New(c Config) (*Resolver, error) {
 	return r, nil
 }
 
-// Servers returns the name servers in use, for an inside DNS that forwards to the same.
-func (r *Resolver) Servers() []netip.AddrPort { return slices.Clone(r.config.Servers) }
-
 // Endpoints returns where d is served, in the order in which to try it. The result is the caller's own. Local domains and static
 // routes must have been dealt with before: they are not looked up ([D05], [D10]).
 //
 // Errors: *NotFoundError when the domain offers no such service or cannot have any, *TemporaryError when nobody answered,
 // *FilteredError when it leads only to addresses that must not be called, and the end of ctx.
 func (r *Resolver) Endpoints(ctx context.Context, d jid.Domain) ([]Endpoint, error) {
-	if !d.Qualified() { // [A06]
-		return nil, notFound(d, "only a full domain name can be looked up")
+	if !d.Qualified() {
+		return nil, errNotQualified(d)
 	}
 	for {
 		e, mine := r.cache.find(d)
@@ -79,7 +83,7 @@ func (r *Resolver) lead(ctx context.Context, d jid.Domain, e *entry) {
 	var f finding
 	select {
 	case r.slots <- struct{}{}:
-		f = r.look(ctx, d)
+		f = r.look(ctx, d, new(Survey))
 		<-r.slots
 	case <-ctx.Done():
 	}
