@@ -1,6 +1,6 @@
 // Package console is the gate's admin socket: a Unix socket, open to its owner alone, over which `sallyport status` asks what
-// the gate looks like, and `sallyport peers` changes what is remembered of remote domains. It reads snapshots and never steers a
-// stanza.
+// the gate looks like and where its time and memory go, and `sallyport peers` changes what is remembered of remote domains. It reads
+// snapshots and never steers a stanza.
 //
 // The protocol is HTTP/1.1 with JSON answers, so that curl --unix-socket can ask too.
 package console
@@ -40,6 +40,7 @@ type Server struct {
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Status()) })
+	mux.HandleFunc("GET /profile/{name}", profile)
 	if s.Peers != nil {
 		s.Peers.handle(mux)
 	}

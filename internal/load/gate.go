@@ -56,7 +56,7 @@ func Gate(ctx context.Context, o GateOptions) (_ *Subject, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.writes = true
+	s.writes, s.admin = true, filepath.Join(o.Dir, "admin.sock")
 	if err := gate.until(ctx, func() bool { return listens(inside) && listens(s.place) }); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,8 @@ const (
 type Subject struct {
 	Name   string
 	pids   []int
-	writes bool // its writes are counted in /proc; send(2), which others use, is not
+	writes bool   // its writes are counted in /proc; send(2), which others use, is not
+	admin  string // the admin socket of a gate
 	remote *end
 	local  *end
 

@@ -2,8 +2,12 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -14,6 +18,8 @@ type Suite struct {
 	Runs     int           // of each flow
 	Bursts   int           // of each length
 	Progress io.Writer
+	Only     *regexp.Regexp // measures whose name matches; nil: all
+	Profiles string         // a directory for CPU profiles of the gates, one of each flow; empty: none
 
 	report Report
 }
@@ -48,15 +54,25 @@ func (s *Suite) Run(ctx context.Context) *Report {
 		s.report.Columns = append(s.report.Columns, subject.Name)
 	}
 	for _, f := range flows() {
+		if !s.wants(f.name()) {
+			continue
+		}
 		fmt.Fprintf(s.Progress, "  %s …\n", f.name())
 		s.flow(ctx, f.Flow, f.goal)
 	}
 	for _, burst := range []int{1, 2, 10} {
+		if !s.wants(burstName(burst)) {
+			continue
+		}
 		fmt.Fprintf(s.Progress, "  bursts of %d …\n", burst)
 		s.bursts(ctx, burst)
 	}
 	return &s.report
 }
+
+func (s *Suite) wants(name string) bool { return s.Only == nil || s.Only.MatchString(name) }
+
+func burstName(n int) string { return fmt.Sprintf("burst of %d and back", n) }
 
 func (s *Suite) flow(ctx context.Context, f Flow, goal string) {
 	cpu, rate, writes := make([][]float64, len(s.Subjects)), make([][]float64, len(s.Subjects)), make([][]float64, len(s.Subjects))
@@ -82,10 +98,29 @@ func (s *Suite) flow(ctx context.Context, f Flow, goal string) {
 			}
 		}
 	}
+	if s.Profiles != "" {
+		s.profile(ctx, f, faults)
+	}
 	for i := range s.Subjects {
 		s.enter(i, f.name(), "CPU µs/stanza", goal, cpu[i], faults[i])
 		s.enter(i, f.name(), "stanzas/s", "", rate[i], faults[i])
 		s.enter(i, f.name(), "writes/stanza", "", writes[i], faults[i])
+	}
+}
+
+// profile has each gate profiled in a run of its own, so that no figure has the cost of that in it.
+func (s *Suite) profile(ctx context.Context, f Flow, faults []string) {
+	for i, subject := range s.Subjects {
+		if subject.admin == "" || faults[i] != "" {
+			continue
+		}
+		profiled := make(chan error, 1)
+		file := filepath.Join(s.Profiles, strings.NewReplacer(" ", "-", ",", "").Replace(subject.Name+" "+f.name())+".pprof")
+		go func() { profiled <- subject.cpuProfile(ctx, s.Time, file) }()
+		_, err := subject.Run(ctx, f, s.Time)
+		if err = errors.Join(err, <-profiled); err != nil {
+			fmt.Fprintln(s.Progress, "  no profile:", err)
+		}
 	}
 }
 
@@ -94,7 +129,7 @@ func (s *Suite) bursts(ctx context.Context, burst int) {
 	if burst == 10 {
 		goal = "< 2"
 	}
-	name := fmt.Sprintf("burst of %d and back", burst)
+	name := burstName(burst)
 	for i, subject := range s.Subjects {
 		t, err := subject.RoundTrips(ctx, burst, s.Bursts)
 		if err != nil {

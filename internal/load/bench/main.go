@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -50,6 +51,11 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.rest, "rest", 150*time.Second, "how long links are idle before their memory is measured")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file too")
 	flag.BoolVar(&o.direct, "direct", true, "measure Prosody and ejabberd too, if they are installed")
+	flag.Func("only", "measure only flows and bursts whose name matches this regular expression", func(text string) (err error) {
+		o.suite.Only, err = regexp.Compile(text)
+		return err
+	})
+	flag.StringVar(&o.suite.Profiles, "profiles", "", "keep CPU profiles of the gates in this directory")
 	flag.DurationVar(&o.suite.Time, "time", 2*time.Second, "of one run of a flow")
 	flag.IntVar(&o.suite.Runs, "runs", 3, "runs of each flow")
 	flag.IntVar(&o.suite.Bursts, "bursts", 300, "bursts of each length")
@@ -147,7 +153,10 @@ func (o *options) begin(ctx context.Context, start starter) (*load.Subject, erro
 
 // manyLinks measures set-ups and idle memory, each with a fresh subject. All subjects rest at the same time.
 func (o *options) manyLinks(ctx context.Context, starts []starter, report *load.Report) error {
-	for _, word := range strings.Split(o.links, ",") {
+	for word := range strings.SplitSeq(o.links, ",") {
+		if word == "" {
+			continue
+		}
 		n, err := strconv.Atoi(strings.TrimSpace(word))
 		if err != nil {
 			return fmt.Errorf("-links: %w", err)
