@@ -153,10 +153,11 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 	in.lang = languageOf(t.Stream().PeerHeader().Lang)
 	room := make([]stanza.Element, 0, leastBatch)
 	for {
-		batch, err := t.Batch(room[:0])
+		batch, err := t.Batch(room, mostBatch)
 		if err != nil {
 			return err
 		}
+		room = batch
 		for i := range batch {
 			if err := in.take(ctx, &batch[i]); err != nil {
 				in.p.carry(ctx, in)
@@ -164,10 +165,7 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 			}
 		}
 		in.p.carry(ctx, in)
-		switch n := len(batch); {
-		case n == cap(room) && n < mostBatch:
-			room = make([]stanza.Element, 0, min(4*n, mostBatch))
-		case n < cap(room)/8:
+		if len(batch) < cap(room)/8 && cap(room) > leastBatch {
 			room = make([]stanza.Element, 0, leastBatch)
 		}
 	}

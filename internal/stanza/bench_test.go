@@ -84,7 +84,7 @@ func BenchmarkBatch(b *testing.B) {
 					continue
 				}
 				var err error
-				if batch, err = s.Batch(batch); err != nil {
+				if batch, err = s.Batch(batch, 64); err != nil {
 					b.Fatal(err)
 				}
 				seen = len(batch) - 1

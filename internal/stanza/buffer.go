@@ -1,15 +1,32 @@
 package stanza
 
-import "io"
-
-const (
-	smallBuffer = 4 << 10  // what an idle stream holds
-	batchBuffer = 64 << 10 // what a busy one reads into
+import (
+	"io"
+	"sync"
 )
+
+// busyBuffer is what a stream reads into.
+const busyBuffer = 64 << 10
+
+// buffers are shared by all streams: only those that have bytes to scan hold one.
+var buffers = sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }}
+
+// A Waiter is a reader that can wait for bytes without having room for them. A Scanner of one holds no buffer while the stream idles.
+type Waiter interface {
+	io.Reader
+	// Wait returns when Read would, or nil at any time when it cannot tell.
+	Wait() error
+}
 
 // fill reads more bytes behind those that the buffer holds. An end of the bytes is io.EOF between elements and
 // io.ErrUnexpectedEOF elsewhere.
 func (s *Scanner) fill() error {
+	if w, ok := s.r.(Waiter); ok && s.start == s.end && !s.full {
+		s.giveBack()
+		if err := w.Wait(); err != nil {
+			return err
+		}
+	}
 	s.makeRoom()
 	for range 100 {
 		n, err := s.r.Read(s.buf[s.end:])
@@ -27,18 +44,15 @@ func (s *Scanner) fill() error {
 	return io.ErrNoProgress
 }
 
-// makeRoom leaves free space behind s.end: a drained buffer goes back to the small one, since the wait ahead may be long; one that
-// the last read has filled grows, since there is more to come.
+// makeRoom leaves free space behind s.end. A buffer that had to grow for one big element is left when that is consumed.
 func (s *Scanner) makeRoom() {
-	if s.small == nil {
-		s.small = make([]byte, smallBuffer)
+	if s.shared == nil {
+		s.shared = buffers.Get().(*[]byte)
 	}
 	held := s.end - s.start
 	switch {
 	case held == 0:
-		s.move(s.small)
-	case s.full && len(s.buf) < batchBuffer:
-		s.move(make([]byte, min(4*len(s.buf), batchBuffer)))
+		s.move(*s.shared)
 	case s.end < len(s.buf):
 		return
 	case held <= len(s.buf)/2:
@@ -54,4 +68,17 @@ func (s *Scanner) move(b []byte) {
 	s.work += int64(n)
 	s.base += int64(s.start)
 	s.buf, s.start, s.end, s.full = b, 0, n, false
+}
+
+// giveBack puts the shared buffer back. Nothing is in it but elements that the last call returned, which are no longer valid.
+func (s *Scanner) giveBack() {
+	if s.shared == nil {
+		return
+	}
+	s.move(nil)
+	if debug {
+		copy(*s.shared, overwritten)
+	}
+	buffers.Put(s.shared)
+	s.shared = nil
 }

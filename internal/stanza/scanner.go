@@ -38,7 +38,8 @@ type Scanner struct {
 	limits Limits
 
 	// The buffer: buf[start:end] is read and not consumed, buf[start:start+pos] is scanned.
-	buf, small      []byte
+	buf             []byte  // *shared, or a bigger one for a big element
+	shared          *[]byte // of buffers; nil while there is nothing to scan
 	start, pos, end int
 	base            int64 // stream offset of buf[0]
 	full            bool  // the last read left no room
@@ -104,19 +105,16 @@ func (s *Scanner) Next() (*Element, error) {
 // Unread makes the following Next or Batch begin with the element that Next returned last.
 func (s *Scanner) Unread() { s.unread = s.held }
 
-// Batch waits for an element as Next does, and returns it in dst[:0] with all further elements that are complete in the buffer, as
-// many as dst has room for (64 when it has none). A fault behind the first element is returned by the next call. What dst held is
-// cleared first, so that a link that waits keeps no buffer alive but its own.
-func (s *Scanner) Batch(dst []Element) ([]Element, error) {
-	if cap(dst) == 0 {
-		dst = make([]Element, 0, 64)
-	}
+// Batch waits for an element as Next does, and appends it to dst[:0] with all further elements that are complete in the buffer, up
+// to most of them. A fault behind the first element is returned by the next call. What dst held is cleared first, so that a link
+// that waits keeps no buffer alive.
+func (s *Scanner) Batch(dst []Element, most int) ([]Element, error) {
 	clear(dst)
 	dst = dst[:0]
 	e, err := s.Next()
 	for err == nil && e != nil {
 		dst = append(dst, *e)
-		if len(dst) == cap(dst) {
+		if len(dst) >= most {
 			return dst, nil
 		}
 		e = nil

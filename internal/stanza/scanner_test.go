@@ -264,7 +264,7 @@ func TestUnreadAndBuffered(t *testing.T) {
 	if got, want := s.Buffered(), len("<a/> <b/><c/>"); got != want {
 		t.Errorf("[T03] with an element unread: %d bytes, want %d", got, want)
 	}
-	batch, err := s.Batch(nil)
+	batch, err := s.Batch(nil, 64)
 	if err != nil || len(batch) != 3 || string(batch[0].Raw()) != "<a/>" || string(batch[2].Raw()) != "<c/>" {
 		t.Errorf("batch behind Unread: %d elements, %v", len(batch), err)
 	}
@@ -286,8 +286,8 @@ func TestBatch(t *testing.T) {
 	}
 	var sizes []int
 	var last error
-	for dst := make([]Element, 1, 2); last == nil; {
-		dst, last = s.Batch(dst)
+	for dst := make([]Element, 1); last == nil; {
+		dst, last = s.Batch(dst, 2)
 		for i := range dst {
 			if string(dst[i].Raw()) != "<a/>" {
 				t.Errorf("got %q", dst[i].Raw())
@@ -309,12 +309,12 @@ func TestBatchDoesNotWait(t *testing.T) {
 	if _, err := s.Header(); err != nil {
 		t.Fatal(err)
 	}
-	batch, err := s.Batch(nil)
+	batch, err := s.Batch(nil, 64)
 	if err != nil || len(batch) != 2 {
 		t.Fatalf("got %d elements, %v", len(batch), err)
 	}
 	go w.Write([]byte("</c>"))
-	if batch, err = s.Batch(batch); err != nil || len(batch) != 1 || string(batch[0].Raw()) != "<c></c>" {
+	if batch, err = s.Batch(batch, 64); err != nil || len(batch) != 1 || string(batch[0].Raw()) != "<c></c>" {
 		t.Errorf("got %d elements, %v", len(batch), err)
 	}
 }
@@ -333,7 +333,7 @@ func TestManyBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
-	for batch, err := s.Batch(nil); err == nil; batch, err = s.Batch(batch) {
+	for batch, err := s.Batch(nil, 64); err == nil; batch, err = s.Batch(batch, 64) {
 		for i := range batch {
 			if got := string(batch[i].ID()); got != fmt.Sprint(seen) {
 				t.Fatalf("element %d: id %q", seen, got)

@@ -50,7 +50,7 @@ func (s *Stream) StartTLS(ctx context.Context, cfg *tls.Config) error {
 			return fmt.Errorf("sending <proceed/>: %w", err)
 		}
 		before := s.PeerHeader()
-		if err := s.handshake(ctx, tls.Server(s.raw, cfg)); err != nil {
+		if err := s.handshake(ctx, tls.Server(newRecords(s.raw), cfg)); err != nil {
 			return err
 		}
 		return s.answer(ctx, before)

@@ -59,7 +59,7 @@ func TestCloseLeavesStanzasToTheReader(t *testing.T) {
 			var closing sync.WaitGroup
 			var got []string
 			for {
-				batch, err := trusted.Batch(nil)
+				batch, err := trusted.Batch(nil, 64)
 				for i := range batch {
 					got = append(got, string(batch[i].ID()))
 				}

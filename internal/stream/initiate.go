@@ -49,7 +49,7 @@ func (s *Stream) ClientTLS(ctx context.Context, cfg *tls.Config) error {
 		if err := s.awaitProceed(); err != nil {
 			return err
 		}
-		if err := s.handshake(ctx, tls.Client(s.raw, cfg)); err != nil {
+		if err := s.handshake(ctx, tls.Client(newRecords(s.raw), cfg)); err != nil {
 			return err
 		}
 		return s.call()

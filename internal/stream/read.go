@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 
@@ -91,6 +92,7 @@ func (s *Stream) gone() { s.endOnce.Do(func() { close(s.ended) }) }
 func (s *Stream) Trust() *Trusted {
 	if s.enter() == nil {
 		s.scan.SetLimits(s.cfg.Limits.proved())
+		s.wire.ahead = true
 		s.carries.Store(true)
 		s.leave(nil)
 	}
@@ -103,27 +105,27 @@ type Trusted struct{ stream *Stream }
 // Stream returns the stream, for its facts and for writing.
 func (t *Trusted) Stream() *Stream { return t.stream }
 
-// Batch waits for a first-level element, stanza or not, and returns it in dst[:0] with all that are whole in the buffer behind it,
-// as many as dst has room for. They are valid until the next call. Errors are those of Stream.Next but ErrStanza, and come after
+// Batch waits for a first-level element, stanza or not, and appends it to dst[:0] with all that are whole in the buffer behind it,
+// up to most of them. They are valid until the next call. Errors are those of Stream.Next but ErrStanza, and come after
 // the elements before them. After the first error there is no more to read.
 //
 // Stanzas that come while the stream is being closed from elsewhere are still returned: the goroutine that reads goes on until
 // there is an error, or they are lost.
-func (t *Trusted) Batch(dst []stanza.Element) ([]stanza.Element, error) {
+func (t *Trusted) Batch(dst []stanza.Element, most int) ([]stanza.Element, error) {
 	s := t.stream
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	batch, err := s.batch(dst)
+	batch, err := s.batch(dst, most)
 	s.leave(err)
 	return batch, err
 }
 
-func (s *Stream) batch(dst []stanza.Element) ([]stanza.Element, error) {
+func (s *Stream) batch(dst []stanza.Element, most int) ([]stanza.Element, error) {
 	if s.said != nil {
 		return nil, s.said
 	}
-	batch, err := s.scan.Batch(dst)
+	batch, err := s.scan.Batch(dst, most)
 	if err != nil {
 		return nil, faulty(err)
 	}
@@ -142,11 +144,32 @@ func (s *Stream) batch(dst []stanza.Element) ([]stanza.Element, error) {
 // wire is what the scanner reads.
 type wire struct {
 	conn  net.Conn
-	quiet bool // an exchange is under way that has no room for white space
+	below *records  // below TLS; nil where there is none, or one that we did not make
+	ready readiness // without TLS
+	quiet bool      // an exchange is under way that has no room for white space
+	ahead bool      // all that the peer has sent is taken at once
 }
 
-// Read reads from the connection. In an exchange of STARTTLS or SASL elements follow each other directly ([C22], RFC 6120 §5.3.3,
-// RFC 6120 §6.3.5).
+func newWire(conn net.Conn) *wire {
+	w := &wire{conn: conn}
+	if c, ok := conn.(*tls.Conn); ok {
+		w.below, _ = c.NetConn().(*records)
+	} else {
+		w.ready = readinessOf(conn)
+	}
+	return w
+}
+
+// Wait returns when there is something to read.
+func (w *wire) Wait() error {
+	if w.below != nil {
+		return w.below.wait()
+	}
+	return w.ready.wait()
+}
+
+// Read reads from the connection, once stanzas are read all that has come and not one TLS record alone. In an exchange of STARTTLS
+// or SASL elements follow each other directly ([C22], RFC 6120 §5.3.3, RFC 6120 §6.3.5).
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.conn.Read(b)
 	if n > 0 && w.quiet {
@@ -155,6 +178,9 @@ func (w *wire) Read(b []byte) (int, error) {
 			return 0, &Error{Condition: PolicyViolation, Err: errors.New("white space within a STARTTLS or SASL exchange")}
 		}
 		w.quiet = false
+	}
+	if err == nil && w.ahead && w.below != nil && n < len(b) {
+		n += w.below.more(w.conn, b[n:])
 	}
 	return n, err
 }

@@ -39,7 +39,7 @@ func TestNextYieldsNoStanza(t *testing.T) {
 						t.Fatalf("[C15]: Next returns %v, %v in front of %s", el, err, st)
 					}
 				}
-				batch, err := s.Trust().Batch(nil)
+				batch, err := s.Trust().Batch(nil, 64)
 				if err != nil || len(batch) != 2 || string(batch[0].Raw()) != st || !batch[1].Is("urn:y", "y") {
 					t.Errorf("once it is trusted, Batch returns %d elements, %v", len(batch), err)
 				}
@@ -113,12 +113,12 @@ func TestBatchEndsAtAnError(t *testing.T) {
 		R> <message id='1'/><message id='2'/><stream:error><system-shutdown xmlns=streams/></stream:error></>`,
 		func(t *testing.T, conn net.Conn) {
 			trusted := accepted(t, conn, strict).Trust()
-			batch, err := trusted.Batch(make([]stanza.Element, 0, 8))
+			batch, err := trusted.Batch(nil, 8)
 			if err != nil || len(batch) != 2 || string(batch[1].ID()) != "2" {
 				t.Fatalf("[C17]: the stanzas before the error are %d, %v", len(batch), err)
 			}
 			for range 2 {
-				if batch, err = trusted.Batch(batch[:0]); len(batch) != 0 || !errors.Is(err, SystemShutdown) {
+				if batch, err = trusted.Batch(batch, 8); len(batch) != 0 || !errors.Is(err, SystemShutdown) {
 					t.Errorf("then comes %d, %v", len(batch), err)
 				}
 			}
@@ -220,7 +220,7 @@ func TestTrustLiftsLimits(t *testing.T) {
 	trusted := s.Trust()
 	got := 0
 	for {
-		batch, err := trusted.Batch(nil)
+		batch, err := trusted.Batch(nil, 64)
 		if got += len(batch); err == nil {
 			continue
 		}

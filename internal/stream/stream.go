@@ -148,7 +148,7 @@ func newStream(conn net.Conn, c Config) *Stream {
 
 // begin starts new documents on a channel. Nothing that was learnt on the old ones holds any longer ([C11], RFC 6120 §5.4.3.3).
 func (s *Stream) begin(conn net.Conn, state *tls.ConnectionState) {
-	s.wire = &wire{conn: conn}
+	s.wire = newWire(conn)
 	s.scan = stanza.NewScanner(s.wire, s.cfg.Limits.unproved())
 	s.now.Store(&facts{tls: state})
 }

@@ -1,0 +1,7 @@
+//go:build !race
+
+package stanza
+
+const debug = false
+
+var overwritten []byte
