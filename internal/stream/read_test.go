@@ -65,7 +65,7 @@ func TestPassGoesPastAStanza(t *testing.T) {
 				}
 			}
 			must(t, s, "urn:x", "x")
-			if batch, err := s.Trust().Batch(nil); err != nil || len(batch) != 1 || string(batch[0].ID()) != "3" {
+			if batch, err := s.Trust().Batch(nil, 64); err != nil || len(batch) != 1 || string(batch[0].ID()) != "3" {
 				t.Errorf("[C15]: what was passed comes back: %d elements, %v", len(batch), err)
 			}
 		})
