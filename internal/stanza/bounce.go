@@ -10,7 +10,7 @@ const (
 // Error is a stanza error: what a sender is told when its stanza is not delivered (RFC 6120 §8.3.2).
 type Error struct {
 	Type      string    // cancel, wait, modify, auth or continue; empty for the default of the condition
-	Condition Condition // empty means UndefinedCondition
+	Condition Condition // empty or unknown means UndefinedCondition
 	Text      string    // for a person, in English; empty for none
 	By        string    // the address that says so, when it is not the stanza's recipient; empty for none
 }
@@ -35,7 +35,7 @@ func (e Error) Is(target error) bool {
 }
 
 func (e Error) condition() Condition {
-	if e.Condition == "" {
+	if !e.Condition.defined() {
 		return UndefinedCondition
 	}
 	return e.Condition

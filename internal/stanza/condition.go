@@ -32,6 +32,17 @@ const (
 // Error makes a Condition a target for errors.Is.
 func (c Condition) Error() string { return string(c) }
 
+// defined reports whether c is one of the conditions above.
+func (c Condition) defined() bool {
+	switch c {
+	case BadRequest, Conflict, FeatureNotImplemented, Forbidden, Gone, InternalServerError, ItemNotFound, JIDMalformed, NotAcceptable, NotAllowed,
+		NotAuthorized, PolicyViolation, RecipientUnavailable, Redirect, RegistrationRequired, RemoteServerNotFound, RemoteServerTimeout,
+		ResourceConstraint, ServiceUnavailable, SubscriptionRequired, UndefinedCondition, UnexpectedRequest:
+		return true
+	}
+	return false
+}
+
 // DefaultType returns the error type that RFC 6120 §8.3.3 gives the condition.
 func (c Condition) DefaultType() string {
 	switch c {

@@ -302,14 +302,13 @@ func corpus(t *testing.T, targets ...string) (all []string) {
 func TestExpatNameCharacters(t *testing.T) {
 	t.Parallel()
 	x := newExpat(t)
-	for _, form := range []string{"<%c/>", "<a%c/>", "<p:%c xmlns:p='u'/>", "<a p:a%c='' xmlns:p='u'/>", "<a xmlns:%c='u'/>"} {
+	for i, form := range []string{"<a%c/>", "<%c/>", "<p:%c xmlns:p='u'/>", "<a p:a%c='' xmlns:p='u'/>", "<a xmlns:%c='u'/>"} {
 		var taken []rune
 		for r := rune(0x80); r <= 0xFFFF; r++ {
-			if utf8.ValidRune(r) {
-				_, err := ParseOne(fmt.Appendf(nil, form, r), Limits{})
-				if err == nil {
-					taken = append(taken, r)
-				} else if _, fault := x.read(fmt.Sprintf(form, r)); fault == nil {
+			if _, err := ParseOne(fmt.Appendf(nil, form, r), Limits{}); err == nil {
+				taken = append(taken, r)
+			} else if i == 0 && utf8.ValidRune(r) && (r < 0x3200 || r%64 == 0) { // each costs a question; above it there are but two ranges
+				if _, fault := x.read(fmt.Sprintf(form, r)); fault == nil {
 					t.Errorf("ABUSE 32 U+%04X in %s: expat takes it", r, form)
 				}
 			}

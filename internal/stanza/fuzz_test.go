@@ -179,7 +179,7 @@ func agree(t *testing.T, stream string) int {
 func FuzzRewrite(f *testing.F) {
 	for _, c := range goodBodies() {
 		for i := range headers {
-			f.Add([]byte(string('0'+rune(i))+"<message xmlns='jabber:server' from='A'>"+c.body+"</message>"), "a@b", "")
+			f.Add([]byte(string('0'+rune(i))+"<message xmlns='jabber:server' from='A'>"+c.body+"</message>"), "a@b", "x/><y")
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, from, lang string) {
@@ -197,8 +197,33 @@ func FuzzRewrite(f *testing.F) {
 			}
 			rewritten(t, e, Rewrite{})
 			rewritten(t, e, Rewrite{From: from, To: "x'y", Lang: lang})
+			bounced(t, e, from, Error{Condition: Condition(lang), Type: lang, Text: lang, By: from})
 		}
 	})
+}
+
+// bounced checks the answer to e, whatever the words of the error: it reads as one error of one condition, quotes nothing of e but its
+// id, and cannot be answered ([A07], [X02]).
+func bounced(t *testing.T, e *Element, from string, err Error) {
+	t.Helper()
+	out, ok := AppendBounce(nil, e, from, "x'y", err, true)
+	if !ok {
+		return
+	}
+	back, parseErr := ParseOne(out, Limits{Stanza: 10 << 20})
+	if parseErr != nil {
+		t.Fatalf("%q is answered by %q: %v", e.Raw(), out, parseErr)
+	}
+	if back.Kind() != e.Kind() || string(back.ID()) != string(e.ID()) || !back.Verbatim() || Answerable(back) || string(back.From()) != "x'y" {
+		t.Fatalf("%q is answered by %q", e.Raw(), out)
+	}
+	tree := back.Tree()
+	if len(tree.Children) != 1 || tree.Children[0].Local != "error" || len(tree.Children[0].Children) > 2 || tree.Text != "" {
+		t.Fatalf("%q is answered by %q, which holds more than an error", e.Raw(), out)
+	}
+	if name := tree.Children[0].Children[0].Local; !Condition(name).defined() {
+		t.Fatalf("%q is answered by the condition %q", e.Raw(), name)
+	}
 }
 
 // rewritten checks one way out of e.

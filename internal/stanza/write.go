@@ -14,7 +14,7 @@ func (e *Element) AppendTo(dst []byte, o Rewrite) []byte {
 	r := rewriting{e: e, want: [recorded]string{from: o.From, to: o.To}}
 	for i, v := range e.values[:to+1] {
 		want := r.want[i]
-		r.replace[i] = want != "" && v.from != 0 && want != string(v.of(e.raw))
+		r.replace[i] = want != "" && v.from != 0 && (v.decode || want != string(v.of(e.raw)))
 		r.insert[i] = want != "" && v.from == 0
 	}
 	r.want[lang] = o.Lang

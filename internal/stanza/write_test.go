@@ -21,6 +21,7 @@ func TestAppendTo(t *testing.T) {
 		{"absent addresses", plainHeader, `<iq/>`, Rewrite{From: "a", To: "b"}, `<iq from='a' to='b'/>`},
 		{"empty address", plainHeader, `<iq from=''/>`, Rewrite{From: "a"}, `<iq from='a'/>`},
 		{"address spelled with a reference", plainHeader, `<iq from='&#97;'/>`, Rewrite{From: "a"}, `<iq from='a'/>`},
+		{"address that spells another", plainHeader, `<iq to='b/&amp;lt;'/>`, Rewrite{To: "b/&amp;lt;"}, `<iq to='b/&amp;amp;lt;'/>`},
 		{"[C16] language inherited", plainHeader, `<iq><x xml:lang='en'/></iq>`, Rewrite{Lang: "de"}, `<iq xml:lang='de'><x xml:lang='en'/></iq>`},
 		{"[C16] language of its own", plainHeader, `<iq xml:lang='en'/>`, Rewrite{Lang: "de"}, `<iq xml:lang='en'/>`},
 		{"[C16] language of its own, empty", plainHeader, `<iq xml:lang=''/>`, Rewrite{Lang: "de"}, `<iq xml:lang=''/>`},
