@@ -62,6 +62,10 @@ func TestAcceptAnswersTheHeader(t *testing.T) {
 			R> <s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns="jabber:server" xmlns:d='jabber:server:dialback' from='remote.example' to='corp.example'>
 			P> H(from='corp.example' to='remote.example' id='{a}' xml:lang='en')`,
 			Header{From: remote, To: corp, Dialback: true}},
+		{"[C07]: a sender of another namespace is none", `
+			R> H(xmlns:x='urn:x' x:from='victim.example' from='remote.example' x:to='other.example' to='corp.example' x:version='1.0')
+			P> H(from='corp.example' to='remote.example' id='{a}' xml:lang='en')`,
+			Header{From: remote, To: corp, Dialback: true}},
 		{"[C01]: no XML declaration", `
 			R> <stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' to='corp.example'>
 			P> H(from='corp.example' id='{a}' xml:lang='en')`,
@@ -125,6 +129,12 @@ func TestAcceptRefusesTheHeader(t *testing.T) {
 		{"ABUSE 35: from is a user", `
 			R> H(from='user@remote.example' to='corp.example' version='1.0')
 			P> H(from='corp.example' id='{a}' xml:lang='en' version='1.0')<stream:error><improper-addressing xmlns=streams/></stream:error></>`, ImproperAddressing},
+		{"[X03]: two senders", `
+			R> H(from='remote.example' to='corp.example' version='1.0' from='victim.example')
+			P> H(from='corp.example' id='{a}' xml:lang='en' version='1.0')<stream:error><not-well-formed xmlns=streams/></stream:error></>`, NotWellFormed},
+		{"[X03]: a prefix without meaning", `
+			R> H(x:from='remote.example' to='corp.example' version='1.0')
+			P> H(from='corp.example' id='{a}' xml:lang='en' version='1.0')<stream:error><not-well-formed xmlns=streams/></stream:error></>`, NotWellFormed},
 		{"[X01]: a DTD", `
 			R> <?xml version='1.0'?><!DOCTYPE
 			P> H(from='corp.example' id='{a}' xml:lang='en' version='1.0')<stream:error><restricted-xml xmlns=streams/></stream:error></>`, RestrictedXML},

@@ -40,6 +40,14 @@ func (c *clock) writeWithin(d time.Duration) error {
 	return c.conn.SetWriteDeadline(earliest(time.Now().Add(d), c.step))
 }
 
+// written lifts the bound of the last writing. TLS writes by itself while we read, to answer a KeyUpdate for one: under a deadline that
+// has passed it would fail, and every Write after it.
+func (c *clock) written() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn.SetWriteDeadline(time.Time{})
+}
+
 // during makes calls on the connection end with ctx, until the returned function is called. Steps do not overlap.
 func (c *clock) during(ctx context.Context) (done func()) {
 	deadline, _ := ctx.Deadline()

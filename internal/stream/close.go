@@ -41,6 +41,7 @@ func (s *Stream) put(b []byte, timeout time.Duration) (int, error) {
 	}
 	n, err := s.conn.Write(b)
 	s.broken = err != nil
+	s.clock.written()
 	return n, err
 }
 

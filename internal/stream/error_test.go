@@ -45,3 +45,20 @@ func TestNewIDNeverRepeats(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+// [C12], RFC 6120 §4.7.5: both parts are numbers, leading zeros mean nothing, and what is no number is no version.
+func TestParseVersion(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]Version{
+		"0.0": {}, "0.9": {0, 9}, "1.0": {1, 0}, "1.9": {1, 9}, "1.10": {1, 10}, "01.010": {1, 10}, "2.0": {2, 0}, "65535.65535": {65535, 65535},
+	} {
+		if got, err := parseVersion(in); err != nil || got != want || got.modern() != (want.Major >= 1) {
+			t.Errorf("%q is %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", ".", "1", "1.", ".0", "1.0.0", "-1.0", "+1.0", "1.-0", " 1.0", "1.0 ", "1,0", "1.0x", "0x1.0", "1e0.0", "1_0.0", "١.٠", "65536.0"} {
+		if got, err := parseVersion(in); err == nil || got != (Version{}) {
+			t.Errorf("%q is taken for version %v", in, got)
+		}
+	}
+}

@@ -147,6 +147,8 @@ func (s *Stream) challenge() (jid.Domain, error) {
 	}
 	el, err := s.next()
 	switch {
+	case errors.Is(err, ErrStanza):
+		return jid.Domain{}, &Error{Condition: NotAuthorized, Err: fmt.Errorf("instead of the SASL response: %w", err)} // RFC 6120 §4.9.3.12
 	case err != nil:
 		return jid.Domain{}, fmt.Errorf("waiting for the SASL response: %w", err)
 	case el.Is(nsSASL, "abort"):

@@ -208,7 +208,7 @@ func TestChallenge(t *testing.T) {
 		{name: "[S03]: a user", script: "R> <response xmlns=sasl>YUByZW1vdGUuZXhhbXBsZQ==</response>", refused: "invalid-authzid"},
 		{name: "something else", script: "R> <auth xmlns=sasl mechanism='EXTERNAL'>=</auth>", refused: "malformed-request"},
 		{name: "[C22]: white space", script: "R> &lf;<response xmlns=sasl/>\nP> <stream:error><policy-violation xmlns=streams/></stream:error></>\nP> EOF", fault: "white space"},
-		{name: "a stanza", script: "R> <message/>\nP> EOF", fault: ErrStanza.Error()},
+		{name: "[C15]: a stanza", script: "R> <message/>\nP> <stream:error><not-authorized xmlns=streams/></stream:error></>\nP> EOF", fault: ErrStanza.Error()},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +120,32 @@ func TestWriteTimesOut(t *testing.T) {
 		// And no closing tag is written into the middle of an element.
 		if err := s.Close(); err == nil || time.Since(begun) != 7*time.Second {
 			t.Errorf("Close: %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// bounded notes the deadline that writing is under.
+type bounded struct {
+	net.Conn
+	until atomic.Pointer[time.Time]
+}
+
+func (b *bounded) SetWriteDeadline(t time.Time) error {
+	b.until.Store(&t)
+	return b.Conn.SetWriteDeadline(t)
+}
+
+// TLS writes while we read. A deadline that a Write leaves behind would end the stream at the peer's first KeyUpdate.
+func TestWriteLiftsItsDeadline(t *testing.T) {
+	t.Parallel()
+	inBubble(t, opened+"P> <x/>", func(t *testing.T, conn net.Conn) {
+		b := &bounded{Conn: conn}
+		s := accepted(t, b, strict)
+		if _, err := s.Write([]byte("<x/>")); err != nil {
+			t.Fatal(err)
+		}
+		if until := b.until.Load(); until == nil || !until.IsZero() {
+			t.Errorf("behind a Write, writing is bounded until %v", until)
 		}
 	})
 }
