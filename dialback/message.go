@@ -3,6 +3,8 @@ package dialback
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 )
 
 const (
@@ -38,12 +40,13 @@ func (v Verdict) String() string {
 	return "invalid"
 }
 
-// Message is a db:result or db:verify element, a question when it has no Type and an answer when it has one.
+// Message is a db:result or db:verify element, a question when it has no Type and an answer when it has one. However it is formatted,
+// its key does not show (ABUSE 12).
 type Message struct {
 	Verify   bool   // db:verify, between receiving and authoritative server; otherwise db:result
 	From, To string // of the element, which need not be those of the stream header
 	ID       string // db:verify: the id of the stream on which the receiving server was shown the key
-	Key      string // in questions; opaque
+	Key      string `json:"-"` // in questions; opaque
 	Type     string // "", "valid", "invalid" or "error"
 
 	// Of answers with Type "error".
@@ -81,6 +84,27 @@ func (m Message) name() string {
 	}
 	return "db:result"
 }
+
+// String returns the message in words, for people.
+func (m Message) String() string {
+	s := fmt.Sprintf("%s from %q to %q", m.name(), m.From, m.To)
+	if m.Verify {
+		s += fmt.Sprintf(" id %q", m.ID)
+	}
+	if m.Type != "" {
+		s += fmt.Sprintf(" type %q", m.Type)
+	}
+	if m.Condition != "" {
+		s += fmt.Sprintf(" condition %q", m.Condition)
+	}
+	return s
+}
+
+// Format writes String, whatever the verb.
+func (m Message) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
+
+// LogValue returns String.
+func (m Message) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 // Verdict returns what an answer says. A question says Invalid.
 func (m Message) Verdict() Verdict {

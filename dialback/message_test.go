@@ -1,6 +1,10 @@
 package dialback
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -117,5 +121,30 @@ func TestAnswers(t *testing.T) {
 		if got := v.m.Answers(v.q); got != v.want {
 			t.Errorf("%s: Answers = %v, want %v", v.name, got, v.want)
 		}
+	}
+}
+
+// ABUSE 12: whoever logs a message does not log its key.
+func TestKeyCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	m := Message{Verify: true, From: "a.example", To: "b.example", ID: "1", Key: "deadbeef", Type: "error", Condition: "forbidden"}
+	var said bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		for _, value := range []any{m, &m, []Message{m}, struct{ M Message }{m}} {
+			fmt.Fprintf(&said, verb+"\n", value)
+		}
+	}
+	slog.New(slog.NewTextHandler(&said, nil)).Info("text", "message", m, "by", &m)
+	slog.New(slog.NewJSONHandler(&said, nil)).Info("json", "message", m, "by", &m)
+	if err := json.NewEncoder(&said).Encode(m); err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{"%s", "%x", "%X", "%d"} {
+		if key := strings.Trim(fmt.Sprintf(form, []byte(m.Key)), "[]"); strings.Contains(said.String(), key) {
+			t.Errorf("the key can be read as %s in what was printed:\n%s", form, said.String())
+		}
+	}
+	if want := `db:verify from "a.example" to "b.example" id "1" type "error" condition "forbidden"`; m.String() != want {
+		t.Errorf("got %s, want %s", m, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -87,6 +88,9 @@ func TestLoadOrCreateMakesItOnce(t *testing.T) {
 				t.Error(err)
 			}
 			keys <- s.Key(c)
+			if !s.Previous.IsZero() {
+				t.Error("a new secret has one before it")
+			}
 		}()
 	}
 	first := <-keys
@@ -127,14 +131,22 @@ func TestLoadRefuses(t *testing.T) {
 		return path
 	}
 	good := strings.Repeat("0123456789abcdef", 4)
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, v := range []struct{ name, path, want string }{
 		{"readable by all", write("all", good, 0o644), "chmod 600 "},
 		{"readable by the group", write("group", good, 0o640), "chmod 600 "},
 		{"writable by others", write("others", good, 0o602), "chmod 600 "},
 		{"empty", write("empty", "", 0o600), "at least 16"},
 		{"too short once trimmed", write("short", strings.Repeat(" ", 40)+"short\n", 0o600), "at least 16"},
-		{"endless", write("endless", strings.Repeat("x", maxSecret+1), 0o600), "more than"},
+		{"too long", write("long", strings.Repeat("x", maxSecret+1), 0o600), "more than"},
+		{"endless", write("endless", strings.Repeat(" ", 3*maxSecret)+good, 0o600), "more than"},
 		{"a directory", dir, "regular file"},
+		{"a pipe", pipe, "regular file"},
+		{"a short one before it", write("before", good+"\nshort\n", 0o600), "second line"},
+		{"three lines", write("three", strings.Repeat(good+"\n", 3), 0o600), "more than two lines"},
 	} {
 		_, err := LoadOrCreate(v.path)
 		if err == nil || !strings.Contains(err.Error(), v.want) || !strings.Contains(err.Error(), v.path) {
@@ -147,5 +159,31 @@ func TestLoadRefuses(t *testing.T) {
 	s, err := LoadOrCreate(write("operator", "  correct-horse-battery\n", 0o600))
 	if c := (Challenge{Receiving: "a", Originating: "b", StreamID: "1"}); err != nil || !s.Verify(c, mustSecret(t, "correct-horse-battery").Key(c)) {
 		t.Errorf("an operator's own secret is not taken as written: %v", err)
+	}
+}
+
+// [K04]: the second line of the file is the secret of before. It verifies and makes no key.
+func TestLoadRotates(t *testing.T) {
+	t.Parallel()
+	const now, before = "correct-horse-battery", "staple and more of that"
+	c := Challenge{Receiving: "a", Originating: "b", StreamID: "1"}
+	for name, text := range map[string]string{
+		"two lines": now + "\n" + before + "\n", "DOS lines": now + "\r\n" + before + "\r\n", "no last line end": " " + now + " \n\t" + before, "a line between": now + "\n\n" + before + "\n\n",
+	} {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := LoadOrCreate(path)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if s.Key(c) != mustSecret(t, now).Key(c) || !s.Verify(c, mustSecret(t, now).Key(c)) || !s.Verify(c, mustSecret(t, before).Key(c)) {
+			t.Errorf("%s: the secrets are not those of the file", name)
+		}
+		if s.Verify(c, mustSecret(t, now+"\n"+before).Key(c)) {
+			t.Errorf("%s: the file is one secret", name)
+		}
 	}
 }

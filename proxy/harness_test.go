@@ -122,7 +122,7 @@ func newStage(t testing.TB, o options) *stage {
 	}
 	resolver, err := resolve.New(rc)
 	must(t, err)
-	s.proxy = &proxy.Proxy{Policy: s.engine, Record: s.record, Certs: manager, Resolver: resolver, Secret: secret,
+	s.proxy = &proxy.Proxy{Policy: s.engine, Record: s.record, Certs: manager, Resolver: resolver, Secret: dialback.Secrets{Current: secret},
 		Telemetry: o.telemetry, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if o.recorder != nil {
 		s.proxy.Record = o.recorder(s.record)

@@ -29,13 +29,13 @@ type Proxy struct {
 	Record    Recorder
 	Certs     *certs.Manager
 	Resolver  *resolve.Resolver
-	Secret    dialback.Secret // the keys of both sides are derived from it
+	Secret    dialback.Secrets // the keys of both sides are derived from it
 	Telemetry Telemetry
 	Log       *slog.Logger
 
 	settings atomic.Pointer[Settings]
-	outside  dialback.Secret
-	inside   dialback.Secret
+	outside  dialback.Secrets
+	inside   dialback.Secrets
 
 	instruments instruments
 	router      router
@@ -71,8 +71,8 @@ func (p *Proxy) Start(s Settings) error {
 // now gives the settings in force. A link takes them anew for each decision that a reload may change.
 func (p *Proxy) now() *Settings { return p.settings.Load() }
 
-// secret is the dialback secret of one side. Keys of one side mean nothing on the other (D12).
-func (p *Proxy) secret(d Door) *dialback.Secret {
+// secret is the dialback secret of one side, and the one before it. Keys of one side mean nothing on the other (D12).
+func (p *Proxy) secret(d Door) *dialback.Secrets {
 	if d == Inside {
 		return &p.inside
 	}

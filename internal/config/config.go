@@ -79,7 +79,7 @@ type ACME struct {
 
 // Dialback says where the secret is.
 type Dialback struct {
-	SecretFile string `yaml:"secret_file" default:"/var/lib/sallyport/dialback.secret" doc:"the secret of which the keys of both sides are made; made at the first start, mode 0600"`
+	SecretFile string `yaml:"secret_file" default:"/var/lib/sallyport/dialback.secret" doc:"the secret of which the keys of both sides are made, and on a second line the one before it, which still verifies; made at the first start, mode 0600"`
 }
 
 // Admin says where the running gate can be asked.
