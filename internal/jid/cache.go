@@ -10,13 +10,17 @@ type Address struct {
 
 // Cache maps addresses as they come on the wire to what Parse makes of them, without allocating on a hit. It keeps at most two
 // generations of entries: when the young one is full it becomes the old one, and the old one goes; a hit in the old one moves the
-// entry over. So what is in use stays, and a flood of new addresses costs no more than its own parsing. Faulty addresses are not kept.
+// entry over. So what is in use stays, and a flood of new addresses costs no more than its own parsing. Faulty addresses are not kept,
+// nor are those of more than 512 bytes, which nobody has: they would only fill the memory.
 //
 // A Cache belongs to one goroutine. The zero Cache keeps nothing.
 type Cache struct {
 	entries    int
 	young, old map[string]*Address
 }
+
+// maxKept is the longest address that a Cache keeps, in bytes, as it comes and in canonical form.
+const maxKept = 512
 
 // NewCache returns a Cache of up to twice as many addresses as entries says; with none, it keeps nothing.
 func NewCache(entries int) *Cache { return &Cache{entries: entries} }
@@ -44,7 +48,7 @@ func (c *Cache) Parse(raw []byte) (*Address, error) {
 }
 
 func (c *Cache) keep(wire string, a *Address) {
-	if c.entries <= 0 {
+	if c.entries <= 0 || len(wire) > maxKept || len(a.Full) > maxKept {
 		return
 	}
 	if c.young == nil || len(c.young) >= c.entries {

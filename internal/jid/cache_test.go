@@ -3,6 +3,8 @@ package jid
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -50,6 +52,44 @@ func TestCacheIsBounded(t *testing.T) {
 	for _, c := range []*Cache{{}, NewCache(0), NewCache(-1)} {
 		if a, err := c.Parse([]byte("a.example")); err != nil || a.Full != "a.example" || len(c.young) != 0 {
 			t.Errorf("without room: %+v, %v", a, err)
+		}
+	}
+}
+
+func TestCacheKeepsNothingLong(t *testing.T) {
+	t.Parallel()
+	c := NewCache(10)
+	for i, s := range []string{
+		"c/" + strings.Repeat("x", maxKept-2), "c/" + strings.Repeat("x", maxKept-1),
+		strings.Repeat("ｘ", maxKept/3+1) + "@c", strings.Repeat("Ⱥ", 254) + "@c/x", // three bytes become one, and two three
+	} {
+		a, err := c.Parse([]byte(s))
+		if want, wantErr := Parse(s); err != nil || wantErr != nil || a.JID != want {
+			t.Errorf("%.20q: got %+v, %v", s, a, err)
+		}
+		if len(c.young) != 1 {
+			t.Errorf("%.20q: behind address %d there are %d entries, want the first alone", s, i, len(c.young))
+		}
+	}
+}
+
+// Whatever came before, a Cache says of an address what Parse does.
+func TestCacheSaysWhatParseSays(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	part := func(choices ...string) string { return choices[random.IntN(len(choices))] }
+	c := NewCache(5)
+	for range 20000 {
+		s := part("", "a@", "A@", "ａ@", "b@", "é@", "e\u0301@", "a b@", "@", "a@b@") +
+			part("c.example", "C.example", "c.example.", "c。example", "münchen.example", "xn--mnchen-3ya.example", "", "192.0.2.1", "c..example") +
+			part("", "/x", "/X", "/", "/a/b@c", "/é", "/\x00", "/ ")
+		got, gotErr := c.Parse([]byte(s))
+		want, wantErr := Parse(s)
+		switch {
+		case (gotErr == nil) != (wantErr == nil) || gotErr != nil && gotErr.Error() != wantErr.Error():
+			t.Fatalf("%q: %v, by the function Parse %v", s, gotErr, wantErr)
+		case gotErr == nil && (got.JID != want || got.Full != want.String() || got.Bare != want.Bare().String() || got.Canonical != (s == want.String())):
+			t.Fatalf("%q: %+v, by the function Parse %+v", s, got, want)
 		}
 	}
 }

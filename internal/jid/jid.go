@@ -88,13 +88,17 @@ func canonicalResource(s string) (string, error) {
 	return s, nil
 }
 
+// maxSpelled is the longest spelling of a part that is looked at. The bound of RFC 7622 holds behind the mapping, which turns three bytes
+// into one where a letter is full-width, or composes what came decomposed.
+const maxSpelled = 4 * maxPart
+
 // enforce applies a profile and insists that applying it again changes nothing (RFC 8264 §7): a string without a stable form would
 // compare differently on the next server.
 func enforce(profile *precis.Profile, s string) (string, error) {
 	switch {
 	case s == "":
 		return "", errors.New("empty")
-	case len(s) > maxPart:
+	case len(s) > maxSpelled:
 		return "", errors.New("too long")
 	case !utf8.ValidString(s):
 		return "", errors.New("not UTF-8")

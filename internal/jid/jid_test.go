@@ -26,6 +26,7 @@ func TestParse(t *testing.T) {
 		{"a@b/😀♔", "a", "b", "😀♔"},
 		{"a@b/<>&'\"", "a", "b", "<>&'\""},
 		{long + "@b/" + long, long, "b", long},
+		{strings.Repeat("ｘ", 1023) + "@b/" + strings.Repeat("e\u0301", 511), long, "b", strings.Repeat("é", 511)},
 	} {
 		j, err := Parse(c.in)
 		if err != nil {
@@ -79,6 +80,10 @@ func TestParseRefuses(t *testing.T) {
 		{"ABUSE 35 bad UTF-8", "c/\xFF", ErrBadResource},
 		{"ABUSE 35 long", long + "@c", ErrBadLocal},
 		{"ABUSE 35 long", "c/" + long, ErrBadResource},
+		{"ABUSE 35 long once it is mapped", strings.Repeat("ｘ", 1024) + "@c", ErrBadLocal},
+		{"ABUSE 35 long once it is mapped", strings.Repeat("Ⱥ", 512) + "@c", ErrBadLocal}, // three bytes in lower case
+		{"ABUSE 35 long once it is mapped", "c/" + strings.Repeat("e\u0301", 512), ErrBadResource},
+		{"ABUSE 35 longer than any spelling", "c/" + strings.Repeat("x", 1<<20), ErrBadResource},
 		{"ABUSE 36 long", "a@" + long, ErrLongDomain},
 	} {
 		if j, err := Parse(c.in); !errors.Is(err, c.want) || j != (JID{}) {
