@@ -15,6 +15,7 @@ import (
 type Bind struct {
 	*Server
 	Addr netip.AddrPort
+	keys string // directory of the keys of signed zones
 }
 
 // Zone returns the records of an XMPP domain whose server is at addr: SRV for the domain and for each of its services
@@ -33,8 +34,14 @@ func Zone(domain string, addr netip.AddrPort, services ...string) map[string][]s
 // Bind starts the DNS server on host; hosts whose nameserver is not set otherwise ask it from now on.
 func (l *Lab) Bind(host *Host, zones ...map[string][]string) *Bind {
 	l.t.Helper()
-	b := &Bind{Addr: netip.AddrPortFrom(host.Addr(Outside), 53)}
+	return l.BindSigned(host, nil, zones...)
+}
+
+// BindSigned is Bind with some of the zones signed.
+func (l *Lab) BindSigned(host *Host, signed map[string]Signing, zones ...map[string][]string) *Bind {
+	l.t.Helper()
 	dir := filepath.Join(l.dir, host.name+"-bind")
+	b := &Bind{Addr: netip.AddrPortFrom(host.Addr(Outside), 53), keys: filepath.Join(dir, "cache")}
 	all := map[string][]string{".": {"ns.lab. IN A " + b.Addr.Addr().String()}}
 	for _, z := range zones {
 		maps.Copy(all, z)
@@ -46,19 +53,31 @@ func (l *Lab) Bind(host *Host, zones ...map[string][]string) *Bind {
 };
 controls { };
 `, b.Addr.Addr())
+	l.write(filepath.Join(b.keys, "keep"), "")
 	for i, name := range slices.Sorted(maps.Keys(all)) {
-		file := fmt.Sprintf("/etc/bind/zone%d", i)
-		conf += fmt.Sprintf("zone %q { type primary; file %q; };\n", name, file)
+		file := fmt.Sprintf("zone%d", i)
 		apex := strings.TrimSuffix(name, ".") + "."
 		text := fmt.Sprintf("$TTL 5\n%s IN SOA ns.lab. root.lab. 1 60 60 600 5\n%[1]s IN NS ns.lab.\n%s\n", apex, strings.Join(all[name], "\n"))
-		l.write(filepath.Join(dir, "etc", filepath.Base(file)), text)
+		policy := ""
+		if s, ok := signed[name]; ok && s.live() {
+			policy = "dnssec-policy default; inline-signing yes; "
+		} else if ok {
+			text = b.sign(l, name, text, s)
+		}
+		conf += fmt.Sprintf("zone %q { type primary; file \"/var/cache/bind/%s\"; %s};\n", name, file, policy)
+		l.write(filepath.Join(b.keys, file), text)
 	}
 	l.write(filepath.Join(dir, "etc/named.conf"), conf)
-	l.write(filepath.Join(dir, "cache/keep"), "")
 	b.Server = &Server{name: "bind", Host: host, lab: l}
 	b.start = func(ctx context.Context) error {
-		return b.run(ctx, Command{Name: "named", Args: []string{"/usr/sbin/named", "-g", "-n", "1", "-c", "/etc/bind/named.conf"},
-			Bind: map[string]string{"/etc/bind": dir + "/etc", "/var/cache/bind": dir + "/cache"}}, b.Addr)
+		err := b.run(ctx, Command{Name: "named", Args: []string{"/usr/sbin/named", "-g", "-n", "1", "-c", "/etc/bind/named.conf"},
+			Bind: map[string]string{"/etc/bind": dir + "/etc", "/var/cache/bind": b.keys}}, b.Addr)
+		for name, s := range signed {
+			if err == nil && s.live() {
+				err = until(ctx, nil, func() error { return b.signs(ctx, name) })
+			}
+		}
+		return err
 	}
 	l.dns = b
 	l.launch(b.Server)

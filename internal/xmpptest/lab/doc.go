@@ -6,7 +6,8 @@
 // hosts run Debian's own packages (install.sh), each in a mount namespace in which the files are its own, so that they
 // run as shipped:
 //
-//	BIND                        the one DNS server outside                            Lab.Bind
+//	BIND                        the one DNS server outside, signing what is to be     Lab.Bind, Lab.BindSigned
+//	Unbound                     a resolver that validates, in clear and over TLS      Lab.Unbound
 //	Prosody, ejabberd           peers, with and without TLS                           Lab.Prosody, Lab.Ejabberd
 //	jabberd2, mu-conference     the plaintext, dialback-only server of old            Lab.Jabberd2
 //	one of the three            a backend, changed only as docs/backends tells users  Lab.Backend
