@@ -32,6 +32,7 @@ type writer struct {
 	file    file
 	durable int64     // bytes that are on the disk
 	tail    []byte    // lines after them: in the record, but not synced yet
+	reach   int64     // the end of all that was written, be it in the record or not
 	began   time.Time // when the first line was written; zero: there is none
 
 	broken   bool // the file must be mended before it is written to
@@ -81,7 +82,9 @@ func (l *Log) turn() (last bool) {
 		return last
 	}
 	if last || !now.Before(w.tendAt) {
-		l.tend(now)
+		if err := l.tend(now); err != nil {
+			l.breakDown(nil, err)
+		}
 	}
 	if g := l.take(); g != nil {
 		if err := l.put(g); err != nil {
@@ -108,6 +111,12 @@ func (l *Log) put(g *group) error {
 	if err := w.rotate(g.fresh); err != nil {
 		return err
 	}
+	if len(w.tail) == 0 {
+		if err := w.file.intact(w.size(), w.size()); err != nil {
+			return err
+		}
+	}
+	w.reach = w.size() + int64(len(g.lines))
 	if _, err := w.file.WriteAt(g.lines, w.size()); err != nil {
 		return err
 	}
@@ -158,7 +167,7 @@ func (w *writer) rotate(fresh bool) error {
 			return err
 		}
 	}
-	f, err := w.disk.create(w.path(w.number + 1))
+	f, err := newSegment(w.disk, w.path(w.number+1))
 	if err != nil {
 		if fresh {
 			return err
@@ -168,7 +177,7 @@ func (w *writer) rotate(fresh bool) error {
 		return nil
 	}
 	w.file.Close()
-	w.file, w.number, w.name, w.durable, w.began = f, w.number+1, segmentName(w.number+1), 0, time.Time{}
+	w.file, w.number, w.name, w.durable, w.reach, w.began = f, w.number+1, segmentName(w.number+1), 0, 0, time.Time{}
 	return nil
 }
 
@@ -206,7 +215,7 @@ func (l *Log) mend(now time.Time, last bool) bool {
 }
 
 // mend opens the segment anew, writes the tail once more, cuts off what is behind it, and syncs. The file is then as the
-// record says.
+// record says. That what is durable is still there is asked first: Truncate would put a hole in its place.
 func (w *writer) mend() error {
 	f, err := w.disk.open(w.path(w.number))
 	if err != nil {
@@ -214,6 +223,9 @@ func (w *writer) mend() error {
 	}
 	w.file.Close()
 	w.file = f
+	if err := f.intact(w.durable, w.reach); err != nil {
+		return err
+	}
 	if len(w.tail) > 0 {
 		if _, err := f.WriteAt(w.tail, w.durable); err != nil {
 			return err
@@ -222,17 +234,28 @@ func (w *writer) mend() error {
 	if err := f.Truncate(w.size()); err != nil {
 		return err
 	}
-	return w.sync(0)
+	if err := w.sync(0); err != nil {
+		return err
+	}
+	w.reach = w.size()
+	return nil
 }
 
-// tend looks at the space that is left, records counts, and gives back memory that a burst needed.
-func (l *Log) tend(now time.Time) {
+// tend looks whether the segment is where it belongs and how much space is left, records counts, and gives back memory that a
+// burst needed. The error is for a segment that nobody would find.
+func (l *Log) tend(now time.Time) error {
 	w := &l.w
 	w.tendAt = now.Add(tendEvery)
 	l.recordCounts()
 	if len(w.tail) == 0 {
 		w.tail = nil
 	}
+	l.lookAtSpace()
+	return w.file.named()
+}
+
+func (l *Log) lookAtSpace() {
+	w := &l.w
 	free, err := w.disk.free(w.dir)
 	if err != nil {
 		w.log.Warn("the space left for the audit record is not known", "error", err)

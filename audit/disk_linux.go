@@ -1,13 +1,9 @@
 package audit
 
 import (
-	"errors"
 	"os"
 	"syscall"
 )
-
-// errDeleted: the segment was removed while it was written to.
-var errDeleted = errors.New("the segment was deleted under the gate; restart it to begin a new one")
 
 // sync uses fdatasync, which leaves out the file's times and so often spares one write.
 func (f *osFile) sync() error {
@@ -20,16 +16,19 @@ func (f *osFile) sync() error {
 		if err != nil {
 			return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 		}
-		break
+		return nil
 	}
+}
+
+func (f *osFile) intact(least, most int64) error {
 	var st syscall.Stat_t
-	if err := syscall.Fstat(fd, &st); err != nil {
+	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
 		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
 	if st.Nlink == 0 {
-		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: errDeleted}
+		return &os.PathError{Op: "stat", Path: f.Name(), Err: errMoved}
 	}
-	return nil
+	return f.sized(st.Size, least, most)
 }
 
 func freeSpace(dir string) (uint64, error) {

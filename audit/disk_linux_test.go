@@ -3,11 +3,14 @@ package audit
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -99,19 +102,72 @@ func fillUpAndRecover(t *testing.T, dir, durability string) {
 	}
 }
 
-// TestDeletedSegment: a record that nobody can find is none.
-func TestDeletedSegment(t *testing.T) {
+// TestSegmentInOtherHands: a record that nobody can find, or that has a hole, is none. What is put back is gone on with.
+func TestSegmentInOtherHands(t *testing.T) {
 	t.Parallel()
-	l := open(t, Config{Dir: t.TempDir()})
-	appendAll(t, l, stanzas(0, 1))
-	path, _ := lastSegment(t, l.cfg.Dir)
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		name  string
+		spoil func(path string) error
+		mend  func(path string) error // nil: nothing can
+		want  error
+		late  bool // noticed when the segment is looked after, not with the next commit
+	}{
+		{"deleted", os.Remove, nil, errMoved, false},
+		{"moved", func(p string) error { return os.Rename(p, p+".1") }, func(p string) error { return os.Rename(p+".1", p) }, errMoved, true},
+		{"moved and made anew", func(p string) error { return errors.Join(os.Rename(p, p+".1"), os.WriteFile(p, nil, 0o600)) },
+			func(p string) error { return os.Rename(p+".1", p) }, errMoved, true},
+		{"cut", func(p string) error { return os.Truncate(p, 0) }, nil, errShrunk, false},
+		{"written to", func(p string) error { return appendTo(p, "{}\n") }, nil, errGrown, false},
+		{"cut and put back", func(p string) error { return os.Truncate(p, 100) }, func(p string) error { return os.Rename(p+".copy", p) }, errShrunk, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				var out strings.Builder
+				l := open(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&out, nil))})
+				appendAll(t, l, stanzas(0, 3))
+				path, content := lastSegment(t, dir)
+				write(t, path+".copy", content)
+				if err := c.spoil(path); err != nil {
+					t.Fatal(err)
+				}
+				if c.late {
+					time.Sleep(tendEvery + time.Second)
+					synctest.Wait()
+				}
+				if err := l.Append(context.Background(), stanzas(3, 1)); !errors.Is(err, ErrUnrecorded) {
+					t.Errorf("Append: %v", err)
+				}
+				if first, _, _ := strings.Cut(out.String(), "\n"); !strings.Contains(first, c.want.Error()) {
+					t.Errorf("the log says %s", first)
+				}
+				if c.mend == nil {
+					time.Sleep(time.Minute)
+					if err := l.Append(context.Background(), stanzas(3, 1)); !errors.Is(err, ErrUnrecorded) {
+						t.Errorf("a minute later: %v", err)
+					}
+					return
+				}
+				if err := c.mend(path); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				appendAll(t, l, stanzas(4, 1))
+				closeLog(t, l)
+				if got := stanzaIDs(records(t, dir)); !slices.Equal(got, []string{"purple00000000", "purple00000001", "purple00000002", "purple00000004"}) {
+					t.Errorf("recorded %v", got)
+				}
+			})
+		})
 	}
-	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, errDeleted) {
-		t.Errorf("Append into a deleted segment: %v", err)
+}
+
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
 	}
-	if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) {
-		t.Errorf("Append into a deleted segment: %v", err)
-	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

@@ -146,6 +146,30 @@ func TestLongValues(t *testing.T) {
 	}
 }
 
+// TestEveryByteInALine: each byte at each place of a value, with the buffer full, nearly full and roomy, is read back by
+// encoding/json as it was, or as U+FFFD where it is no UTF-8.
+func TestEveryByteInALine(t *testing.T) {
+	t.Parallel()
+	for room := range 40 {
+		for c := range 256 {
+			for at := range 17 {
+				value := strings.Repeat("x", at) + string([]byte{byte(c)}) + strings.Repeat("y", 16-at)
+				n := encoder{buf: make([]byte, 1, 1+len(`,"k":"`)+room)}
+				n.buf[0] = '{'
+				n.str(`,"k":"`, value)
+				n.bytes(`,"b":"`, []byte(value))
+				var got struct{ K, B string }
+				if err := json.Unmarshal(append([]byte{'{'}, append(n.buf[2:], '}')...), &got); err != nil {
+					t.Fatalf("%q in room %d: %v: %s", value, room, err, n.buf)
+				}
+				if want := strings.ToValidUTF8(value, "\ufffd"); got.K != want || got.B != want {
+					t.Fatalf("%q in room %d: read back as %q and %q", value, room, got.K, got.B)
+				}
+			}
+		}
+	}
+}
+
 func TestEncodeDoesNotAllocate(t *testing.T) {
 	e := stanzaEvent(1)
 	enc, stamp := newEncoder("gate-1"), appendTime(nil, time.Now())

@@ -15,15 +15,17 @@ import (
 // testDisk is the real file system with faults to order, and a count of what was asked of it.
 type testDisk struct {
 	osDisk
-	mu     sync.Mutex
-	room   int64 // bytes that can still be written; negative: as many as you like
-	failed error // every write, sync and truncation fails with it
-	noSync error // only syncs do
-	noNew  error // no new segment
-	space  uint64
-	stall  chan struct{} // writes wait until it is closed
-	writes int
-	syncs  int
+	mu       sync.Mutex
+	room     int64 // bytes that can still be written; negative: as many as you like
+	failed   error // every write, sync and truncation fails with it
+	noSync   error // only syncs do
+	noDir    error // only syncs of directories do
+	noRemove error // no file can be removed
+	noNew    error // no new segment
+	space    uint64
+	stall    chan struct{} // writes wait until it is closed
+	writes   int
+	syncs    int
 }
 
 func newTestDisk() *testDisk { return &testDisk{room: -1, space: 1 << 40} }
@@ -99,6 +101,24 @@ func (f *testFile) Truncate(size int64) error {
 		return f.d.failed
 	}
 	return f.file.Truncate(size)
+}
+
+func (d *testDisk) syncDir(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := errors.Join(d.failed, d.noDir); err != nil {
+		return err
+	}
+	return d.osDisk.syncDir(dir)
+}
+
+func (d *testDisk) remove(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := errors.Join(d.failed, d.noRemove); err != nil {
+		return err
+	}
+	return d.osDisk.remove(path)
 }
 
 func (f *testFile) sync() error {

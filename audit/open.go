@@ -26,7 +26,7 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := makeDir(d, c.Dir); err != nil {
 		return nil, fmt.Errorf("opening the audit record: %w", err)
 	}
 	lock, err := lockDir(c.Dir)
@@ -80,8 +80,9 @@ type ending struct {
 	began   time.Time
 }
 
-// findEnd reads the last segment. Lines at its end that are not whole, or no lines of ours, are what a crash leaves when it cuts
-// a write in two: they count as not written. A bad line with good ones behind it is not a crash's work, and is left for Verify.
+// findEnd reads the last segment. What stands at its end and is no line, for want of an end or because it is not JSON, is what a
+// crash leaves when it cuts a write in two: it counts as not written. A bad line with good ones behind it is not a crash's work,
+// and is left for Verify; so is a line of somebody else's.
 func findEnd(dir string) (ending, error) {
 	numbers, err := segments(dir)
 	if err != nil || len(numbers) == 0 {
@@ -111,36 +112,59 @@ func endOf(dir string, number int) (ending, error) {
 	defer r.Close()
 	for {
 		line, torn, err := r.next()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			end.size = r.offset + int64(torn)
 			return end, nil
-		}
-		if err != nil {
+		case err != nil && !errors.Is(err, errLongLine):
 			return end, err
-		}
-		h, ok := parseHead(line)
-		if !ok || !json.Valid(line) {
+		case !json.Valid(line):
 			continue
 		}
-		t, err := time.Parse(timeLayout, string(h.time))
+		end.whole = r.offset
+		h, t, err := lineOfOurs(line)
 		if err != nil {
+			return end, fmt.Errorf("%s, line %d: %w", r.name, r.number, err)
+		}
+		if h.seq == 0 {
 			continue
 		}
-		if end.whole == 0 {
+		if end.began.IsZero() {
 			end.began = t
 		}
-		end.position, end.id, end.whole = position{h.seq, t}, h.id, r.offset
+		end.position, end.id = position{h.seq, t}, h.id
 	}
 }
 
-// start opens the last segment, or makes the first one. The event is not nil when something had to be cut off.
+// lineOfOurs reads the head of a line; its seq is 0 when the line is not ours. The error is for a line that a later version of
+// the program wrote: this one cannot know how to go on behind it.
+func lineOfOurs(line []byte) (h head, t time.Time, err error) {
+	h, ok := parseHead(line)
+	if !ok {
+		var later struct {
+			V int `json:"v"`
+		}
+		if json.Unmarshal(line, &later) == nil && later.V > version {
+			err = fmt.Errorf("written by a later version of the program (format %d)", later.V)
+		}
+		return head{}, t, err
+	}
+	t, err = time.Parse(timeLayout, string(h.time))
+	if _, idErr := ParseID(h.id.String()); err != nil || idErr != nil {
+		return head{}, t, nil
+	}
+	return h, t, nil
+}
+
+// start opens the last segment, or makes the first one. The event is not nil when something had to be cut off. What a process
+// that was killed had written and not synced is synced now, name and all: from here on it counts as durable.
 func (w *writer) start(end ending) (repair *Event, err error) {
 	if end.segment == 0 {
 		w.number, w.name = 1, segmentName(1)
-		w.file, err = w.disk.create(w.path(1))
+		w.file, err = newSegment(w.disk, w.path(1))
 		return nil, err
 	}
-	w.number, w.name, w.durable, w.began = end.segment, segmentName(end.segment), end.whole, end.began
+	w.number, w.name, w.durable, w.reach, w.began = end.segment, segmentName(end.segment), end.whole, end.whole, end.began
 	if end.size > end.whole {
 		if repair, err = describeTail(w.path(end.segment), end); err != nil {
 			return nil, err
@@ -149,15 +173,18 @@ func (w *writer) start(end ending) (repair *Event, err error) {
 	if w.file, err = w.disk.open(w.path(end.segment)); err != nil {
 		return nil, err
 	}
-	if repair == nil {
-		return nil, nil
+	if repair != nil {
+		err = w.file.Truncate(end.whole)
 	}
-	if err = w.file.Truncate(end.whole); err == nil {
+	if err == nil {
 		err = w.file.sync()
+	}
+	if err == nil {
+		err = w.disk.syncDir(w.dir)
 	}
 	if err != nil {
 		w.file.Close()
-		return nil, fmt.Errorf("repairing %s: %w", w.name, err)
+		return nil, fmt.Errorf("taking up %s: %w", w.name, err)
 	}
 	return repair, nil
 }

@@ -128,6 +128,46 @@ func TestDamageIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestLinesOfOthersAreLeftAlone: what is whole and was not written by us is no crash's work, and is not cut off.
+func TestLinesOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, other := range []string{"{}\n", `{"v":1,"seq":4,"note":"mine"}` + "\n", `{"v":0}` + "\n"} {
+		dir := t.TempDir()
+		l := open(t, Config{Dir: dir})
+		appendAll(t, l, stanzas(0, 3))
+		closeLog(t, l)
+		path, content := lastSegment(t, dir)
+		write(t, path, append(content, other+"torn"...))
+		l = open(t, Config{Dir: dir})
+		batch := stanzas(3, 1)
+		appendAll(t, l, batch)
+		closeLog(t, l)
+		_, now := lastSegment(t, dir)
+		if !bytes.HasPrefix(now, append(content, other...)) || bytes.Contains(now, []byte("torn{")) || batch[0].Seq != 5 {
+			t.Errorf("behind %q the record goes on with seq %d: %s", other, batch[0].Seq, now[len(content):])
+		}
+	}
+}
+
+// TestLaterVersion: an older program neither cuts off nor goes on behind what a later one wrote.
+func TestLaterVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir})
+	appendAll(t, l, stanzas(0, 1))
+	closeLog(t, l)
+	path, content := lastSegment(t, dir)
+	content = append(content, `{"v":2,"n":2,"id":{"of":"another shape"}}`+"\ntorn"...)
+	write(t, path, content)
+	_, err := Open(Config{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "00000001.jsonl, line 2: written by a later version of the program (format 2)") {
+		t.Errorf("Open: %v", err)
+	}
+	if _, now := lastSegment(t, dir); !bytes.Equal(now, content) {
+		t.Error("the segment was changed")
+	}
+}
+
 func TestEmptyLastSegment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

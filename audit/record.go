@@ -162,9 +162,10 @@ func parseHead(line []byte) (h head, ok bool) {
 	return h, ok && code <= 999 && len(rest) > 0 && line[len(line)-1] == '}'
 }
 
+// digits reads a number of at most 19 digits: what fits a uint64.
 func digits(b []byte) (n uint64, rest []byte, ok bool) {
 	i := 0
-	for ; i < len(b) && i < 20 && '0' <= b[i] && b[i] <= '9'; i++ {
+	for ; i < len(b) && i < 19 && '0' <= b[i] && b[i] <= '9'; i++ {
 		n = n*10 + uint64(b[i]-'0')
 	}
 	return n, b[i:], i > 0

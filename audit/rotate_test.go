@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,48 @@ func TestRotationThatFails(t *testing.T) {
 			t.Errorf("segments %v", numbers)
 		}
 	})
+}
+
+// TestRotationLeavesAFileBehind: the new segment's file is made, its name cannot be synced, and the file cannot be removed either.
+// It is taken when the disk works again; until then the old segment is in use, and Tail does not leave it.
+func TestRotationLeavesAFileBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		l := openWith(t, Config{Dir: dir, SegmentBytes: 1000}, d, time.Now)
+		appendAll(t, l, stanzas(0, 2))
+		d.set(func(d *testDisk) { d.noDir, d.noRemove = syscall.EIO, syscall.EIO })
+		appendAll(t, l, stanzas(2, 1))
+		if numbers, _ := segments(dir); len(numbers) != 2 {
+			t.Fatalf("segments %v: the test shows nothing", numbers)
+		}
+		d.set(func(d *testDisk) { d.noDir, d.noRemove = nil, nil })
+		time.Sleep(rotateIn)
+		appendAll(t, l, stanzas(3, 1))
+		if s := l.Stats(); s.Segment != segmentName(2) || s.Fault != nil {
+			t.Errorf("%+v", s)
+		}
+		closeLog(t, l)
+		if got := stanzaIDs(records(t, dir)); len(got) != 4 {
+			t.Errorf("recorded %v", got)
+		}
+	})
+}
+
+// TestRotationOntoAnothersFile: what somebody put where the next segment belongs is not written over.
+func TestRotationOntoAnothersFile(t *testing.T) {
+	t.Parallel()
+	l := open(t, Config{Dir: t.TempDir(), SegmentBytes: 1000})
+	path := filepath.Join(l.cfg.Dir, segmentName(2))
+	write(t, path, []byte("mine\n"))
+	for i := range 4 {
+		appendAll(t, l, stanzas(i, 1))
+	}
+	closeLog(t, l)
+	if content, err := os.ReadFile(path); err != nil || string(content) != "mine\n" {
+		t.Errorf("%q, %v", content, err)
+	}
 }
 
 func TestSegmentsAreOurFilesOnly(t *testing.T) {

@@ -22,7 +22,7 @@ type Query struct {
 	ID       string    // of the event, as quoted in a bounce
 	Since    time.Time // not before
 	Until    time.Time // before
-	Text     string    // occurs in any value, in whatever case
+	Text     string    // occurs in any value but numbers and times, in whatever case
 	Limit    int       // at most so many, the oldest; 0: all
 }
 
@@ -48,7 +48,7 @@ func Search(ctx context.Context, dir string, q Query, yield func(line []byte, r 
 		}
 		r, err := ParseRecord(line)
 		if err != nil {
-			return err
+			return errBadLine
 		}
 		if !m.record(&r) {
 			return nil
@@ -182,13 +182,17 @@ func inDomain(domain, asked string) bool {
 	return domain == asked
 }
 
-// mentions says whether one of the values that people wrote or read holds text, which is in lower case.
+// mentions says whether one of the values holds text, which is in lower case.
 func (r *Record) mentions(text string) bool {
+	l, s, d, c := &r.Link, &r.Stanza, &r.Decision, &r.Cert
 	values := []string{
-		r.ID.String(), r.Node, r.Kind, r.Local, r.Remote, r.From, r.To, r.Link.ID, r.Link.RemoteIP, r.Link.Route, r.Stanza.Type, r.Stanza.ID, r.Stanza.Label,
-		r.Stanza.Thread, r.Decision.Rule, r.Decision.Reason, r.Decision.Revision, r.Cert.Facts, r.Cert.SPKI, r.Cert.Issuer, r.Step, r.Address, r.Condition,
-		r.Text, r.Error, r.Advice, r.Outcome, r.Segment, r.Revision,
+		r.ID.String(), r.Node, r.Kind, r.Level, r.Asked, r.Dir, r.Local, r.Remote, r.From, r.To,
+		l.ID, l.Channel, l.Proof, l.TLS, l.Cipher, l.ALPN, l.RemoteIP, l.Route,
+		s.Kind, s.Type, s.ID, s.E2EE, s.Label, s.Thread,
+		d.Effect, d.Rule, d.Reason, d.Revision, d.Mode, d.Would,
+		c.Facts, c.SPKI, c.Issuer, c.NotAfter,
+		r.Step, r.Address, r.Condition, r.Text, r.Error, r.Advice, r.NextTry, r.Outcome, r.Segment, r.SHA256, r.Revision,
 	}
 	holds := func(v string) bool { return strings.Contains(strings.ToLower(v), text) }
-	return slices.ContainsFunc(values, holds) || slices.ContainsFunc(r.Stanza.Class, holds)
+	return slices.ContainsFunc(values, holds) || slices.ContainsFunc(s.Class, holds)
 }

@@ -1,11 +1,13 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +94,42 @@ func TestSearch(t *testing.T) {
 				t.Errorf("found %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestTextIsLookedForEverywhere: each text that a record can hold is found by words of it.
+func TestTextIsLookedForEverywhere(t *testing.T) {
+	t.Parallel()
+	var look func(r *Record, v reflect.Value, path string) int
+	look = func(r *Record, v reflect.Value, path string) (texts int) {
+		switch {
+		case v.Type() == reflect.TypeFor[time.Time]():
+		case v.Kind() == reflect.String:
+			v.SetString("The Needle")
+		case v.Type() == reflect.TypeFor[[]string]():
+			v.Set(reflect.ValueOf([]string{"hay", "The Needle"}))
+		case v.Kind() == reflect.Struct:
+			for i := range v.NumField() {
+				texts += look(r, v.Field(i), path+"."+v.Type().Field(i).Name)
+			}
+			return texts
+		}
+		if v.IsZero() {
+			return 0
+		}
+		if !r.mentions("needle") {
+			t.Errorf("%s is not looked at", path)
+		}
+		v.SetZero()
+		return 1
+	}
+	var r Record
+	if n := look(&r, reflect.ValueOf(&r).Elem(), ""); n < 40 {
+		t.Errorf("only %d texts were found in a record", n)
+	}
+	r.ID, _ = ParseID("01K1DVJ9G0AAAAAAAAAA000000")
+	if !r.mentions("9g0aaa") {
+		t.Error("the id is not looked at")
 	}
 }
 
@@ -238,4 +276,46 @@ func TestUnsettled(t *testing.T) {
 	appendAll(t, l, batch)
 	closeLog(t, l)
 	want("a crash after that", batch[0].Seq)
+}
+
+// TestUnsettledAtDamage: a line that cannot be read costs its own answer and no other; in particular it does not make the gate
+// read the whole archive again.
+func TestUnsettledAtDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir, SegmentBytes: 1})
+	settle := func(seq uint64) Event {
+		return Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{seq, seq}}}
+	}
+	appendAll(t, l, stanzas(0, 1))
+	appendAll(t, l, append([]Event{settle(1)}, stanzas(1, 3)...))
+	appendAll(t, l, append(stanzas(4, 1), settle(3), settle(4)))
+	closeLog(t, l)
+	// Whoever reads the first segment takes its stanza for a later one, which nobody has settled.
+	first := filepath.Join(dir, segmentName(1))
+	content, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, first, bytes.Replace(content, []byte(`"seq":1,`), []byte(`"seq":0,`), 1))
+	edit(t, dir, func(lines [][]byte) [][]byte {
+		lines[2] = bytes.Replace(lines[2], []byte(`"of":[`), []byte(`"of":7,"x":[`), 1)
+		return lines
+	})
+	var damage *DamageError
+	left, err := Unsettled(dir)
+	if !errors.As(err, &damage) || damage.Lines != 1 || damage.First != "00000003.jsonl:3" {
+		t.Errorf("Unsettled says %v", err)
+	}
+	var seqs []uint64
+	for _, r := range left {
+		seqs = append(seqs, r.Seq)
+	}
+	if !slices.Equal(seqs, []uint64{4, 5, 6}) {
+		t.Errorf("unsettled %v", seqs)
+	}
+	l = open(t, Config{Dir: dir})
+	if n := l.Stats().Unsettled; n != 3 {
+		t.Errorf("the gate starts with %d unsettled", n)
+	}
 }

@@ -70,32 +70,38 @@ func openLines(dir string, number int, offset int64) (*lineReader, error) {
 func (l *lineReader) Close() error { return l.f.Close() }
 
 // next gives the next whole line without its end, valid until the next call. io.EOF: there is none, or none yet; what may stand
-// behind the last whole line is not passed over, and torn says how much it is.
+// behind the last whole line is not passed over, and torn says how much it is. errLongLine: the line is passed over.
 func (l *lineReader) next() (line []byte, torn int, err error) {
 	l.long = l.long[:0]
+	size := 0
 	for {
 		part, err := l.r.ReadSlice('\n')
-		switch {
-		case err == nil && len(l.long) == 0:
+		size += len(part)
+		if err == nil && size == len(part) {
 			line = part
-		case err == nil:
+			break
+		}
+		if size <= maxLine {
 			l.long = append(l.long, part...)
+		}
+		if err == nil {
 			line = l.long
+			break
+		}
+		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			l.long = append(l.long, part...)
-			if len(l.long) > maxLine {
-				return nil, 0, fmt.Errorf("%s, line %d: %w", l.name, l.number+1, errLongLine)
-			}
-			continue
 		case errors.Is(err, io.EOF):
-			return nil, len(l.long) + len(part), io.EOF
+			return nil, size, io.EOF
 		default:
 			return nil, 0, fmt.Errorf("reading %s: %w", l.name, err)
 		}
-		l.offset += int64(len(line))
-		l.number++
-		return line[:len(line)-1], 0, nil
 	}
+	l.offset += int64(size)
+	l.number++
+	if size > maxLine {
+		return nil, 0, errLongLine
+	}
+	return line[:len(line)-1], 0, nil
 }
 
 // again reads from the last whole line's end on, where the file may have grown since.

@@ -31,8 +31,11 @@ func Unsettled(dir string) ([]Record, error) {
 			return nil
 		}
 		r, err := ParseRecord(line)
+		if err != nil {
+			return errBadLine
+		}
 		found = append(found, r)
-		return err
+		return nil
 	})
 	if err == nil {
 		err = damage
@@ -47,7 +50,7 @@ func unsettledRanges(dir string) (ranges, error) {
 		return nil, err
 	}
 	mark, err := lowMark(dir, numbers)
-	if err != nil && !errors.As(err, new(*DamageError)) {
+	if err != nil {
 		return nil, err
 	}
 	from, err := segmentOf(dir, numbers, mark)
@@ -63,7 +66,7 @@ func unsettledRanges(dir string) (ranges, error) {
 		case string(h.kind) == kinds[Delivery].name:
 			of, _, err := settles(line)
 			if err != nil {
-				return err
+				return errBadLine
 			}
 			for _, r := range of {
 				open.remove(r)
@@ -74,25 +77,25 @@ func unsettledRanges(dir string) (ranges, error) {
 	return open, err
 }
 
-// lowMark is the seq below which the newest delivery event says that all is settled; 0 when there is no such event.
-func lowMark(dir string, numbers []int) (uint64, error) {
-	for i := len(numbers) - 1; i >= 0; i-- {
-		var newest []byte
+// lowMark is the seq below which the newest delivery event that can be read says that all is settled; 0 when there is none.
+func lowMark(dir string, numbers []int) (mark uint64, err error) {
+	for i := len(numbers) - 1; i >= 0 && mark == 0; i-- {
 		err := eachLine(context.Background(), dir, numbers[i:i+1], func(line []byte, h head) error {
-			if string(h.kind) == kinds[Delivery].name {
-				newest = append(newest[:0], line...)
+			if string(h.kind) != kinds[Delivery].name {
+				return nil
 			}
+			_, settled, err := settles(line)
+			if err != nil {
+				return errBadLine
+			}
+			mark = max(mark, settled)
 			return nil
 		})
-		if err != nil {
+		if err != nil && !errors.As(err, new(*DamageError)) {
 			return 0, err
 		}
-		if newest != nil {
-			_, settled, err := settles(newest)
-			return settled, err
-		}
 	}
-	return 0, nil
+	return mark, nil
 }
 
 // segmentOf gives the index of the segment that holds a seq: the last one that does not begin behind it.
@@ -117,7 +120,7 @@ func firstHead(dir string, number int) (h head, ok bool, err error) {
 	}
 	defer r.Close()
 	line, _, err := r.next()
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, errLongLine) {
 		return h, false, nil
 	}
 	if err != nil {
@@ -133,12 +136,19 @@ type DamageError struct {
 	First string // where the first is
 }
 
+func (e *DamageError) add(r *lineReader) {
+	if e.Lines++; e.Lines == 1 {
+		e.First = fmt.Sprintf("%s:%d", r.name, r.number)
+	}
+}
+
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("%d lines of the record cannot be read, the first at %s", e.Lines, e.First)
 }
 
 // eachLine gives f the whole lines of segments in order. A line that cannot be read is passed over; when all is done, the error
-// is a *DamageError that tells of it. The line and what head keeps of it are valid during the call.
+// is a *DamageError that tells of it, and of those that f calls errBadLine. The line and what head keeps of it are valid during
+// the call.
 func eachLine(ctx context.Context, dir string, numbers []int, f func(line []byte, h head) error) error {
 	var damage DamageError
 	for _, n := range numbers {
@@ -163,17 +173,18 @@ func eachLineOf(ctx context.Context, dir string, number int, damage *DamageError
 	defer r.Close()
 	for {
 		line, _, err := r.next()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, errLongLine):
+			damage.add(r)
+			continue
+		case err != nil:
 			return err
 		}
 		h, ok := parseHead(line)
 		if !ok {
-			if damage.Lines++; damage.Lines == 1 {
-				damage.First = fmt.Sprintf("%s:%d", r.name, r.number)
-			}
+			damage.add(r)
 			continue
 		}
 		if r.number&1023 == 0 && ctx.Err() != nil {
@@ -182,11 +193,16 @@ func eachLineOf(ctx context.Context, dir string, number int, damage *DamageError
 		switch err := f(line, h); {
 		case errors.Is(err, errNextSegment):
 			return nil
+		case errors.Is(err, errBadLine):
+			damage.add(r)
 		case err != nil:
 			return err
 		}
 	}
 }
 
-// errNextSegment: the rest of the segment is of no interest.
-var errNextSegment = errors.New("next segment")
+// What eachLine's callers can say: the rest of the segment is of no interest; the line begins like ours and is none.
+var (
+	errNextSegment = errors.New("next segment")
+	errBadLine     = errors.New("the line cannot be read")
+)

@@ -126,10 +126,12 @@ func (t *tail) read(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		line, _, err := t.r.next()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, errLongLine):
+			continue
+		case err != nil:
 			return err
 		}
 		h, ok := parseHead(line)

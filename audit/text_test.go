@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -56,6 +57,49 @@ func TestTextEveryByteEverywhere(t *testing.T) {
 			var back string
 			if err := json.Unmarshal(append(appendText([]byte(`"`), s), '"'), &back); err != nil || back != strings.ToValidUTF8(s, "\ufffd") {
 				t.Fatalf("byte %#x at %d: read back as %q, %v", c, at, back, err)
+			}
+		}
+	}
+}
+
+// TestCopyPlainEveryByteEverywhere: eight bytes at once are judged as one by one, for each byte at each place among neighbours that
+// borrow from it or lend to it; what is plain arrives whole, and not a byte behind it is touched.
+func TestCopyPlainEveryByteEverywhere(t *testing.T) {
+	t.Parallel()
+	const behind = 0xa5
+	for _, neighbour := range []string{"x", " ", "~", "!", "#", "[", "]"} {
+		for n := range 26 {
+			for at := range n {
+				for c := range 256 {
+					s := strings.Repeat(neighbour, at) + string([]byte{byte(c)}) + strings.Repeat(neighbour, n-at-1)
+					dst := bytes.Repeat([]byte{behind}, n+8)
+					switch ok := copyPlain(dst[:n], s); {
+					case ok != plain[c]:
+						t.Fatalf("byte %#x at %d of %d beside %q: plain is %v", c, at, n, neighbour, ok)
+					case ok && string(dst[:n]) != s:
+						t.Fatalf("byte %#x at %d of %d: copied as %q", c, at, n, dst[:n])
+					case !bytes.Equal(dst[n:], bytes.Repeat([]byte{behind}, 8)):
+						t.Fatalf("byte %#x at %d of %d: %x stands behind", c, at, n, dst[n:])
+					}
+				}
+			}
+		}
+	}
+	if !copyPlain(nil, "") {
+		t.Error("nothing is not plain")
+	}
+}
+
+// TestCopyPlainPairs: two bytes that are not plain do not cancel each other out, whichever they are.
+func TestCopyPlainPairs(t *testing.T) {
+	t.Parallel()
+	var dst [16]byte
+	for a := range 256 {
+		for b := range 256 {
+			for _, s := range []string{string([]byte{byte(a), byte(b)}) + "abcdef", "abc" + string([]byte{byte(a), byte(b)}) + "def", "abcdef" + string([]byte{byte(a), byte(b)})} {
+				if ok := copyPlain(dst[:len(s)], s); ok != (plain[a] && plain[b]) {
+					t.Fatalf("%q: plain is %v", s, ok)
+				}
 			}
 		}
 	}

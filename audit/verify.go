@@ -98,8 +98,8 @@ func (v *verifier) segment(dir string, number int, last bool) error {
 			v.report.Torn = torn
 			return nil
 		case errors.Is(err, errLongLine):
-			v.fault(r.name, r.number+1, errLongLine.Error())
-			return nil
+			v.fault(r.name, r.number, errLongLine.Error())
+			continue
 		case err != nil:
 			return fmt.Errorf("verifying the record: %w", err)
 		}

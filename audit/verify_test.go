@@ -2,6 +2,8 @@ package audit
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,6 +154,10 @@ func TestReadersSurviveGarbage(t *testing.T) {
 		"no line end":    strings.Repeat("x", 300<<10),
 		"a long line":    strings.Repeat("x", 1<<20) + "\n",
 		"too long":       strings.Repeat("x", maxLine+1000) + "\n",
+		"too long, torn": strings.Repeat("x", maxLine+1000),
+		"bad JSON":       `{"v":1,"seq":1,"time":"` + now + `","id":"01K1DVJ9G00000000000000000","node":"n","kind":"stanza","code":100,}` + "\n",
+		"no id":          `{"v":1,"seq":1,"time":"` + now + `","id":"zzzzzzzzzz0000000000000000","node":"n","kind":"stanza","code":100}` + "\n",
+		"our first line": line(Event{Kind: LinkFail, Step: "dns"}) + "{}\n" + line(Event{Kind: Delivery})[:100] + "\n",
 		"NUL":            strings.Repeat("\x00", 5000) + "\n",
 		"head only":      `{"v":1,"seq":1,"time":"` + now + `","id":"01K1DVJ9G00000000000000000","node":"n","kind":"stanza","code":100` + "\n",
 		"a delivery":     `{"v":1,"seq":1,"time":"` + now + `","id":"01K1DVJ9G00000000000000000","node":"n","kind":"delivery","code":110,"of":7}` + "\n",
@@ -164,11 +170,31 @@ func TestReadersSurviveGarbage(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, segmentName(1)), []byte(content))
 			r, err := Verify(dir)
-			if err != nil || r.OK() && r.Torn == 0 && content != "" && name != "a huge seq" {
+			if err != nil || r.OK() && r.Torn == 0 && content != "" {
 				t.Errorf("Verify: %+v, %v", r, err)
 			}
-			if _, err := Unsettled(dir); err == nil && r.Found > 0 && name != "head only" {
+			if _, err := Unsettled(dir); err == nil && r.Found > 0 {
 				t.Errorf("Unsettled has nothing to say where Verify finds %s", faultLines(r))
+			}
+			for _, q := range []Query{{}, {Text: "x"}, {Since: time.Now()}} {
+				if err := Search(context.Background(), dir, q, func([]byte, Record) error { return nil }); err != nil && !errors.As(err, new(*DamageError)) {
+					t.Errorf("Search: %v", err)
+				}
+			}
+			for _, n := range []int{-1, 0, 5} {
+				if err := Tail(context.Background(), dir, false, n, func([]byte, Record) error { return nil }); err != nil {
+					t.Errorf("Tail: %v", err)
+				}
+			}
+			// A gate can always go on behind it.
+			l := open(t, Config{Dir: dir, SegmentBytes: 1})
+			appendAll(t, l, stanzas(0, 1))
+			appendAll(t, l, stanzas(1, 1))
+			closeLog(t, l)
+			found := 0
+			err = Search(context.Background(), dir, Query{From: "alice@corp.example"}, func([]byte, Record) error { found++; return nil })
+			if found != 2 || err != nil && !errors.As(err, new(*DamageError)) {
+				t.Errorf("Search finds %d behind it, and says %v", found, err)
 			}
 		})
 	}
