@@ -2,12 +2,16 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // FuzzAppend puts arbitrary bytes into every text of an event. Whatever they are: one event is one line, all of it printable,
@@ -126,4 +130,132 @@ func recordFor(e *Event, node string) Record {
 	}
 	r.Cut = cut
 	return r
+}
+
+// FuzzLine holds the readers of single lines against each other and against encoding/json: where the head can be read without
+// JSON and the whole with it, both say the same.
+func FuzzLine(f *testing.F) {
+	for _, e := range examples() {
+		f.Add([]byte(strings.TrimSuffix(line(e), "\n")))
+	}
+	f.Add([]byte(`{"v":1,"seq":18446744073709551616,"time":"2026-07-30T12:00:00.000000005Z","id":"01K1DVJ9G00000000000000000","node":"a\",\"kind\":\"x","kind":"stanza","code":100}`))
+	f.Add([]byte(`{"v":1,"seq":1,"time":"2026-07-30T12:00:00.000000005Z","id":"01K1DVJ9G00000000000000000","node":"","kind":"delivery","code":110,"of":[[1,0]]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		h, ok := parseHead(text)
+		r, err := ParseRecord(text)
+		if of, _, err := settles(text); err == nil {
+			for _, r := range of {
+				if r.First > r.Last {
+					t.Errorf("settles %v", of)
+				}
+			}
+		}
+		if !ok || err != nil || repeats(text) {
+			return
+		}
+		if h.seq != r.Seq || h.code != r.Code || string(h.kind) != r.Kind && utf8.Valid(h.kind) && !bytes.Contains(h.kind, []byte{'\\'}) {
+			t.Errorf("head %+v, kind %q, of %+v", h, h.kind, r)
+		}
+		if id, err := ParseID(h.id.String()); err != nil || id != r.ID {
+			t.Errorf("head %s, record %s", h.id, r.ID)
+		}
+		if at, err := time.Parse(timeLayout, string(h.time)); err == nil && !at.Equal(r.Time) {
+			t.Errorf("head %s, record %s", h.time, r.Time)
+		}
+		for _, v := range []string{r.From, r.Text, r.Decision.Rule} {
+			if v != "" && !r.mentions(strings.ToLower(v)) {
+				t.Errorf("%q is not found in the record that holds it", v)
+			}
+		}
+	})
+}
+
+// repeats says whether an object has a key twice, by whatever case: encoding/json then has its own mind.
+func repeats(text []byte) bool {
+	var top map[string]json.RawMessage
+	if json.Unmarshal(text, &top) != nil {
+		return true
+	}
+	seen := map[string]bool{}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.Token()
+	for d.More() {
+		key, _ := d.Token()
+		name := strings.ToLower(key.(string))
+		if seen[name] {
+			return true
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// FuzzSegment puts arbitrary bytes into a record's last segment. Whatever they are, every reader comes to its end, and the gate
+// either goes on behind them, with whole lines of its own, or says why not.
+func FuzzSegment(f *testing.F) {
+	whole := line(examples()[0]) + line(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{1, 1}}})
+	for _, s := range []string{"", whole, whole[:len(whole)-7], whole + "\x00\x00\n", "{}\n" + whole, whole + "{\"v\":2}\n", whole + "\n\n", strings.Repeat(whole, 3)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, segmentName(1)), content)
+		readAll(t, dir)
+		l, err := openOn(Config{Dir: dir, Node: "gate-1"}, hastyDisk{}, time.Now)
+		if err != nil {
+			if !strings.Contains(err.Error(), "later version") {
+				t.Fatal(err)
+			}
+			return
+		}
+		batch := stanzas(7, 2)
+		appendAll(t, l, batch)
+		closeLog(t, l)
+		_, now := lastSegment(t, dir)
+		lines := bytes.Split(bytes.TrimSuffix(now, []byte("\n")), []byte("\n"))
+		if last, err := ParseRecord(lines[len(lines)-1]); err != nil || last.Seq != batch[1].Seq && last.Kind != "audit.repair" {
+			t.Errorf("the last line is %q, %v", lines[len(lines)-1], err)
+		}
+		readAll(t, dir)
+	})
+}
+
+// hastyDisk waits for nothing.
+type hastyDisk struct{ osDisk }
+
+func (hastyDisk) syncDir(string) error { return nil }
+
+func (d hastyDisk) create(path string) (file, error) {
+	f, err := d.osDisk.create(path)
+	return hastyFile{f}, err
+}
+
+func (d hastyDisk) open(path string) (file, error) {
+	f, err := d.osDisk.open(path)
+	return hastyFile{f}, err
+}
+
+type hastyFile struct{ file }
+
+func (hastyFile) sync() error { return nil }
+
+// readAll lets every reader read a record.
+func readAll(t *testing.T, dir string) {
+	t.Helper()
+	nothing := func([]byte, Record) error { return nil }
+	_, err := Verify(dir)
+	errs := []error{err, Tail(context.Background(), dir, false, -1, nothing), Tail(context.Background(), dir, false, 2, nothing)}
+	for _, q := range []Query{{}, {Text: "x", Limit: 2}, {User: "alice@corp.example", Since: time.Unix(0, 0), Until: time.Now()}} {
+		errs = append(errs, Search(context.Background(), dir, q, nothing))
+	}
+	_, err = Unsettled(dir)
+	for _, err := range append(errs, err) {
+		if err != nil && !errors.As(err, new(*DamageError)) {
+			t.Error(err)
+		}
+	}
 }

@@ -224,10 +224,10 @@ func (d *powerDisk) put(t *testing.T, path string, content []byte, dir bool) {
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	for _, durability := range []string{Sync, Async} {
-		for seed := range uint64(10) {
+		for seed := range uint64(8) {
 			t.Run(fmt.Sprint(durability, seed), func(t *testing.T) {
 				t.Parallel()
-				tops := make([]string, 8)
+				tops := make([]string, 6)
 				for i := range tops {
 					tops[i] = t.TempDir()
 				}
@@ -261,7 +261,7 @@ func (c *crasher) live() {
 	synctest.Wait() // a repair is noted
 	c.check(config.Dir)
 	chance := c.d.chance
-	for range 12 {
+	for range 8 {
 		c.d.mu.Lock()
 		c.d.fails = chance.IntN(3) == 0
 		batch := stanzas(c.n, 1+chance.IntN(3))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -94,6 +95,54 @@ func TestSearch(t *testing.T) {
 				t.Errorf("found %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestShortCutsFindTheSame: what Search sees in a line's bytes spares it most lines, and none that the query asks for. Values have
+// all that is escaped, cut, or not UTF-8; queries are made of what was recorded, as a reader shows it, and of parts of it.
+func TestShortCutsFindTheSame(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4))
+	parts := []string{"alice", "Bob", "žofie", "a\"b", `c\d`, "\x1b[2J", "\u202e", "\xff", "\ufffd", "👍", "e\u0301", "<&>", strings.Repeat("x", maxText+5), "\U000e0041"}
+	part := func() string { return parts[random.IntN(len(parts))] }
+	address := func() string {
+		return lowerBare(part() + "@" + part() + ".example" + []string{"", "/" + part()}[random.IntN(2)])
+	}
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir, SegmentBytes: 20_000})
+	for range 150 {
+		appendAll(t, l, []Event{{Kind: Stanza, Local: part(), Remote: part(), From: address(), To: address(), Text: part(),
+			Stanza: StanzaPart{Class: []string{part(), part()}}, Decision: DecisionPart{Effect: part(), Rule: part()}}})
+	}
+	closeLog(t, l)
+	all := records(t, dir)
+	found := 0
+	for range 400 {
+		r := all[random.IntN(len(all))]
+		var q Query
+		for _, set := range []func(){
+			func() { q.From = r.From }, func() { q.To = domainOf(r.To) }, func() { q.User, _, _ = strings.Cut(r.From, "/") },
+			func() { q.Domain = r.Local }, func() { q.Domain = "*.example" }, func() { q.Class = r.Stanza.Class[1] },
+			func() { q.Effect = r.Decision.Effect }, func() { q.Rule = r.Decision.Rule }, func() { q.Text = part() },
+		} {
+			if random.IntN(4) == 0 {
+				set()
+			}
+		}
+		var want []uint64
+		m := newMatcher(q)
+		for i := range all {
+			if m.record(&all[i]) {
+				want = append(want, all[i].Seq)
+			}
+		}
+		if got := search(t, dir, q); !slices.Equal(got, want) {
+			t.Errorf("%+v\nfinds %v, want %v", q, got, want)
+		}
+		found += len(want)
+	}
+	if found < 1000 {
+		t.Errorf("only %d events were found: the test shows nothing", found)
 	}
 }
 

@@ -67,7 +67,7 @@ func appendEscaped(dst []byte, s string) []byte {
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
 		switch {
-		case r == utf8.RuneError && n == 1:
+		case r == utf8.RuneError: // one that was there before, too, so that it is found by what a reader shows
 			dst = append(dst, `\ufffd`...)
 		case r == '"', r == '\\':
 			dst = append(dst, '\\', byte(r))

@@ -29,6 +29,7 @@ func TestTextCannotFool(t *testing.T) {
 		{"no-break space looks like one", "a\u00a0b", `a\u00a0b`},
 		{"emoji", "👍", "👍"},
 		{"not UTF-8", "a\xff\xfeb\xc3", `a\ufffd\ufffdb\ufffd`},
+		{"replacement character", "a\ufffd", `a\ufffd`},
 		{"overlong slash", "\xc0\xaf", `\ufffd\ufffd`},
 		{"surrogate", "\xed\xa0\x80", `\ufffd\ufffd\ufffd`},
 	} {

@@ -199,3 +199,33 @@ func TestReadersSurviveGarbage(t *testing.T) {
 		})
 	}
 }
+
+// TestFormatLeavesRoom: fields and kinds that a later program adds disturb no reader of this one, and neither does a long line.
+func TestFormatLeavesRoom(t *testing.T) {
+	t.Parallel()
+	dir := sound(t)
+	sealed := `,"sealed":{"to":["age1x"],"body":"` + strings.Repeat("QUJD", 300<<10) + `"}}` + "\n"
+	edit(t, dir, func(lines [][]byte) [][]byte {
+		lines[0] = append(bytes.TrimSuffix(lines[0], []byte("}\n")), sealed...)
+		lines[5] = bytes.Replace(lines[5], []byte(`"kind":"delivery","code":110`), []byte(`"kind":"audit.opened","code":910`), 1)
+		return lines
+	})
+	if r, err := Verify(dir); err != nil || !r.OK() || r.Kinds["audit.opened"] != 1 || r.Unsettled != 6 {
+		t.Errorf("Verify: %s, %v, %+v", faultLines(r), err, r)
+	}
+	if got := search(t, dir, Query{Kind: "audit.*"}); !slices.Equal(got, []uint64{16}) {
+		t.Errorf("Search finds %v", got)
+	}
+	if got := search(t, dir, Query{From: "alice@corp.example"}); len(got) != 10 {
+		t.Errorf("Search finds %v", got)
+	}
+	if left, err := Unsettled(dir); len(left) != 6 || err != nil {
+		t.Errorf("%d unsettled, %v", len(left), err)
+	}
+	l := open(t, Config{Dir: dir})
+	batch := stanzas(0, 1)
+	appendAll(t, l, batch)
+	if batch[0].Seq != 17 {
+		t.Errorf("the record goes on with seq %d", batch[0].Seq)
+	}
+}
