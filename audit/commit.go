@@ -86,9 +86,13 @@ func (l *Log) turn() (last bool) {
 			l.breakDown(nil, err)
 		}
 	}
-	if g := l.take(); g != nil {
+	// A commit can bring a note of its own, which has no next turn at the end.
+	for g := l.take(); g != nil; g = l.take() {
 		if err := l.put(g); err != nil {
 			l.breakDown(g, err)
+		}
+		if !last {
+			break
 		}
 	}
 	if !w.broken && len(w.tail) > 0 && (last || len(w.tail) >= maxTail || !time.Now().Before(w.syncAt)) {

@@ -314,17 +314,56 @@ func TestHangingDisk(t *testing.T) {
 		patient := make(chan error)
 		go func() { patient <- l.Append(context.Background(), stanzas(0, 1)) }()
 		synctest.Wait()
-		if err := l.Append(ctx, stanzas(1, 1)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("after a minute: %v", err)
+		batch := stanzas(1, 3)
+		batch[1].Level = LevelNone
+		if err := l.Append(ctx, batch); !errors.Is(err, context.DeadlineExceeded) || batch[0].Seq != 0 || batch[2].Seq != 0 {
+			t.Errorf("after a minute: %v, seq %d", err, batch[0].Seq)
 		}
+		last := make(chan error)
+		go func() { last <- l.Append(context.Background(), stanzas(4, 1)) }()
+		synctest.Wait()
+		closed := make(chan error)
+		go func() { closed <- l.Close() }()
+		synctest.Wait()
 		close(d.stall)
-		if err := <-patient; err != nil {
+		if err := errors.Join(<-patient, <-last, <-closed); err != nil {
 			t.Errorf("who waited: %v", err)
 		}
-		appendAll(t, l, stanzas(2, 1))
+		if got := stanzaIDs(records(t, dir)); !slices.Equal(got, []string{"purple00000000", "purple00000001", "purple00000003", "purple00000004"}) {
+			t.Errorf("recorded %v", got)
+		}
+		// What was left did not pass, so it is not on its way; the others are.
+		left, err := Unsettled(dir)
+		if got := stanzaIDs(left); err != nil || !slices.Equal(got, []string{"purple00000000", "purple00000004"}) {
+			t.Errorf("unsettled are %v, %v", got, err)
+		}
+	})
+}
+
+// TestLeftBehindAFailure: whoever has left a group that fails settles nothing: the seqs go to other events.
+func TestLeftBehindAFailure(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		d.stall = make(chan struct{})
+		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := l.Append(ctx, stanzas(0, 2)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		d.set(func(d *testDisk) { d.room = 100 })
+		close(d.stall)
+		synctest.Wait()
+		d.set(func(d *testDisk) { d.room = -1 })
+		time.Sleep(time.Second)
+		batch := stanzas(2, 2)
+		appendAll(t, l, batch)
 		closeLog(t, l)
-		if n := len(records(t, dir)); n != 3 {
-			t.Errorf("%d events", n)
+		left, err := Unsettled(dir)
+		if got := stanzaIDs(left); err != nil || !slices.Equal(got, []string{"purple00000002", "purple00000003"}) || batch[0].Seq != 1 {
+			t.Errorf("unsettled are %v, %v", got, err)
 		}
 	})
 }

@@ -13,7 +13,11 @@ type group struct {
 }
 
 // waiter is one caller of Append.
-type waiter struct{ done chan error }
+type waiter struct {
+	done chan error // has room for the answer
+	of   SeqRange   // its events
+	left bool       // it does not wait any longer; guarded by Log.mu
+}
 
 // bigBuffer is what a buffer may keep for the next use.
 const bigBuffer = 1 << 20
@@ -27,11 +31,16 @@ func (g *group) reset() {
 	g.lines, g.notes, g.waiters, g.waited, g.fresh = g.lines[:0], g.notes[:0], g.waiters[:0], 0, false
 }
 
-// answer tells all callers of the group.
-func (g *group) answer(err error) {
+// answer tells all callers of the group, and gives the events of those that have left.
+func (g *group) answer(err error) (left []SeqRange) {
 	for _, w := range g.waiters {
-		w.done <- err
+		if w.left {
+			left = append(left, w.of)
+		} else {
+			w.done <- err
+		}
 	}
+	return left
 }
 
 // take gives the writer what there is to write, nil if nothing.
@@ -63,9 +72,13 @@ func (l *Log) commit(g *group, segment string) {
 	defer l.mu.Unlock()
 	l.committed = g.end
 	l.segment = segment
-	g.answer(nil)
+	left := g.answer(nil)
 	g.reset()
 	l.spare = g
+	if len(left) > 0 {
+		l.note(Event{Kind: Delivery, Of: left, Outcome: Dropped, Error: "nobody waited for the record any longer, so they did not pass"})
+		l.signal()
+	}
 }
 
 // fail takes back all that is not in the record: the group that was being written, if any, and the one that is filling. Their

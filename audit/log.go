@@ -60,9 +60,9 @@ type position struct {
 // Append records events, in their order, and returns when they are in the record as Config.Durability says. It sets their
 // Seq, Time and ID; at level none it counts them and sets no Seq. In steady state it does not allocate.
 //
-// The error is ErrUnrecorded or ErrClosed, wrapped, or that of ctx: nothing of the batch may pass. When it is ctx's, the batch
-// may be in the record or not, because it was waited for in vain. With Config.OnFailure "pass" a disk that fails is no error;
-// the events' Seq is then 0.
+// The error is ErrUnrecorded or ErrClosed, wrapped, or that of ctx: nothing of the batch may pass, and the events' Seq is 0. When it
+// is ctx's, the batch may get into the record all the same; a delivery event then says that it did not pass. With
+// Config.OnFailure "pass" a disk that fails is no error; the events' Seq is then 0 too.
 func (l *Log) Append(ctx context.Context, events []Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -71,24 +71,40 @@ func (l *Log) Append(ctx context.Context, events []Event) error {
 	if w == nil {
 		return err
 	}
+	left := false
 	select {
 	case err = <-w.done:
 		l.mu.Lock()
 		l.idle = append(l.idle, w)
 		l.mu.Unlock()
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the record: %w", ctx.Err())
+		left, err = l.leave(w)
 	}
-	if err == nil {
+	switch {
+	case left:
+		err = fmt.Errorf("waiting for the record: %w", ctx.Err())
+	case err == nil:
 		return nil
+	case l.cfg.OnFailure == Pass:
+		err = nil
 	}
 	for i := range events {
 		events[i].Seq = 0
 	}
-	if l.cfg.OnFailure == Pass {
-		return nil
-	}
 	return err
+}
+
+// leave gives up waiting, unless the answer is there.
+func (l *Log) leave(w *waiter) (left bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case err = <-w.done:
+		return false, err
+	default:
+		w.left = true
+		return true, nil
+	}
 }
 
 // enqueue adds events to the group that is filling. Without a waiter there is nothing to wait for.
@@ -131,6 +147,7 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 		l.encode(e)
 	}
 	w := l.waiter()
+	w.of = SeqRange{l.at.seq - uint64(recorded) + 1, l.at.seq}
 	l.filling.waiters = append(l.filling.waiters, w)
 	l.filling.waited += recorded
 	l.signal()
@@ -147,14 +164,7 @@ func (l *Log) Note(events ...Event) {
 		return
 	}
 	for i := range events {
-		for e := events[i].keep(); ; {
-			rest := splitOf(&e)
-			l.note(e)
-			if rest == nil {
-				break
-			}
-			e.Of = rest
-		}
+		l.note(events[i].keep())
 	}
 	l.signal()
 }
@@ -162,15 +172,17 @@ func (l *Log) Note(events ...Event) {
 // maxRanges bounds the ranges of one delivery event, and with them the length of its line.
 const maxRanges = 128
 
-func splitOf(e *Event) (rest []SeqRange) {
-	if len(e.Of) > maxRanges {
-		e.Of, rest = e.Of[:maxRanges:maxRanges], e.Of[maxRanges:]
+// note encodes an event that the log owns, as several if it is a long delivery event.
+func (l *Log) note(e Event) {
+	for len(e.Of) > maxRanges {
+		part := e
+		part.Of, e.Of = e.Of[:maxRanges:maxRanges], e.Of[maxRanges:]
+		l.noteOne(part)
 	}
-	return rest
+	l.noteOne(e)
 }
 
-// note encodes one event that the log owns.
-func (l *Log) note(e Event) {
+func (l *Log) noteOne(e Event) {
 	now := l.clock()
 	switch {
 	case l.fault != nil:
