@@ -17,9 +17,12 @@
 // A line is a line: whatever a stranger puts into an address, an id or an error text, it can neither end a line nor begin one,
 // nor move a terminal's cursor, nor turn the reading direction of a page (see appendText).
 //
-// What is there stays there: segments are never rewritten. Two exceptions have an event of their own. A line that a crash cut in
+// What is there stays there: segments are never rewritten. Two things are not part of the record. A line that a crash cut in
 // half is taken off when the record is opened (audit.repair); lines that were written but not committed, because the disk filled
 // up or failed in the middle, are taken off before the next commit, for their stanzas were refused.
+//
+// Nobody else writes here: a lock keeps a second gate out, and a segment that is moved, cut or written to under the gate is a
+// disk that fails, until it is put back or the gate is started again.
 //
 // Inside one segment time never goes back. When the clock does, by more than a second, a new segment begins with an audit.clock
 // event. Search relies on that to skip what is too old or too new; seq, not time, is the order of events.
