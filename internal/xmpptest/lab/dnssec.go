@@ -27,7 +27,9 @@ func (b *Bind) sign(l *Lab, name, text string, s Signing) string {
 	l.t.Helper()
 	run := func(args ...string) {
 		l.t.Helper()
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir = b.keys // it leaves files there
+		if out, err := cmd.CombinedOutput(); err != nil {
 			l.t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 	}
