@@ -3,29 +3,44 @@ package proxy
 import (
 	"sallyport/audit"
 	"sallyport/dialback"
+	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 )
 
 const nsStanzas = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
-// parseDialback reads a db: element of the wire.
+// parseDialback reads a db: element of the wire. The domains of a question stay as they are spelled, since its sender will look for
+// them in our answer; those of an answer are brought to the form in which we asked ([A06], [B13]).
 func parseDialback(el *stanza.Element) (dialback.Message, error) {
 	n := el.Tree()
 	m := dialback.Message{Verify: n.Local == "verify", From: n.Attr("from"), To: n.Attr("to"), ID: n.Attr("id"), Type: n.Attr("type"), Key: n.Text}
-	if e := n.Child("", "error"); e != nil {
-		m.ErrorType = e.Attr("type")
-		for _, c := range e.Children {
-			switch {
-			case c.Space != nsStanzas:
-			case c.Local == "text":
-				m.Text = c.Text
-			default:
-				m.Condition = c.Local
+	for _, child := range n.Children {
+		if child.Local == "error" { // in the content namespace, whatever the peer's header makes of that
+			m.ErrorType = child.Attr("type")
+			for _, c := range child.Children {
+				switch {
+				case c.Space != nsStanzas:
+				case c.Local == "text":
+					m.Text = c.Text
+				default:
+					m.Condition = c.Local
+				}
 			}
 		}
 	}
+	if m.Type != "" {
+		m.From, m.To = canonical(m.From), canonical(m.To)
+	}
 	return m, m.Check()
+}
+
+// canonical brings a domain to its canonical form. What is no domain stays what it is.
+func canonical(s string) string {
+	if d, err := jid.ParseDomain(s); err == nil {
+		return d.String()
+	}
+	return s
 }
 
 // strays are the elements that a peer sends on a stream of ours although nobody asked for them. They change nothing ([B13], [B21]).

@@ -30,7 +30,7 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 	}
 	if rules.Reads(policy.FieldPayloads) {
 		for space, local := range c.el.Payloads() {
-			i.Stanza.Payloads = append(i.Stanza.Payloads, space+"|"+local)
+			i.Stanza.Payloads = append(i.Stanza.Payloads, content(space)+"|"+local)
 		}
 	}
 	if rules.Reads(policy.FieldBody) || rules.Reads(policy.FieldSubject) || rules.Reads(policy.FieldHasBody) {
@@ -38,10 +38,21 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 	}
 }
 
+const nsServer = "jabber:server"
+
+// content takes the namespace of clients for that of servers. Whoever shows a stanza in the end shows a body in either: one that wears
+// the clients' must not pass by a rule about bodies (RFC 6120 §4.8.3).
+func content(space string) string {
+	if space == "jabber:client" {
+		return nsServer
+	}
+	return space
+}
+
 func fillText(f *policy.StanzaFacts, el *stanza.Element) {
 	tree := el.Tree()
 	for _, child := range tree.Children {
-		if child.Space != "jabber:server" {
+		if content(child.Space) != nsServer {
 			continue
 		}
 		switch child.Local {
