@@ -31,10 +31,15 @@ type special struct {
 	closed bool // in use on closed networks, so that allow_private admits it
 }
 
-// specials4 follows the IANA registry of special-purpose IPv4 addresses. Link-local stays refused on closed networks too: it is where
-// clouds serve credentials to whoever asks.
+// credentials is what clouds serve to whoever asks from within, so that it stays refused on closed networks too, as link-local
+// addresses do, where most clouds have it.
+const credentials = "cloud's own address"
+
+// specials4 follows the IANA registry of special-purpose IPv4 addresses, behind the clouds' own.
 func specials4() []special {
 	return []special{
+		{netip.MustParsePrefix("100.100.100.200/32"), credentials, false}, // Alibaba
+		{netip.MustParsePrefix("168.63.129.16/32"), credentials, false},   // Azure; on the public internet nobody's
 		{netip.MustParsePrefix("0.0.0.0/8"), "unspecified address", false},
 		{netip.MustParsePrefix("10.0.0.0/8"), "private address", true},
 		{netip.MustParsePrefix("100.64.0.0/10"), "carrier-grade NAT address", true},
@@ -57,6 +62,7 @@ func specials4() []special {
 // of the public internet.
 func specials6() []special {
 	return []special{
+		{netip.MustParsePrefix("fd00:ec2::/32"), credentials, false}, // Amazon
 		{netip.MustParsePrefix("::/128"), "unspecified address", false},
 		{netip.MustParsePrefix("::1/128"), "loopback address", true},
 		{netip.MustParsePrefix("fc00::/7"), "private address", true},

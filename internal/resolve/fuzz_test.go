@@ -3,9 +3,12 @@ package resolve
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -88,6 +91,80 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("a survey of %d bytes, %v", len(text), err)
 		}
 	})
+}
+
+// FuzzInside feeds any question and any answer of a forward server to the inside DNS. Whatever they are, nothing panics, a question
+// gets one reply at the most, which belongs to it and fits into what its way carries, and no domain is said to live elsewhere.
+func FuzzInside(f *testing.F) {
+	answer := new(dns.Msg).SetQuestion("www.a.example.", dns.TypeA)
+	answer.Response = true
+	answer.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "www.a.example.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(1, 1, 1, 1)}}
+	answer.SetEdns0(udpSize, true)
+	reply, err := answer.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range []string{"_xmpp-server._tcp.a.example.", "_xmpps-server._tcp.a.example.", "127.0.2.1.", "www.a.example.", "."} {
+		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeA, dns.TypeANY, dns.TypeAXFR} {
+			q := new(dns.Msg).SetQuestion(name, qtype)
+			q.SetEdns0(1232, qtype == dns.TypeA)
+			wire, err := q.Pack()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(wire, reply, qtype == dns.TypeSRV)
+		}
+	}
+	f.Fuzz(func(t *testing.T, question, answer []byte, overTCP bool) {
+		q := new(dns.Msg)
+		if q.Unpack(question) != nil || len(q.Question) != 1 || q.Response {
+			return // the library answers or drops it
+		}
+		in := &Inside{
+			config: InsideConfig{Gate: netip.MustParseAddrPort("127.0.2.1:5269"), TTL: 60, Log: slog.New(slog.DiscardHandler)}, target: "127.0.2.1.", believed: true,
+			slots: make(chan struct{}, 1), asker: &asker{servers: []Server{{Addr: netip.MustParseAddrPort("127.0.0.53:53")}}, timeout: time.Minute,
+				exchange: func(_ context.Context, _ Server, q *dns.Msg) (*dns.Msg, error) { return forced(q, answer) }},
+		}
+		w := &page{from: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353}, limit: insideAnswer}
+		if overTCP {
+			w.from, w.limit = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353}, dns.MaxMsgSize
+		}
+		in.serve(t.Context(), w, q)
+		if len(w.sent) != 1 {
+			t.Fatalf("%d replies", len(w.sent))
+		}
+		got := new(dns.Msg)
+		if err := got.Unpack(w.sent[0]); err != nil || got.Id != q.Id || !got.Response || len(w.sent[0]) > w.limit {
+			t.Fatalf("%d bytes, %v\n%v", len(w.sent[0]), err, got)
+		}
+		if name := dns.CanonicalName(q.Question[0].Name); serves(name, srvPrefix) && got.Rcode == dns.RcodeSuccess {
+			for _, rr := range got.Answer {
+				if srv, ok := rr.(*dns.SRV); !ok || srv.Target != in.target || srv.Port != 5269 {
+					t.Fatalf("%s leads elsewhere: %v", name, rr)
+				}
+			}
+		}
+	})
+}
+
+// page is a client that keeps what it is sent.
+type page struct {
+	dns.ResponseWriter
+	from  net.Addr
+	limit int
+	sent  [][]byte
+}
+
+// RemoteAddr is where the client is.
+func (p *page) RemoteAddr() net.Addr { return p.from }
+
+// WriteMsg keeps a reply as it would go out.
+func (p *page) WriteMsg(m *dns.Msg) error {
+	wire, err := m.Pack()
+	if err == nil {
+		p.sent = append(p.sent, wire)
+	}
+	return err
 }
 
 // forced makes wire an answer to q, if it is a message at all: the fuzzer need not guess the id.

@@ -82,6 +82,7 @@ func ListenInside(c InsideConfig) (*Inside, error) {
 	if in.udp, in.tcp, err = listenBoth(c.Listen); err != nil {
 		return nil, fmt.Errorf("inside.dns: listening on %v: %w", c.Listen, err)
 	}
+	in.tcp = netutil.LimitListener(&doorkeeper{in.tcp, in}, insideTCP)
 	return in, nil
 }
 
@@ -124,12 +125,29 @@ func listenBoth(at netip.AddrPort) (net.PacketConn, net.Listener, error) {
 		}
 		udp, err := net.ListenPacket("udp", tcp.Addr().String())
 		if err == nil {
-			return udp, netutil.LimitListener(tcp, insideTCP), nil
+			return udp, tcp, nil
 		}
 		tcp.Close()
 		if at.Port() != 0 || tries == 10 {
 			return nil, nil, err
 		}
+	}
+}
+
+// doorkeeper turns away those who may not ask before they take one of the few connections.
+type doorkeeper struct {
+	net.Listener
+	in *Inside
+}
+
+// Accept returns the next connection of somebody who may ask.
+func (d *doorkeeper) Accept() (net.Conn, error) {
+	for {
+		conn, err := d.Listener.Accept()
+		if err != nil || d.in.admits(conn.RemoteAddr()) {
+			return conn, err
+		}
+		conn.Close()
 	}
 }
 

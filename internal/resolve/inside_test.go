@@ -3,6 +3,7 @@ package resolve
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -317,6 +318,35 @@ func TestInsideAdmits(t *testing.T) {
 	in := listenInside(t, InsideConfig{AllowFrom: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	if reply := put(t, in, "udp", "_xmpp-server._tcp.a.example", dns.TypeSRV, edns(1232)); reply.Rcode != dns.RcodeRefused || !strings.Contains(explain(reply), "inside.dns_from") {
 		t.Errorf("from a foreign network:\n%v", reply)
+	}
+	// Over TCP there are few connections, of which strangers get none.
+	q := new(dns.Msg).SetQuestion("_xmpp-server._tcp.a.example.", dns.TypeSRV)
+	if reply, _, err := (&dns.Client{Net: "tcp", Timeout: 10 * time.Second}).ExchangeContext(t.Context(), q, in.Addr().String()); err == nil {
+		t.Errorf("from a foreign network over TCP:\n%v", reply)
+	} else if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		t.Errorf("a stranger's connection is kept: %v", err)
+	}
+}
+
+// [I24]: the backends hear that an answer was validated only if it is believed here, and only when they ask for that.
+func TestInsidePassesOnWhatIsBelieved(t *testing.T) {
+	t.Parallel()
+	upstream := xmpptest.ListenDNS(t, "www.a.example. 60 IN A 198.51.100.7", "www.b.example. 60 IN A 198.51.100.8")
+	upstream.Vouch("a.example")
+	wants := map[string]func(*dns.Msg){
+		"AD": func(q *dns.Msg) { q.AuthenticatedData = true },
+		"DO": func(q *dns.Msg) { q.SetEdns0(1232, true) },
+		"":   func(*dns.Msg) {},
+	}
+	for _, believed := range []bool{false, true} {
+		in := listenInside(t, InsideConfig{Forward: newResolver(t, Config{DNSSEC: believed}, upstream)})
+		for flag, set := range wants {
+			for name, signed := range map[string]bool{"www.a.example": true, "www.b.example": false} {
+				if reply := put(t, in, "udp", name, dns.TypeA, set); reply.AuthenticatedData != (believed && signed && flag != "") {
+					t.Errorf("%s, asked with %q, believed %t: AD %t", name, flag, believed, reply.AuthenticatedData)
+				}
+			}
+		}
 	}
 }
 

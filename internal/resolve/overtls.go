@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	maxPipelined = 256              // questions under way on one connection
+	maxPipelined = 2048             // questions under way on one connection: more than all look-ups and forwards together ask
 	tlsIdle      = 10 * time.Second // without any question, until a connection is closed
 )
 
