@@ -135,13 +135,13 @@ func runeLen[T string | []byte](w T) int {
 	return n
 }
 
-// runes passes over the non-ASCII characters at i, and over single spaces between them.
+// runes passes over the non-ASCII characters at i, and over the spaces and commas between them.
 func (s *Scanner) runes(w []byte, i int) (int, error) {
 	begun := i
 	for i < len(w) {
 		c := w[i]
 		if c < utf8.RuneSelf {
-			if c == ' ' && i > begun && i+1 < len(w) && w[i+1] >= utf8.RuneSelf {
+			if (c == ' ' || c == ',') && i > begun {
 				i++
 				continue
 			}
