@@ -209,9 +209,15 @@ func TestExpatReadsTheSame(t *testing.T) {
 		for _, c := range goodBodies() {
 			try(header + "<message xmlns='jabber:server' from='A'>" + c.body + "</message>")
 		}
-		for _, data := range corpus(t, "FuzzScanner", "FuzzRewrite") {
+		for _, data := range corpus(t, "testdata/fuzz/FuzzScanner", "testdata/fuzz/FuzzRewrite") {
+			try(header + data[min(1, len(data)):]) // without the byte that chooses a header
+		}
+		for _, data := range corpus(t, "../../dialback/testdata/fuzz/FuzzDialback") {
 			try(header + data)
 		}
+	}
+	for _, data := range corpus(t, "testdata/fuzz/FuzzExpat", "../stream/testdata/fuzz/FuzzHeader") {
+		try(data)
 	}
 	for seed := range uint64(6000) {
 		a := &author{Rand: rand.New(rand.NewPCG(seed, 1)), faults: seed%2 == 0}
@@ -271,28 +277,25 @@ func TestExpatRefusesTheSame(t *testing.T) {
 	}
 }
 
-// corpus returns the inputs that fuzzing is seeded with and has found, without the byte that chooses a header.
-func corpus(t *testing.T, targets ...string) (all []string) {
+// corpus returns the inputs that fuzzing is seeded with and has found.
+func corpus(t *testing.T, dirs ...string) (all []string) {
 	t.Helper()
-	for _, target := range targets {
-		files, err := filepath.Glob("testdata/fuzz/" + target + "/*")
+	for _, dir := range dirs {
+		files, err := filepath.Glob(dir + "/*")
 		if err != nil || len(files) == 0 {
-			t.Fatalf("no corpus of %s: %v", target, err)
+			t.Fatalf("no corpus in %s: %v", dir, err)
 		}
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			lines := strings.Split(string(text), "\n")
-			quoted, _ := strings.CutPrefix(lines[1], "[]byte(")
+			_, quoted, _ := strings.Cut(strings.Split(string(text), "\n")[1], "(")
 			data, err := strconv.Unquote(strings.TrimSuffix(quoted, ")"))
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
-			if data != "" {
-				all = append(all, data[1:])
-			}
+			all = append(all, data)
 		}
 	}
 	return all
