@@ -144,7 +144,7 @@ func (in *inbound) hosts(to, from jid.Domain) (jid.Domain, error) {
 // The room for one read's elements follows the traffic: an idle link holds little.
 const (
 	leastBatch = 4
-	mostBatch  = 128
+	mostBatch  = 256
 )
 
 // read carries what a proved stream brings, batch by batch, until it ends.

@@ -309,6 +309,7 @@ func (o *outbound) write(s *stream.Stream) error {
 		it := o.current.items[i]
 		rest.push(o.current.stanza(i), it.seq, it.bounce, it.since)
 	}
+	o.current.reset()
 	o.current = rest
 	return err
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"sync"
 	"time"
 
 	"sallyport/audit"
@@ -18,23 +19,38 @@ type queued struct {
 type queue struct {
 	buf   []byte
 	items []queued
+	room  *room // that both are in; nil while the queue is empty
 }
 
+// room is what a queue holds its stanzas in. Queues share them: a link that idles has none.
+type room struct {
+	buf   []byte
+	items []queued
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// usualRoom is what a link needs whose receiver keeps up. Bigger ones are left to the garbage collector.
+const usualRoom = 256 << 10
+
 func (q *queue) push(stanza []byte, seq uint64, bounce bool, now time.Time) {
+	if q.room == nil {
+		q.room = rooms.Get().(*room)
+		q.buf, q.items = q.room.buf, q.room.items
+	}
 	q.buf = append(q.buf, stanza...)
 	q.items = append(q.items, queued{end: len(q.buf), seq: seq, since: now, bounce: bounce})
 }
 
 func (q *queue) empty() bool { return len(q.items) == 0 }
 
-// reset empties the queue and keeps a buffer of reasonable size for the next batch.
+// reset empties the queue and gives its room back.
 func (q *queue) reset() {
-	const keep = 64 << 10
-	if cap(q.buf) > keep {
-		q.buf, q.items = nil, nil
-		return
+	if q.room != nil && cap(q.buf) <= usualRoom {
+		q.room.buf, q.room.items = q.buf[:0], q.items[:0]
+		rooms.Put(q.room)
 	}
-	q.buf, q.items = q.buf[:0], q.items[:0]
+	*q = queue{}
 }
 
 // stanza gives the bytes of item i.
