@@ -176,6 +176,11 @@ func (r *report) checkRooms(c *Config) {
 			r.about("telemetry.otlp", "%s must be a URL, such as http://127.0.0.1:4318", quoted(o))
 		}
 	}
+	for i, s := range c.Outside.Servers {
+		if err := s.Believable(); c.Outside.DNSSEC && err != nil {
+			r.about(fmt.Sprintf("outside.resolver[%d]", i), "%v", err)
+		}
+	}
 	for i, f := range c.Certs.Files {
 		if path := fmt.Sprintf("certs.files[%d]", i); f.Cert == "" && !r.told(path+".cert") {
 			r.about(path, "cert is missing; for example:  {cert: corp.pem, key: corp.key}")

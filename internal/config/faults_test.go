@@ -69,6 +69,8 @@ func TestFaults(t *testing.T) {
 		{"route with direct TLS", "LEASTpeers: {a.example: {route: 'tls://xmpp.example:5270'}}\n", []string{`4: peers[a.example].route: this version calls with STARTTLS alone`}},
 		{"backend with direct TLS", "backends: [{address: 'tls://127.0.1.1:5269', domains: [a.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
 			[]string{`1: backends[0].address: "tls://127.0.1.1:5269" must be host:port`}},
+		{"dnssec by a resolver that anybody can speak for", "backends: [{address: 127.0.1.1:5269, domains: [a.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside:\n  listen: [127.0.3.1:5269]\n  dnssec: true\n  resolver:\n  - 127.0.0.1:53\n  - 'tls://192.0.2.1#dns.example'\n  - 192.0.2.1:53\n",
+			[]string{`9: outside.resolver[2]: anyone on the way could say that an answer was validated`}},
 		{"resolver without address", "backends: [{address: 127.0.1.1:5269, domains: [a.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269], resolver: [dns.example]}\n", []string{`3: outside.resolver[0]: "dns.example" must be name server`}},
 		{"peer that is no domain", "LEASTpeers: {'a b': {}}\n", []string{`4: peers: "a b" must be domain, *.suffix or default`}},
 		{"URL that is none", "LEASTtelemetry: {otlp: 127.0.0.1:4318}\n", []string{`4: telemetry.otlp: "127.0.0.1:4318" must be a URL`}},

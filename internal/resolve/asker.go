@@ -55,10 +55,13 @@ func (a *asker) ask(ctx context.Context, q *dns.Msg) (reply *dns.Msg, from Serve
 }
 
 func (a *asker) askOne(ctx context.Context, server Server, q *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	one, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	reply, err := a.exchange(ctx, server, q)
-	if err != nil {
+	reply, err := a.exchange(one, server, q)
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return nil, errors.New("was not waited for any longer")
+	case err != nil:
 		return nil, a.plain(err)
 	}
 	if reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError {

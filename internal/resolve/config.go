@@ -69,8 +69,8 @@ func (c Config) complete(own ownAddresses) (Config, error) {
 		c.Servers = servers
 	}
 	for _, s := range c.Servers {
-		if c.DNSSEC && !s.private() {
-			fault("outside.resolver: %v: %w", s, errOpenWay)
+		if err := s.Believable(); c.DNSSEC && err != nil {
+			fault("outside.resolver: %v: %w", s, err)
 		}
 		switch {
 		case !s.Addr.IsValid() || s.Addr.Port() == 0:

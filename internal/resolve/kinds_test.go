@@ -181,6 +181,9 @@ func TestTheOtherKindIsNotWaitedForLong(t *testing.T) {
 				if err != nil || took != kindWait {
 					t.Errorf("[M07] %v, %v after %v, want %v", eps, err, took, kindWait)
 				}
+				if s := r.Survey(t.Context(), aExample); !strings.Contains(s.Services[1].Problem, "was not waited for any longer") {
+					t.Errorf("told as %q", s.Services[1].Problem)
+				}
 				first := p.count()
 				time.Sleep(briefly + time.Millisecond)
 				if _, err := r.Endpoints(t.Context(), aExample); err != nil || p.count() == first {

@@ -62,9 +62,13 @@ func (s Server) String() string {
 	return "tls://" + s.Addr.String() + "#" + s.TLS
 }
 
-// private reports whether nobody on the way can change what the server says: the way is inside this machine, or the server proves
-// itself.
-func (s Server) private() bool { return s.TLS != "" || s.Addr.Addr().Unmap().IsLoopback() }
+// Believable returns why the server's word about DNSSEC cannot be believed, nil if nobody on the way can change it: the way is inside
+// this machine, or the server proves itself.
+func (s Server) Believable() error {
+	if s.TLS != "" || s.Addr.Addr().Unmap().IsLoopback() {
+		return nil
+	}
+	return errOpenWay
+}
 
-// errOpenWay is why a server's word about DNSSEC cannot be believed.
 var errOpenWay = errors.New("anyone on the way could say that an answer was validated; dnssec needs a resolver on this machine, or tls://address#name")
