@@ -117,7 +117,8 @@ func (f *fastPath) step(t testing.TB) int {
 	return len(batch)
 }
 
-// In steady state a stanza costs no allocation: what is left is by batch, and bounded.
+// In steady state a stanza costs no allocation: what is left is by batch, six or so. The bound leaves room for the race detector, under
+// which pools forget on purpose; one allocation a stanza would be far above it.
 func TestFastPathAllocatesByBatchAlone(t *testing.T) {
 	const burst = 100
 	f := newFastPath(t, burst)
@@ -125,8 +126,8 @@ func TestFastPathAllocatesByBatchAlone(t *testing.T) {
 		f.step(t)
 	}
 	perBatch := testing.AllocsPerRun(200, func() { f.step(t) })
-	if perBatch > 8 {
-		t.Errorf("%.0f allocations for a batch of %d stanzas (%.2f a stanza); want no more than 8, whatever the batch", perBatch, burst, perBatch/burst)
+	if perBatch > burst/4 {
+		t.Errorf("%.0f allocations for a batch of %d stanzas: some are made for each stanza", perBatch, burst)
 	}
 	t.Logf("%.0f allocations a batch", perBatch)
 }
