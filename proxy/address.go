@@ -19,7 +19,8 @@ func (in *inbound) address(ctx context.Context, el *stanza.Element) (c crossing,
 	to, errTo := in.addrs.Parse(el.To())
 	if errFrom == nil && errTo == nil {
 		c = crossing{el: el, dir: in.direction(), from: from, to: to, pair: pairOf(in.direction(), from.JID.Domain, to.JID.Domain)}
-		if in.mayCarry(ctx, c.pair) && (in.door == Inside || in.p.now().hosts(to.JID.Domain)) {
+		if pr := in.proved(ctx, c.pair); pr != nil && (in.door == Inside || in.p.now().hosts(to.JID.Domain)) {
+			c.proof = pr
 			return c, true, nil
 		}
 	}
@@ -32,7 +33,7 @@ func (in *inbound) address(ctx context.Context, el *stanza.Element) (c crossing,
 		err = &stream.Error{Condition: stream.ImproperAddressing, Err: wrapped("from", errFrom)}
 	case errTo != nil:
 		err = &stream.Error{Condition: stream.ImproperAddressing, Err: wrapped("to", errTo)}
-	case !in.mayCarry(ctx, c.pair):
+	case in.proved(ctx, c.pair) == nil:
 		in.spoofed(el)
 		err = &stream.Error{Condition: stream.InvalidFrom, Err: errors.New("stanza from " + from.JID.Domain.String() + ", which this stream has not proved")}
 	default:
@@ -41,25 +42,26 @@ func (in *inbound) address(ctx context.Context, el *stanza.Element) (c crossing,
 	return crossing{}, false, err
 }
 
-// mayCarry says whether the pair's sender is proved on this stream. Inside the exact pair counts, and a proof still under way
-// is waited for; outside the sender domain counts, as all real receivers have it ([A04]).
-func (in *inbound) mayCarry(ctx context.Context, pair Pair) bool {
+// proved gives the proof under which this stream may carry the pair, nil for none. Inside the exact pair counts, and a proof still
+// under way is waited for; outside the sender domain counts, as all real receivers have it ([A04]).
+func (in *inbound) proved(ctx context.Context, pair Pair) *proof {
 	in.mu.Lock()
-	proved := in.senders[pair.sender(in.direction())] > 0
 	pr := in.pairs[pair]
-	in.mu.Unlock()
 	if in.door == Outside {
-		return proved
+		pr = in.senders[pair.Remote]
 	}
+	in.mu.Unlock()
 	if pr == nil {
-		return false
+		return nil
 	}
 	select {
 	case <-pr.done:
-		return pr.valid
+		if pr.valid {
+			return pr
+		}
 	case <-ctx.Done():
-		return false
 	}
+	return nil
 }
 
 // spoofed records a stanza in somebody else's name.
@@ -107,7 +109,7 @@ func (in *inbound) astray(el *stanza.Element) {
 		answer.Condition, answer.Text = stanza.InternalServerError, "this server did not prove itself for the recipient's domain"
 		why = errors.New("the backend did not prove " + from.Domain.String() + " for " + remote.String() + " on this stream")
 	}
-	if !in.p.answer(route{Out, Pair{Local: from.Domain, Remote: remote}}, el, from.String(), name, answer) {
+	if !in.p.answer(&answered{r: route{Out, Pair{Local: from.Domain, Remote: remote}}, denied: true, reason: answer}, el, from.String(), name) {
 		answer.Condition = ""
 	}
 	in.misaddressed(el, why, answer.Condition)

@@ -23,9 +23,10 @@ const (
 
 // proof is one domain pair's way to trust on one inbound stream. Its zero value proves nothing.
 type proof struct {
-	done  chan struct{} // closed when decided
-	valid bool          // written before done is closed
-	means string        // dialback, dialback+tls, pkix
+	done chan struct{} // closed when decided
+	// Written before done is closed, not changed afterwards.
+	valid bool
+	facts policy.LinkFacts // of the link as it is for this pair
 }
 
 // authenticate answers what a stream may say before a pair is proved, and makes the stream trusted once one is: this is the
@@ -162,10 +163,14 @@ func (in *inbound) forget() bool {
 // dialback takes the part that an XEP-0220 element gives us: authoritative server for a verify, receiving server for a result.
 func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.Element) error {
 	m, err := parseDialback(el)
-	if err != nil {
-		return &stream.Error{Condition: stream.BadFormat, Err: err}
-	}
 	switch {
+	case err != nil && in.door == Inside:
+		// Other domains may be on the stream (D8), and what is no question has no answer.
+		in.note(audit.Event{Kind: audit.DialbackError, From: m.From, To: m.To, Error: err.Error(), Condition: string(stanza.BadRequest)})
+		in.log.Warn("a backend's dialback element was ignored", "from", m.From, "to", m.To, "error", err)
+		return nil
+	case err != nil:
+		return &stream.Error{Condition: stream.BadFormat, Err: err}
 	case m.Type != "":
 		// Answers that nobody asked for change nothing ([B21], ABUSE 1).
 		in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: clip(m.Type, 16)})
@@ -181,31 +186,33 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.El
 // result decides about a sender that wants to be proved (XEP-0220 §2.1.2, PROTOCOL W1, W9, W13).
 func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Message) error {
 	pair, refusal, err := in.petition(s, m)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if refusal.cond != "" {
-		return in.refuseResult(s, m, refusal)
+	case refusal.cond != "":
+		return in.refuseResult(ctx, s, m, refusal)
 	}
 	if in.door == Outside && in.claimed(pair) >= in.p.now().Limits.PairsPerStream {
-		return in.refuseResult(s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits.pairs_per_stream)"))
+		return in.refuseResult(ctx, s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits.pairs_per_stream)"))
 	}
 	pr, first := in.claim(pair)
 	if !first {
 		// Proved already: say so again ([B09]). Under way: its one answer serves both.
 		if pr.decided() && pr.valid {
-			return in.reply(s, m, dialback.Valid)
+			return in.inTurn(ctx, func() error { return in.reply(s, m, dialback.Valid) })
 		}
 		return nil
 	}
 	if means := in.certified(s, pair); means != "" {
 		// The certificate of this very connection names the domain: no call-back is needed (XEP-0344 §2.4, W8).
-		in.decide(s, pair, pr, true, means)
-		return in.reply(s, m, dialback.Valid)
+		if e := in.prove(s, pair, pr, means); e != nil {
+			return e
+		}
+		return in.inTurn(ctx, func() error { return in.reply(s, m, dialback.Valid) })
 	}
-	if in.pending.Load() >= int32(in.p.now().Limits.PendingPerStream) {
-		in.decide(s, pair, pr, false, "")
-		return in.refuseResult(s, m, denied(stanza.ResourceConstraint, "too many pairs being proved on this stream (limits.pending_per_stream)"))
+	if in.door == Outside && in.pending.Load() >= int32(in.p.now().Limits.PendingPerStream) {
+		in.disprove(pair, pr)
+		return in.refuseResult(ctx, s, m, denied(stanza.ResourceConstraint, "too many pairs being proved on this stream (limits.pending_per_stream)"))
 	}
 	in.pending.Add(1)
 	turn := in.queueAnswer()
@@ -230,8 +237,13 @@ func denied(c stanza.Condition, reason string) refusal { return refusal{cond: c,
 func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal, error) {
 	from, errFrom := jid.ParseDomain(m.From)
 	to, errTo := jid.ParseDomain(m.To)
-	if errFrom != nil || errTo != nil {
-		return Pair{}, refusal{}, &stream.Error{Condition: stream.ImproperAddressing, Err: errors.Join(errFrom, errTo)}
+	switch err := errors.Join(errFrom, errTo); {
+	case in.p.draining.Load():
+		return Pair{}, refusal{}, &stream.Error{Condition: stream.SystemShutdown}
+	case err != nil && in.door == Inside:
+		return Pair{}, denied(stanza.ItemNotFound, err.Error()), nil // D7
+	case err != nil:
+		return Pair{}, refusal{}, &stream.Error{Condition: stream.ImproperAddressing, Err: err}
 	}
 	pair := pairOf(in.direction(), from, to)
 	settings := in.p.now()
@@ -246,6 +258,11 @@ func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal
 		return pair, denied(stanza.ItemNotFound, to.String()+" is not served here"), nil
 	case !from.Qualified():
 		return pair, denied(stanza.JIDMalformed, "not a domain name of the internet"), nil
+	case in.p.down(settings, to):
+		if !in.hasProof() {
+			return pair, refusal{}, &stream.Error{Condition: stream.InternalServerError, Err: fmt.Errorf("the backend of %s does not answer (limits.backend_down)", to)}
+		}
+		return pair, denied(stanza.RemoteServerTimeout, "the backend of "+to.String()+" does not answer (limits.backend_down)"), nil
 	}
 	return pair, in.permitted(s, pair), nil
 }
@@ -286,7 +303,7 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 
 // refuseResult answers a db:result with an error. The stream stays open for its other pairs, but for a stranger whom policy
 // shuts out altogether.
-func (in *inbound) refuseResult(s *stream.Stream, m dialback.Message, r refusal) error {
+func (in *inbound) refuseResult(ctx context.Context, s *stream.Stream, m dialback.Message, r refusal) error {
 	in.p.instruments.failed(in.door, StepDialback)
 	if r.policy {
 		in.note(audit.Event{Kind: audit.LinkDeny, From: m.From, To: m.To, Local: m.To, Remote: m.From, Error: r.reason, Condition: string(r.cond)})
@@ -298,8 +315,10 @@ func (in *inbound) refuseResult(s *stream.Stream, m dialback.Message, r refusal)
 		in.note(audit.Event{Kind: audit.DialbackError, From: m.From, To: m.To, Error: r.reason, Condition: string(r.cond)})
 		in.log.Warn("dialback refused", "from", m.From, "to", m.To, "reason", r.reason)
 	}
-	_, err := s.Write(dialback.ErrorReply(m, string(r.cond)).AppendTo(nil))
-	return err
+	return in.inTurn(ctx, func() error {
+		_, err := s.Write(dialback.ErrorReply(m, string(r.cond)).AppendTo(nil))
+		return err
+	})
 }
 
 // claim returns the pair's proof on this stream; first says that the caller is to decide it.
@@ -333,40 +352,49 @@ func (pr *proof) decided() bool {
 	}
 }
 
-// decide ends a pair's proof, once. A proof that was begun before the stream restarted decides nothing.
-func (in *inbound) decide(s *stream.Stream, pair Pair, pr *proof, valid bool, means string) bool {
+// prove ends a pair's proof with success, by the means named. A proof that was begun before the stream restarted decides nothing. The
+// error is why the stream must end: what was asked of policy when the proof began may hold no longer.
+func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, means string) *stream.Error {
+	facts := in.factsFor(s, pair)
+	facts.Proof = means
 	in.mu.Lock()
 	current := in.pairs[pair] == pr
-	if valid && current {
-		pr.valid, pr.means = true, means
-		in.senders[pair.sender(in.direction())]++
+	if current {
+		pr.valid, pr.facts = true, facts
+		in.senders[pair.sender(in.direction())] = pr
 		if !in.trusted {
 			// The reading goroutine waits within the limits of a peer that is not proved, which the first stanza may pass.
 			s.SetReadDeadline(time.Unix(1, 0))
 		}
 	}
-	if !valid && current {
+	close(pr.done)
+	in.mu.Unlock()
+	if !current {
+		return nil
+	}
+	in.announce(pair, facts)
+	return in.unwanted(pair, &pr.facts)
+}
+
+// disprove ends a pair's proof without success.
+func (in *inbound) disprove(pair Pair, pr *proof) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.pairs[pair] == pr {
 		delete(in.pairs, pair)
 	}
 	close(pr.done)
-	in.mu.Unlock()
-	if !valid || !current {
-		return false
-	}
-	in.announce(s, pair, means)
-	return true
 }
 
 // announce records and logs that a pair stands on this link.
-func (in *inbound) announce(s *stream.Stream, pair Pair, means string) {
-	facts := in.factsFor(s, pair)
-	facts.Proof = means
+func (in *inbound) announce(pair Pair, facts policy.LinkFacts) {
 	in.mu.Lock()
-	in.facts = facts
-	known := in.announced
-	in.announced = true
+	first := in.first == nil
+	if first {
+		in.first = &facts
+	}
 	in.mu.Unlock()
-	if !known {
+	if first {
 		in.p.instruments.opened(in.door, "in", facts)
 		in.setUp.SetAttributes(routeAttributes(route{in.direction(), pair})...)
 		in.setUp.End()
@@ -391,7 +419,7 @@ func (in *inbound) certificateNames(chain []*x509.Certificate, d jid.Domain) boo
 	return len(chain) > 0 && in.p.Certs.Verifier().Verify(chain, d.ASCII()).Proved
 }
 
-// answer orders the replies to db:result: some servers take the next answer for their own (L41).
+// answer orders the replies to db:result: some servers take the next answer for their own (D9, L41).
 type answer struct{ said chan struct{} }
 
 // queueAnswer reserves the place behind the answers that are still to come.
@@ -402,6 +430,46 @@ func (in *inbound) queueAnswer() (turn [2]*answer) {
 	turn = [2]*answer{in.order, mine}
 	in.order = mine
 	return turn
+}
+
+// inTurn gives an answer that is ready when those before it have been given, without holding the reader back: behind the db:result
+// there may be a db:verify, which is answered at once (D4). A peer that has too many answers to come is answered out of turn.
+func (in *inbound) inTurn(ctx context.Context, give func() error) error {
+	in.mu.Lock()
+	before := in.order
+	in.mu.Unlock()
+	if before == nil || before.given() || in.door == Outside && in.pending.Load() >= int32(in.p.now().Limits.PendingPerStream) {
+		return give()
+	}
+	in.pending.Add(1)
+	turn := in.queueAnswer()
+	in.verifying.Go(func() {
+		defer in.pending.Add(-1)
+		defer close(turn[1].said)
+		turn[0].await(ctx)
+		give()
+	})
+	return nil
+}
+
+func (a *answer) given() bool {
+	select {
+	case <-a.said:
+		return true
+	default:
+		return false
+	}
+}
+
+// await returns when the answer has been given, or the stream ends. There is nothing to wait for before the first one.
+func (a *answer) await(ctx context.Context) {
+	if a == nil {
+		return
+	}
+	select {
+	case <-a.said:
+	case <-ctx.Done():
+	}
 }
 
 func (in *inbound) reply(s *stream.Stream, m dialback.Message, v dialback.Verdict) error {

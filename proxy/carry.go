@@ -17,6 +17,8 @@ type crossing struct {
 	dir      Direction
 	pair     Pair
 	from, to *jid.Address
+	proof    *proof            // under which its stream may carry it
+	link     *policy.LinkFacts // of the outside leg
 	decision policy.Decision
 }
 
@@ -24,8 +26,9 @@ type crossing struct {
 type load struct {
 	cross  []crossing
 	events []audit.Event
-	input  policy.Input // what policy is being asked
-	out    []byte       // the stanza that is being forwarded
+	input  policy.Input     // what policy is being asked
+	none   policy.LinkFacts // of a link that does not stand yet
+	out    []byte           // the stanza that is being forwarded
 }
 
 var loads = sync.Pool{New: func() any { return new(load) }}
@@ -46,7 +49,7 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 	}
 	judged := time.Now()
 	if err := p.Record.Append(ctx, l.events); err != nil {
-		p.unrecorded(in, l.cross, err)
+		p.unrecorded(in, l, err)
 		return
 	}
 	p.instruments.carried(l.cross, judged.Sub(begun), time.Since(judged))
@@ -65,7 +68,8 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 
 // judge asks policy about one stanza: first whether its pair may have a link at all, then about the stanza.
 func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, c *crossing) {
-	if d := in.linkDecision(ctx, rules, c.pair); d.Effect != policy.Allow {
+	c.link = in.outsideLeg(c)
+	if d := in.linkDecision(ctx, rules, c); d.Effect != policy.Allow {
 		c.decision = policy.Decision{Effect: policy.Deny, Rule: d.Rule, Reason: d.Reason, Condition: string(stanza.NotAllowed), Revision: d.Revision}
 		return
 	}
@@ -77,19 +81,33 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 func (p *Proxy) forward(in *inbound, c *crossing, e *audit.Event) {
 	l := in.load
 	l.out = c.el.AppendTo(l.out[:0], c.rewrite(in.lang.added))
-	r := route{c.dir, c.pair}
-	o, err := in.last, error(nil)
-	if o == nil || o.r != r || o.push(l.out, e.Seq, false) != nil {
-		o, err = p.router.send(r, l.out, e.Seq, false)
+	r, it := route{c.dir, c.pair}, queued{seq: e.Seq}
+	o, err := in.last, errEnded
+	if o != nil && o.r == r {
+		err = o.push(l.out, it, 0)
 	}
 	if err != nil {
-		p.bounceCrossing(c, e.Seq, undeliverable(err, c.pair.Local.String()))
+		o, err = p.router.send(r, l.out, it, in.patience())
+	}
+	if err != nil {
+		p.undelivered(&answered{r: r, seq: e.Seq, reason: undeliverable(err, c.pair.Local.String())}, c.el)
 		return
 	}
 	if in.last != o {
 		in.flush()
 		in.last = o
 	}
+}
+
+// patience is how long a full queue may hold this link's reader back. A backend that shares one stream among its remote domains is
+// not held back for the slowest of them: its questions about our keys would wait too (D4, D8).
+func (in *inbound) patience() time.Duration {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.door == Inside && len(in.pairs) > 1 {
+		return 0
+	}
+	return in.p.now().Limits.QueueWait
 }
 
 // rewrite says what our writer has to change: addresses that are not in canonical form, and the language that the stanza

@@ -19,8 +19,9 @@ import (
 
 // connection is a stream that we opened, as far as policy wants it secured, with nothing proved yet about us.
 type connection struct {
-	s     *stream.Stream
-	facts policy.LinkFacts
+	s       *stream.Stream
+	facts   policy.LinkFacts
+	backend string // inside: the address that was called
 }
 
 // linkDecision asks policy about a link with these facts; empty ones are not known yet.
@@ -39,12 +40,13 @@ func shutOut(d policy.LinkDecision) *Failure {
 }
 
 // connect opens a stream for a route: outside to where DNS or a static route leads, inside to the backend's address. It does
-// what policy requires of the channel and of the peer's certificate, or fails with the step that fell short.
-func (p *Proxy) connect(ctx context.Context, r route) (*connection, error) {
+// what policy requires of the channel and of the peer's certificate, or fails with the step that fell short. The stream is to carry
+// stanzas of direction use, or to ask about a key on behalf of those.
+func (p *Proxy) connect(ctx context.Context, r route, use Direction) (*connection, error) {
 	if r.dir == In {
 		return p.connectBackend(ctx, r)
 	}
-	d := p.linkDecision(Out, r.pair, policy.LinkFacts{})
+	d := p.linkDecision(use, r.pair, policy.LinkFacts{})
 	if d.Effect != policy.Allow {
 		return nil, shutOut(d)
 	}
@@ -55,7 +57,7 @@ func (p *Proxy) connect(ctx context.Context, r route) (*connection, error) {
 	var last error
 	for len(eps) > 0 {
 		var c *connection
-		c, eps, last = p.connectFirst(ctx, r, eps, d.Require)
+		c, eps, last = p.connectFirst(ctx, r, eps, use, d.Require)
 		if last == nil {
 			return c, nil
 		}
@@ -84,22 +86,32 @@ func (p *Proxy) endpoints(ctx context.Context, r route) ([]resolve.Endpoint, err
 }
 
 // connectFirst goes as far as it can with the first endpoint that takes a TCP connection; rest are those still to try.
-func (p *Proxy) connectFirst(ctx context.Context, r route, eps []resolve.Endpoint, need policy.Requirement) (*connection, []resolve.Endpoint, error) {
+func (p *Proxy) connectFirst(ctx context.Context, r route, eps []resolve.Endpoint, use Direction, need policy.Requirement) (*connection, []resolve.Endpoint, error) {
 	dialCtx, span := p.Telemetry.span(ctx, "dial")
 	conn, _, rest, err := p.Resolver.Dial(dialCtx, eps)
 	endSpan(span, err)
 	if err != nil {
 		return nil, nil, failure(StepTCP, "", err)
 	}
+	ctx, cancel := share(ctx, 1+len(rest), p.now().Limits.PreAuthTime[Outside])
+	defer cancel()
 	c, err := p.greet(ctx, r, conn)
 	if err != nil {
 		return nil, rest, err
 	}
-	if err := p.secure(ctx, r, c, need); err != nil {
+	if err := p.secure(ctx, r, c, use, need); err != nil {
 		c.s.Abort()
 		return nil, rest, err
 	}
 	return c, rest, nil
+}
+
+// share gives one of n tries its part of the time that is left, most at the most: a peer that hangs must not take that of the next.
+func share(ctx context.Context, n int, most time.Duration) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(deadline)/time.Duration(n))
+	}
+	return context.WithTimeout(ctx, most)
 }
 
 // connectBackend calls a backend in the name of a remote domain (W12).
@@ -113,12 +125,20 @@ func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error
 	conn, err := dialer.DialContext(dialCtx, "tcp", backend.Address)
 	endSpan(span, err)
 	if err != nil {
+		p.router.missed(ctx, backend.Address)
 		return nil, &Failure{Step: StepTCP, Peer: backend.Address, Advice: "is the backend running, and does it take s2s streams at backends[].address?", Err: err}
 	}
+	ctx, cancel := context.WithTimeout(ctx, p.now().Limits.ResultInside)
+	defer cancel()
 	c, err := p.greet(ctx, r, conn)
 	if err != nil {
+		if isTimeout(err) {
+			p.router.missed(ctx, backend.Address)
+		}
 		return nil, err
 	}
+	p.router.reached(backend.Address)
+	c.backend = backend.Address
 	offered, _ := c.s.FeatureStartTLS()
 	switch {
 	case backend.TLS == TLSOff, backend.TLS == TLSOptional && !offered:
@@ -153,10 +173,10 @@ func (p *Proxy) greet(ctx context.Context, r route, conn net.Conn) (*connection,
 
 // secure brings the channel and the peer's proof to what policy requires. TLS is taken whenever it can be had, and asked for
 // even when it is not offered if it is required ([T10]).
-func (p *Proxy) secure(ctx context.Context, r route, c *connection, need policy.Requirement) error {
+func (p *Proxy) secure(ctx context.Context, r route, c *connection, use Direction, need policy.Requirement) error {
 	offered, _ := c.s.FeatureStartTLS()
 	if !offered && need.Channel == "plaintext" {
-		return p.enough(r, c, certs.Result{})
+		return p.enough(r, c, use, certs.Result{})
 	}
 	peer := c.s.RemoteAddr().String()
 	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
@@ -175,12 +195,17 @@ func (p *Proxy) secure(ctx context.Context, r route, c *connection, need policy.
 	c.describe()
 	verdict := p.Certs.Verifier().Verify(c.s.TLS().PeerCertificates, r.pair.Remote.ASCII())
 	describeCert(&c.facts, verdict)
-	return p.enough(r, c, verdict)
+	return p.enough(r, c, use, verdict)
 }
 
-// enough asks policy whether the channel and the proof that were reached suffice.
-func (p *Proxy) enough(r route, c *connection, v certs.Result) error {
-	d := p.linkDecision(r.dir, r.pair, c.facts)
+// enough asks policy whether the channel and the proof that were reached suffice. To ask about a key the channel is enough: the answer
+// is the proof.
+func (p *Proxy) enough(r route, c *connection, use Direction, v certs.Result) error {
+	facts := c.facts
+	if use != r.dir {
+		facts.Proof = ""
+	}
+	d := p.linkDecision(use, r.pair, facts)
 	if d.Effect == policy.Allow {
 		return nil
 	}

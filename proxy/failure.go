@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"sallyport/certs"
@@ -149,6 +151,18 @@ func (f *Failure) level() slog.Level {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
+}
+
+// hungUp says whether a peer ended the stream, or its connection, in the middle of what we had to say.
+func hungUp(err error) bool {
+	var e *stream.Error
+	switch {
+	case errors.As(err, &e):
+		return e.Received
+	case isTimeout(err):
+		return false
+	}
+	return errors.Is(err, stream.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // clip bounds what a peer said before it reaches a log or a bounce.

@@ -64,8 +64,9 @@ func newFastPath(t testing.TB, burst int) *fastPath {
 	conn, _ := net.Pipe()
 	f := &fastPath{p: p, in: newInbound(p, Outside, conn, netip.MustParseAddrPort("192.0.2.1:5269"))}
 	f.in.addrs = jid.NewCache(256)
-	f.in.senders[remote] = 1
-	f.in.facts = policy.LinkFacts{ID: "0123456789ab", Channel: "tls", Proof: "pkix", TLSVersion: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", RemoteIP: "192.0.2.1"}
+	pr := &proof{done: make(chan struct{}), valid: true, facts: policy.LinkFacts{ID: "0123456789ab", Channel: "tls", Proof: "pkix", TLSVersion: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", RemoteIP: "192.0.2.1"}}
+	close(pr.done)
+	f.in.senders[remote] = pr
 	r := route{In, Pair{Local: local, Remote: remote}}
 	f.out = newOutbound(context.Background(), p, r)
 	f.out.state = Up
@@ -111,9 +112,8 @@ func (f *fastPath) step(t testing.TB) int {
 	if !f.out.take() || len(f.out.current.items) != len(batch) {
 		t.Fatalf("%d of %d stanzas were queued", len(f.out.current.items), len(batch))
 	}
-	f.p.Record.Note(audit.Event{Kind: audit.Delivery, Link: f.out.id, Outcome: audit.Written, Of: f.out.current.ranges(0, len(batch))})
+	f.out.delivered(len(batch))
 	f.out.current.reset()
-	f.out.inFlight = 0
 	return len(batch)
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -108,6 +109,7 @@ func (g *gate) admit(conn net.Conn) {
 	g.p.links.Add(1)
 	go func() {
 		defer g.p.links.Done()
+		defer close(in.gone)
 		defer g.leave(in)
 		in.serve(g.p.ctx)
 	}()
@@ -115,9 +117,10 @@ func (g *gate) admit(conn net.Conn) {
 
 // enter registers a link; a non-empty answer says why it may not come in.
 func (g *gate) enter(in *inbound) string {
-	s := g.p.now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	// Read in here: whoever comes in under old settings must be there when the reload looks who is.
+	s := g.p.now()
 	if g.closed {
 		return refusedShutdown
 	}
@@ -196,11 +199,19 @@ func (g *gate) close() {
 	}
 }
 
-// hangUp ends every link with a stream error, all at once.
-func (g *gate) hangUp(e *stream.Error) {
+// hangUp ends every link for the shutdown, all at once, and returns when they have carried what they had read, or ctx ends.
+func (g *gate) hangUp(ctx context.Context) {
+	links := g.live()
 	var ends sync.WaitGroup
-	for _, in := range g.live() {
-		ends.Go(func() { in.hangUp(e) })
+	for _, in := range links {
+		ends.Go(func() { in.hangUp(&stream.Error{Condition: stream.SystemShutdown}) })
 	}
 	ends.Wait()
+	for _, in := range links {
+		select {
+		case <-in.gone:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -32,7 +32,8 @@ type inbound struct {
 	backend *Backend // inside: who calls
 	log     *slog.Logger
 	opened  time.Time
-	setUp   trace.Span // from the connection to the first proved pair; set when serve begins
+	setUp   trace.Span    // from the connection to the first proved pair; set when serve begins
+	gone    chan struct{} // closed when the link has ended
 
 	// Set by the reading goroutine before anybody else can see it.
 	s atomic.Pointer[stream.Stream]
@@ -46,18 +47,18 @@ type inbound struct {
 	saslTries int
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	pairs     map[Pair]*proof
-	senders   map[jid.Domain]int // proved pairs per sender domain
-	order     *answer            // last db:result answer in the queue (L41)
-	facts     policy.LinkFacts
-	announced bool
-	trusted   bool // no longer held to the limits of a peer that is not proved
+	mu      sync.Mutex
+	pairs   map[Pair]*proof
+	senders map[jid.Domain]*proof // the newest of each proved sender
+	order   *answer               // last db:result answer in the queue (L41)
+	first   *policy.LinkFacts     // of the first pair that was proved: what the link counts as
+	due     time.Time             // when a pair has to be judged again; zero: when the policy changes
+	trusted bool                  // no longer held to the limits of a peer that is not proved
 
 	verifying sync.WaitGroup
 	pending   atomic.Int32
 	carried   atomic.Uint64
-	draining  atomic.Bool
+	ended     atomic.Pointer[stream.Error] // why we end it from outside of its goroutines
 }
 
 // direction is the way in which this link's stanzas travel.
@@ -73,7 +74,7 @@ func newInbound(p *Proxy, d Door, conn net.Conn, peer netip.AddrPort) *inbound {
 	return &inbound{
 		p: p, door: d, id: id, conn: conn, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
 		log:    p.Log.With("link", id, "door", d.String(), "peer", peer.String()),
-		opened: time.Now(), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]int), verdicts: make(map[Pair]linkVerdict),
+		opened: time.Now(), gone: make(chan struct{}), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]*proof), verdicts: make(map[Pair]linkVerdict),
 	}
 }
 
@@ -190,7 +191,7 @@ func (in *inbound) take(ctx context.Context, el *stanza.Element) error {
 
 // hangUp ends the link from outside of its goroutines.
 func (in *inbound) hangUp(e *stream.Error) {
-	in.draining.Store(true)
+	in.ended.CompareAndSwap(nil, e)
 	if s := in.s.Load(); s != nil {
 		s.Fail(e)
 		return
@@ -212,11 +213,14 @@ func (in *inbound) finish(s *stream.Stream, err error) {
 // report logs and records the end of the link. Peers that come and go are not worth a warning.
 func (in *inbound) report(err error) {
 	in.mu.Lock()
-	known, facts := in.announced, in.facts
+	facts := in.first
 	in.mu.Unlock()
+	if e := in.ended.Load(); e != nil {
+		err = e
+	}
 	reason := ending(err)
-	if known {
-		in.p.instruments.closed(in.door, "in", facts)
+	if facts != nil {
+		in.p.instruments.closed(in.door, "in", *facts)
 		in.note(audit.Event{Kind: audit.LinkClose, Channel: facts.Channel, Proof: facts.Proof, Error: reason, Count: in.carried.Load()})
 		in.log.Info("link closed", "reason", reason, "stanzas", in.carried.Load(), "open_for", time.Since(in.opened).Round(time.Millisecond).String())
 		return

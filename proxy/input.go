@@ -17,7 +17,7 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 	i.Local, i.Remote = c.pair.Local.String(), c.pair.Remote.String()
 	i.From = policy.Address{Bare: c.from.Bare, Local: c.from.JID.Local, Domain: c.from.JID.Domain.String(), Resource: c.from.JID.Resource}
 	i.To = policy.Address{Bare: c.to.Bare, Local: c.to.JID.Local, Domain: c.to.JID.Domain.String(), Resource: c.to.JID.Resource}
-	i.Link = in.linkFacts(c)
+	i.Link = *c.link
 	i.Stanza = policy.StanzaFacts{Kind: kindName(c.el.Kind()), Type: typeName(c.el), Size: len(c.el.Raw())}
 	if rules.Reads(policy.FieldID) {
 		i.Stanza.ID = string(c.el.ID())
@@ -73,19 +73,21 @@ func joined(a, b string) string {
 	return a + "\n" + b
 }
 
-// linkFacts are those of the outside leg, whichever way the stanza goes: that is where policy wants to look.
-func (in *inbound) linkFacts(c *crossing) policy.LinkFacts {
+// outsideLeg gives the facts of the outside leg, whichever way the stanza goes: that is where policy wants to look.
+func (in *inbound) outsideLeg(c *crossing) *policy.LinkFacts {
 	if c.dir == In {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		return in.facts
+		return &c.proof.facts
 	}
-	if in.last == nil || in.last.r != (route{c.dir, c.pair}) {
-		return policy.LinkFacts{}
+	o := in.last
+	if r := (route{c.dir, c.pair}); o == nil || o.r != r {
+		o = in.p.router.find(r)
 	}
-	in.last.mu.Lock()
-	defer in.last.mu.Unlock()
-	return in.last.facts
+	if o != nil {
+		if facts := o.facts.Load(); facts != nil {
+			return facts
+		}
+	}
+	return &in.load.none
 }
 
 // linkVerdict is what policy said of a pair, under one revision.
@@ -95,21 +97,19 @@ type linkVerdict struct {
 }
 
 // linkDecision is policy's word about the pair, asked again whenever the policy has changed.
-func (in *inbound) linkDecision(ctx context.Context, rules *policy.Snapshot, pair Pair) policy.LinkDecision {
-	if v, ok := in.verdicts[pair]; ok && v.revision == rules.Revision() && !v.d.Uncacheable {
+func (in *inbound) linkDecision(ctx context.Context, rules *policy.Snapshot, c *crossing) policy.LinkDecision {
+	if v, ok := in.verdicts[c.pair]; ok && v.revision == rules.Revision() && !v.d.Uncacheable {
 		return v.d
 	}
-	i := policy.Input{Direction: in.direction().String(), Local: pair.Local.String(), Remote: pair.Remote.String()}
-	if in.door == Outside {
-		in.mu.Lock()
-		i.Link = in.facts
-		in.mu.Unlock()
+	i := policy.Input{Direction: c.dir.String(), Local: c.pair.Local.String(), Remote: c.pair.Remote.String()}
+	if c.dir == In {
+		i.Link = *c.link
 	}
 	d := rules.Link(ctx, &i)
 	if len(in.verdicts) >= in.p.now().Limits.PairsPerStream {
 		clear(in.verdicts)
 	}
-	in.verdicts[pair] = linkVerdict{rules.Revision(), d}
+	in.verdicts[c.pair] = linkVerdict{rules.Revision(), d}
 	return d
 }
 
@@ -130,7 +130,7 @@ func (in *inbound) factsFor(s *stream.Stream, pair Pair) policy.LinkFacts {
 
 // stanzaEvent is what the record says of a crossing.
 func stanzaEvent(in *inbound, c *crossing) audit.Event {
-	d, f := &c.decision, &in.load.input.Link
+	d, f := &c.decision, c.link
 	level, err := audit.ParseLevel(d.Audit)
 	if err != nil {
 		level = audit.LevelDefault

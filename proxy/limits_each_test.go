@@ -209,13 +209,13 @@ func limitsOfProofs(t *testing.T) map[string]each {
 		},
 		"result": {
 			set: func(l *proxy.Limits) { l.Result = 2 * time.Second }, data: inClear,
-			script: include(t, "_backend_speaks") + gateCalled + "r sends header id='r1'\nr receives <db:result …</db:result>\n" + failed("r", "undefined-condition") +
+			script: include(t, "_backend_speaks") + gateCalled + "r sends header id='r1'\nr receives <db:result …</db:result>\n" + failed("r", "connection-timeout") +
 				include(t, "_backend_takes") + bounced("m1", "juliet@remote.example", "504", "remote-server-timeout"),
 		},
 		"inside_result": {
 			set: func(l *proxy.Limits) { l.ResultInside = 2 * time.Second },
 			script: include(t, "_remote_proved") + "r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>\n" +
-				"b accepts backend\nb receives header\nb sends header id='ls-1'\nb receives <db:result …</db:result>\n" + failed("b", "undefined-condition") +
+				"b accepts backend\nb receives header\nb sends header id='ls-1'\nb receives <db:result …</db:result>\n" + failed("b", "connection-timeout") +
 				// A backend is waited for: the next try delivers.
 				include(t, "_backend_takes") + "b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>",
 		},

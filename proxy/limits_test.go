@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,9 +17,8 @@ import (
 // include gives a shared beginning of the conversations.
 func include(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/conversations/" + name + ".txt")
-	must(t, err)
-	return string(b) + "\n"
+	script, _ := readScript(t, "testdata/conversations/"+name+".txt")
+	return script + "\n"
 }
 
 // brokenRecord takes no stanza, as on a full disk.
@@ -116,7 +114,7 @@ record has "outcome":"bounced" resource-constraint
 // ABUSE 40, [A08]: what waits for a peer that hangs is bounced when it has waited for long enough.
 func TestQueueAge(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, options{limits: func(l *proxy.Limits) { l.QueueAge = time.Second }})
+	s := newStage(t, options{limits: func(l *proxy.Limits) { l.QueueAge = 3 * time.Second }})
 	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+`
 l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/>
 r accepts remote

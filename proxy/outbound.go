@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/audit"
+	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 	"sallyport/policy"
 )
@@ -31,9 +32,9 @@ type outbound struct {
 	r    route
 	id   string
 	log  *slog.Logger
-	born time.Time
-	wake chan struct{} // buffered: something is in the queue, or the end is wanted
-	stop context.CancelFunc
+	wake chan struct{} // buffered: something is in the queue
+	redo chan error    // buffered: the stream must begin anew, and why
+	stop context.CancelCauseFunc
 	ctx  context.Context
 
 	// Guarded by mu.
@@ -43,19 +44,22 @@ type outbound struct {
 	room     chan struct{} // closed when the queue was taken, for those who wait for room
 	full     bool          // overflowed: senders do not wait until it was emptied
 	inFlight int           // stanzas taken and not yet settled
-	facts    policy.LinkFacts
 	remote   string
 	since    time.Time
+	backend  string    // inside: where the stream leads
+	due      time.Time // when the link has to be judged again; zero: when the policy changes
 
 	// Owned by run.
 	current queue
 
+	facts   atomic.Pointer[policy.LinkFacts] // while the stream stands
+	s       atomic.Pointer[stream.Stream]    // the newest
 	carried atomic.Uint64
 }
 
 func newOutbound(ctx context.Context, p *Proxy, r route) *outbound {
-	o := &outbound{p: p, r: r, id: linkID(), born: time.Now(), wake: make(chan struct{}, 1), state: Opening, room: make(chan struct{})}
-	o.ctx, o.stop = context.WithCancel(ctx)
+	o := &outbound{p: p, r: r, id: linkID(), wake: make(chan struct{}, 1), redo: make(chan error, 1), state: Opening, room: make(chan struct{})}
+	o.ctx, o.stop = context.WithCancelCause(ctx)
 	o.log = p.Log.With("link", o.id, "door", r.dir.exit().String(), "from", r.from().String(), "to", r.to().String())
 	return o
 }
@@ -66,32 +70,38 @@ var (
 	errEnded = errors.New("the link has ended")
 )
 
-// push queues a stanza. A full queue of a live link holds the caller back for a while, so that a sender faster than its
-// receiver is slowed down and not bounced; a full queue of any other link refuses at once.
-func (o *outbound) push(bytes []byte, seq uint64, bounce bool) error {
+// push queues a stanza. A full queue of a live link holds the caller back, for patience at the most, so that a sender faster than
+// its receiver is slowed down and not bounced; a full queue of any other link refuses at once, and so does a gate that holds too
+// much for all links together.
+func (o *outbound) push(bytes []byte, it queued, patience time.Duration) error {
 	limits := &o.p.now().Limits
+	total := limits.QueueTotal
+	if it.answer != nil {
+		total += total / 8 // a gate that is full must be able to say so
+	}
 	for {
 		o.mu.Lock()
 		switch {
 		case o.state == Ended:
 			o.mu.Unlock()
 			return errEnded
-		case len(o.next.items) < limits.QueueCount && len(o.next.buf)+len(bytes) <= max(limits.QueueBytes, len(bytes)):
-			o.next.push(bytes, seq, bounce, time.Now())
+		case len(o.next.items) < limits.QueueCount && len(o.next.buf)+len(bytes) <= max(limits.QueueBytes, len(bytes)) && o.p.router.hold(len(bytes), total):
+			it.since = time.Now()
+			o.next.push(bytes, it)
 			o.mu.Unlock()
 			return nil
-		case o.state != Up || o.full || bounce:
+		case o.state != Up || o.full || patience == 0:
 			o.mu.Unlock()
 			return errFull
 		}
 		room := o.room
 		o.mu.Unlock()
 		o.nudge()
-		patience := time.NewTimer(limits.QueueWait)
+		wait := time.NewTimer(patience)
 		select {
 		case <-room:
-			patience.Stop()
-		case <-patience.C:
+			wait.Stop()
+		case <-wait.C:
 			o.mu.Lock()
 			o.full = true
 			o.mu.Unlock()
@@ -132,45 +142,64 @@ func (o *outbound) enter(s State) {
 // run opens the stream and writes what is queued, until the link is idle for long, fails, or is told to stop. What cannot be
 // delivered is bounced, all of it, before run returns.
 func (o *outbound) run() {
-	defer o.stop()
-	deadline := time.Now().Add(o.p.now().Limits.QueueAge)
-	for try := 0; ; try++ {
-		stood, err := o.once(deadline)
-		if stood {
-			if o.retire() {
-				return
-			}
-			try, deadline = 0, time.Now().Add(o.p.now().Limits.QueueAge)
-		}
-		if o.ctx.Err() != nil {
-			o.end(&Failure{Step: StepStream, Err: errors.New("this gate is shutting down")})
+	defer o.stop(nil)
+	tries := 0 // in vain, since something was delivered
+	for {
+		before := o.carried.Load()
+		stood, err := o.once()
+		if stood && o.retire() {
 			return
 		}
-		if err == nil {
-			continue
+		if o.ctx.Err() != nil {
+			o.end(o.stopped())
+			return
+		}
+		if o.carried.Load() != before {
+			tries = 0
+		}
+		if stood && voluntary(err) {
+			continue // what is queued now came in the meantime
 		}
 		f := failure(StepStream, "", err)
 		o.p.instruments.failed(o.r.dir.exit(), f.Step)
-		wait, again := o.again(f, stood, try)
-		if !again || time.Now().Add(wait).After(deadline) {
+		wait, again := o.again(f, stood, tries)
+		if !again {
 			o.fail(f)
 			return
 		}
 		f.line(o.log, wait)
-		o.pause(wait)
+		o.pause(min(wait, time.Until(o.deadline())))
+		if o.sift(f); o.idle() {
+			if !stood {
+				o.fail(f)
+				return
+			}
+			if o.retire() {
+				return
+			}
+		}
+		tries++
 	}
 }
 
-// again says whether a failed link is tried once more, and after how long. A backend is expected to come back: its queue is
-// kept for Limits.QueueAge. A remote server gets one more try when its stream had stood ([C24], PROTOCOL 11.1, 11.7).
-func (o *outbound) again(f *Failure, stood bool, try int) (time.Duration, bool) {
+// voluntary says whether it was we who ended a stream that had stood.
+func voluntary(err error) bool {
+	var ours *stream.Error
+	return errors.Is(err, errIdle) || errors.As(err, &ours) && !ours.Received && ours.Condition == stream.Reset
+}
+
+// again says whether a failed link is tried once more, and after how long. A backend is expected to come back: what waits for it is
+// kept for Limits.QueueAge. A remote server gets more tries when its stream had stood, at once, but not for ever without taking
+// anything ([C24], PROTOCOL 11.1, 11.7). tries counts the tries in vain.
+func (o *outbound) again(f *Failure, stood bool, tries int) (time.Duration, bool) {
+	const inVain = 3
 	switch {
 	case f.Permanent:
 		return 0, false
 	case o.r.dir == In:
-		return min(time.Second<<min(try, 3), 8*time.Second), true
+		return min(time.Second<<min(tries, 3), 8*time.Second), true
 	}
-	return 0, stood
+	return 0, stood && tries < inVain
 }
 
 func (o *outbound) pause(wait time.Duration) {
@@ -189,6 +218,61 @@ func (o *outbound) idle() bool {
 	return o.next.empty() && o.inFlight == 0
 }
 
+// deadline is when the stanza that has waited longest may wait no longer.
+func (o *outbound) deadline() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	since := time.Now()
+	switch {
+	case !o.current.empty():
+		since = o.current.items[0].since
+	case !o.next.empty():
+		since = o.next.items[0].since
+	}
+	return since.Add(o.p.now().Limits.QueueAge)
+}
+
+// sift bounces what cannot wait for another try: what has waited for Limits.QueueAge, and a stanza at which two streams have ended.
+// The third may take what stands behind it (PROTOCOL 11.2, the poison stanza).
+func (o *outbound) sift(f *Failure) {
+	if items := o.current.items; len(items) > 0 && items[0].cuts > 1 {
+		poison := o.current.shift(1)
+		o.settled(1)
+		o.returned(&poison, stanza.Error{Condition: stanza.PolicyViolation, By: o.r.pair.Local.String(), Text: "the stream with the recipient's server ended twice at this message"})
+	}
+	o.expire(f.stanzaError(o.r.pair.Local.String()))
+}
+
+// expire bounces what has waited for too long.
+func (o *outbound) expire(reason stanza.Error) {
+	limit := time.Now().Add(-o.p.now().Limits.QueueAge)
+	if n := o.current.older(limit); n > 0 {
+		late := o.current.shift(n)
+		o.settled(n)
+		o.returned(&late, reason)
+	}
+	o.mu.Lock()
+	late := o.next.shift(o.next.older(limit))
+	o.mu.Unlock()
+	o.returned(&late, reason)
+}
+
+// settled says that n stanzas of current are in flight no longer.
+func (o *outbound) settled(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.inFlight -= n
+}
+
+// returned bounces stanzas that are in the queue no longer.
+func (o *outbound) returned(q *queue, reason stanza.Error) {
+	defer q.reset()
+	o.p.router.release(q.start(len(q.items)))
+	for i := range q.items {
+		o.p.bounceQueued(o.r, q.stanza(i), &q.items[i], reason)
+	}
+}
+
 // retire ends the link if it has nothing left to write: no failure, nothing to bounce.
 func (o *outbound) retire() bool {
 	o.mu.Lock()
@@ -204,27 +288,28 @@ func (o *outbound) retire() bool {
 	return done
 }
 
-// once opens the stream and pumps until it ends. stood says that the stream came up; a nil error with it, that we ended it.
-func (o *outbound) once(deadline time.Time) (stood bool, err error) {
-	ctx, cancel := context.WithDeadline(o.ctx, deadline)
+// once opens the stream and pumps until it ends. stood says that the stream came up; the error is why it did not, or why it ended.
+func (o *outbound) once() (stood bool, err error) {
+	ctx, cancel := context.WithDeadline(o.ctx, o.deadline())
 	c, err := o.open(ctx)
 	cancel()
 	if err != nil {
 		return false, err
 	}
 	o.up(c)
+	if f := o.unwanted(); f != nil {
+		o.stop(f) // the policy or the settings changed while the link was made
+	}
 	return true, o.pump(c.s)
 }
 
-// open connects and proves us, within the time that the queue may wait.
+// open connects and proves us, within the time that the queue may wait. A peer that ends the stream because of our certificate gets
+// another one, with dialback alone ([S08]).
 func (o *outbound) open(ctx context.Context) (*connection, error) {
 	ctx, span := o.p.Telemetry.span(ctx, "link", routeAttributes(o.r)...)
-	c, err := o.p.connect(ctx, o.r)
-	if err == nil {
-		err = o.p.prove(ctx, o.r, c)
-		if err != nil {
-			c.s.Fail(&stream.Error{Condition: stream.UndefinedCondition})
-		}
+	c, err := o.p.open(ctx, o.r, externalToo)
+	if errors.Is(err, errExternalRefused) && ctx.Err() == nil {
+		c, err = o.p.open(ctx, o.r, dialbackAlone)
 	}
 	endSpan(span, err)
 	return c, err
@@ -233,8 +318,10 @@ func (o *outbound) open(ctx context.Context) (*connection, error) {
 // up announces the link.
 func (o *outbound) up(c *connection) {
 	c.facts.ID = o.id
+	o.facts.Store(&c.facts)
+	o.s.Store(c.s)
 	o.mu.Lock()
-	o.state, o.facts, o.remote, o.since = Up, c.facts, c.s.RemoteAddr().String(), time.Now()
+	o.state, o.remote, o.backend, o.since = Up, c.s.RemoteAddr().String(), c.backend, time.Now()
 	o.mu.Unlock()
 	o.p.router.succeeded(o.r)
 	o.p.instruments.opened(o.r.dir.exit(), "out", c.facts)
@@ -244,104 +331,23 @@ func (o *outbound) up(c *connection) {
 	o.log.Info("link open", "peer", o.remote, "channel", c.facts.Channel, "proof", c.facts.Proof, "tls", c.facts.TLSVersion, "cipher", c.facts.Cipher)
 }
 
-// pump writes what is queued, batch by batch, one write a batch, and returns when the stream ends. nil: we ended it.
-func (o *outbound) pump(s *stream.Stream) error {
-	limits := o.p.now().Limits
-	reader := make(chan error, 1)
-	o.p.links.Go(func() { reader <- o.listen(s) })
-	var end error
-	defer func() { o.down(s, end) }()
-	quiet := time.NewTimer(limits.Keepalive)
-	defer quiet.Stop()
-	last := time.Now()
-	for {
-		for !o.current.empty() || o.take() {
-			if end = o.write(s); end != nil {
-				s.Abort()
-				return end
-			}
-			last = time.Now()
-		}
-		select {
-		case <-o.wake:
-		case err := <-reader:
-			end = err
-			s.Close()
-			return end
-		case <-quiet.C:
-			quiet.Reset(limits.Keepalive)
-			if time.Since(last) >= limits.Idle {
-				s.Close()
-				return nil
-			}
-			if _, err := s.Write([]byte(" ")); err != nil {
-				end = err
-				return end
-			}
-		case <-o.ctx.Done():
-			s.Close()
-			return nil
-		}
-	}
-}
-
-// write sends current in one piece and settles it in the record. What a failed write had handed over whole counts as written;
-// the rest stays in current, for the next stream or the bounces.
-func (o *outbound) write(s *stream.Stream) error {
-	n, err := s.Write(o.current.buf)
-	sent := len(o.current.items)
-	if err != nil {
-		sent = o.current.split(n)
-	}
-	if of := o.current.ranges(0, sent); len(of) > 0 {
-		o.p.Record.Note(audit.Event{Kind: audit.Delivery, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(), Outcome: audit.Written, Of: of})
-	}
-	o.carried.Add(uint64(sent))
-	o.mu.Lock()
-	o.inFlight -= sent
-	o.mu.Unlock()
-	if err == nil {
-		o.current.reset()
-		return nil
-	}
-	var rest queue
-	for i := sent; i < len(o.current.items); i++ {
-		it := o.current.items[i]
-		rest.push(o.current.stanza(i), it.seq, it.bounce, it.since)
-	}
-	o.current.reset()
-	o.current = rest
-	return err
-}
-
-// listen reads what a receiving server may say on a stream that carries stanzas only from us: errors, and its end. Questions
-// and stanzas have no place here ([B21], [B25]).
-func (o *outbound) listen(s *stream.Stream) error {
-	strays := strays{p: o.p, s: s}
-	for {
-		el, err := s.Next()
-		switch {
-		case errors.Is(err, stream.ErrStanza):
-			s.Fail(&stream.Error{Condition: stream.NotAuthorized})
-			return errors.New("the peer sent a stanza on a stream of ours, which it has not proved itself on")
-		case err != nil:
-			return err
-		}
-		strays.pass(el)
-	}
-}
-
-func (o *outbound) down(s *stream.Stream, err error) {
-	s.Abort()
-	o.mu.Lock()
-	o.state = Opening
-	facts := o.facts
-	o.mu.Unlock()
-	o.p.instruments.closed(o.r.dir.exit(), "out", facts)
-	e := linkEvent(audit.LinkClose, o.r.dir, o.r.pair, facts)
-	e.Link, e.Error = o.id, ending(err)
+// down is the reverse of up.
+func (o *outbound) down(why error) {
+	facts := o.facts.Swap(nil)
+	o.enter(Opening)
+	o.p.instruments.closed(o.r.dir.exit(), "out", *facts)
+	e := linkEvent(audit.LinkClose, o.r.dir, o.r.pair, *facts)
+	e.Link, e.Error = o.id, ending(why)
 	o.p.Record.Note(e)
-	o.log.Info("link closed", "reason", ending(err), "stanzas", o.carried.Load())
+	o.log.Info("link closed", "reason", ending(why), "stanzas", o.carried.Load())
+}
+
+// stopped is why the link was told to stop.
+func (o *outbound) stopped() *Failure {
+	if f, ok := context.Cause(o.ctx).(*Failure); ok {
+		return f
+	}
+	return &Failure{Step: StepStream, Err: errors.New("this gate is shutting down")}
 }
 
 // fail ends the link for a reason: one line, one event, and bounces for all that waited.
@@ -360,11 +366,10 @@ func (o *outbound) end(f *Failure) {
 	o.state = Ended
 	close(o.room)
 	rest := o.next
+	o.next = queue{}
+	o.inFlight = 0
 	o.mu.Unlock()
 	reason := f.stanzaError(o.r.pair.Local.String())
-	for _, q := range []*queue{&o.current, &rest} {
-		for i := range q.items {
-			o.p.bounceQueued(o.r, q.stanza(i), q.items[i], reason)
-		}
-	}
+	o.returned(&o.current, reason)
+	o.returned(&rest, reason)
 }

@@ -7,28 +7,80 @@ import (
 	"time"
 
 	"sallyport/dialback"
+	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 )
 
+// credentials are what we may prove ourselves with.
+type credentials uint8
+
+const (
+	dialbackAlone credentials = iota
+	externalToo
+)
+
+// errExternalRefused: the peer ended the stream because of our certificate.
+var errExternalRefused = errors.New("the peer does not take our certificate")
+
+// open makes a stream that may carry for a route: connected, secured, and proved to be ours.
+func (p *Proxy) open(ctx context.Context, r route, with credentials) (*connection, error) {
+	c, err := p.connect(ctx, r, r.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.prove(ctx, r, c, with); err != nil {
+		// The peer's farewell is nobody's business that waits for the failure.
+		p.links.Go(func() { farewell(c.s, err) })
+		return nil, err
+	}
+	return c, nil
+}
+
+// farewell ends a stream on which we could not prove ourselves ([B11], [B16], [C23]).
+func farewell(s *stream.Stream, err error) {
+	switch {
+	case errors.Is(err, errNoMeans):
+		s.Fail(&stream.Error{Condition: stream.UnsupportedFeature})
+	case errors.Is(err, errNoID):
+		s.Fail(&stream.Error{Condition: stream.UndefinedCondition, Text: "your stream header has no id"})
+	case isTimeout(err):
+		s.Fail(&stream.Error{Condition: stream.ConnectionTimeout, Text: "no answer to db:result"})
+	default:
+		s.Close()
+	}
+}
+
 // prove makes the peer accept us for the route's sender: SASL EXTERNAL where the peer offers it and we have the certificate,
 // dialback otherwise (PROTOCOL 11.7, W3–W5). Inside it is always dialback, with the inside secret (W12).
-func (p *Proxy) prove(ctx context.Context, r route, c *connection) error {
+func (p *Proxy) prove(ctx context.Context, r route, c *connection, with credentials) error {
 	stop := context.AfterFunc(ctx, c.s.Abort)
 	defer stop()
-	if r.dir == Out && c.s.TLS() != nil && c.s.FeatureExternal() {
-		err := c.s.ClientExternal(ctx, r.from())
-		if err == nil {
-			return nil
-		}
-		var refused *stream.SASLError
-		if !errors.As(err, &refused) {
-			return failure(StepSASL, c.s.RemoteAddr().String(), err)
-		}
+	if r.dir == In || with != externalToo || c.s.TLS() == nil || !c.s.FeatureExternal() {
+		return p.proveByDialback(ctx, r, c)
+	}
+	err := c.s.ClientExternal(ctx, r.from())
+	var refused *stream.SASLError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
 		// The id is still the one before SASL: a failure restarts nothing ([S07], W5).
 		p.Log.Info("peer refused our certificate for EXTERNAL, going on with dialback", "from", r.from().String(), "to", r.to().String(), "condition", refused.Condition)
+		err = p.proveByDialback(ctx, r, c)
+	default:
+		err = failure(StepSASL, c.s.RemoteAddr().String(), err)
 	}
-	return p.proveByDialback(ctx, r, c)
+	if hungUp(err) {
+		err = fmt.Errorf("%w: %w", errExternalRefused, err)
+	}
+	return err
 }
+
+// errNoID: the peer's stream header has no id that a key could be made for.
+var errNoID = errors.New("the peer's stream header has no id, so no key can be made ([B11])")
+
+// errNoMeans: the peer offers nothing by which we could prove ourselves.
+var errNoMeans = errors.New("the peer offers neither dialback nor EXTERNAL")
 
 func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (err error) {
 	_, span := p.Telemetry.span(ctx, "dialback")
@@ -36,10 +88,10 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (er
 	peer := c.s.RemoteAddr().String()
 	id := c.s.ID()
 	if id == "" {
-		return &Failure{Step: StepDialback, Peer: peer, Err: errors.New("the peer's stream header has no id, so no key can be made ([B11])")}
+		return &Failure{Step: StepDialback, Peer: peer, Err: errNoID}
 	}
 	if !c.s.PeerHeader().Dialback && !c.s.FeatureDialback() {
-		return &Failure{Step: StepDialback, Peer: peer, Permanent: true, Err: errors.New("the peer offers neither dialback nor EXTERNAL"),
+		return &Failure{Step: StepDialback, Peer: peer, Permanent: true, Err: errNoMeans,
 			Advice: "the peer accepts certificates only, and not ours; is clientAuth in our certificate, and our name in it?"}
 	}
 	key := p.secret(r.dir.exit()).Key(dialback.Challenge{Receiving: r.to().String(), Originating: r.from().String(), StreamID: id})
@@ -66,7 +118,7 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (er
 	case dialback.Valid:
 		return nil
 	case dialback.Invalid:
-		return &Failure{Step: StepDialback, Peer: peer, Err: errors.New("the peer says that our key is invalid"), Advice: p.invalidAdvice(r)}
+		return &Failure{Step: StepDialback, Peer: peer, Condition: stanza.InternalServerError, Err: errors.New("the peer says that our key is invalid"), Advice: p.invalidAdvice(r)}
 	}
 	return &Failure{Step: StepDialback, Peer: peer, Err: fmt.Errorf("the peer answered %s %s", clip(m.Condition, 64), clip(m.Text, 200)),
 		Advice: "the peer could not verify us; does the SRV record of " + r.from().String() + " lead to this gate, and is port 5269 open from outside?"}

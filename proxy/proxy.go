@@ -11,7 +11,6 @@ import (
 	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/resolve"
-	"sallyport/internal/stream"
 	"sallyport/policy"
 )
 
@@ -40,6 +39,7 @@ type Proxy struct {
 	instruments instruments
 	router      router
 	doors       [2]gate
+	watch       watch
 	innerIDs    innerIDs
 	asking      asking
 
@@ -65,6 +65,8 @@ func (p *Proxy) Start(s Settings) error {
 	p.doors[Outside].init(p, Outside)
 	p.doors[Inside].init(p, Inside)
 	p.asking.init(s.Limits.PendingTotal)
+	p.watch.init(p)
+	p.links.Go(func() { p.watch.run(p.ctx) })
 	return nil
 }
 
@@ -82,22 +84,42 @@ func (p *Proxy) secret(d Door) *dialback.Secrets {
 // Apply puts new settings in force and judges the live links again: one that the new policy forbids is closed.
 func (p *Proxy) Apply(s Settings) {
 	p.settings.Store(&s)
-	p.rejudge()
+	p.router.forgive()
+	p.watch.at(p.review(true))
 }
 
 // Shutdown drains: no new streams, no new stanzas; queues are emptied within Limits.Drain or ctx, the rest is bounced; streams
-// end with system-shutdown and their closing tags. It returns when every link has ended.
+// end with system-shutdown and their closing tags. It returns when every link has ended. When ctx ends, so do all connections.
 func (p *Proxy) Shutdown(ctx context.Context) {
 	p.draining.Store(true)
+	defer context.AfterFunc(ctx, p.abort)()
 	drain, cancel := context.WithTimeout(ctx, p.now().Limits.Drain)
 	defer cancel()
 	p.doors[Outside].close()
-	p.doors[Outside].hangUp(&stream.Error{Condition: stream.SystemShutdown})
 	// Backends keep their door while queues empty: proving a pair to them means answering their questions (D4).
-	p.doors[Inside].hangUp(&stream.Error{Condition: stream.SystemShutdown})
+	var ends sync.WaitGroup
+	for d := range p.doors {
+		ends.Go(func() { p.doors[d].hangUp(drain) })
+	}
+	ends.Wait()
 	p.router.drain(drain)
 	p.doors[Inside].close()
-	p.doors[Inside].hangUp(&stream.Error{Condition: stream.SystemShutdown})
+	p.doors[Inside].hangUp(ctx)
 	p.stop()
 	p.links.Wait()
+}
+
+// abort ends every connection at once. What was queued is bounced as far as the record goes.
+func (p *Proxy) abort() {
+	p.stop()
+	for d := range p.doors {
+		for _, in := range p.doors[d].live() {
+			in.conn.Close()
+		}
+	}
+	for _, o := range p.router.live() {
+		if s := o.s.Load(); s != nil {
+			s.Abort()
+		}
+	}
 }

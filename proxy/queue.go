@@ -5,14 +5,24 @@ import (
 	"time"
 
 	"sallyport/audit"
+	"sallyport/internal/stanza"
 )
 
 // queued is one stanza that waits in a queue's buffer, ready to be sent.
 type queued struct {
 	end    int       // where it ends in the buffer; it begins where the one before it ends
-	seq    uint64    // its event in the record; 0 for what we wrote ourselves
+	seq    uint64    // its event in the record; 0 for what has none
 	since  time.Time // when it was accepted
-	bounce bool      // one of our own error replies: never bounced again
+	cuts   int       // streams that ended when it was the first to be written
+	answer *answered // of one of our own error replies: never bounced again
+}
+
+// answered is the stanza that an error reply answers. What became of it is told when the reply has left.
+type answered struct {
+	r      route
+	seq    uint64 // of the stanza; 0 when the record waits for nothing
+	denied bool   // by policy: it was never to be delivered
+	reason stanza.Error
 }
 
 // queue holds the stanzas of one route in order, as one run of bytes: what is taken from it is written in one piece.
@@ -33,13 +43,14 @@ var rooms = sync.Pool{New: func() any { return new(room) }}
 // usualRoom is what a link needs whose receiver keeps up. Bigger ones are left to the garbage collector.
 const usualRoom = 256 << 10
 
-func (q *queue) push(stanza []byte, seq uint64, bounce bool, now time.Time) {
+func (q *queue) push(stanza []byte, it queued) {
 	if q.room == nil {
 		q.room = rooms.Get().(*room)
 		q.buf, q.items = q.room.buf, q.room.items
 	}
 	q.buf = append(q.buf, stanza...)
-	q.items = append(q.items, queued{end: len(q.buf), seq: seq, since: now, bounce: bounce})
+	it.end = len(q.buf)
+	q.items = append(q.items, it)
 }
 
 func (q *queue) empty() bool { return len(q.items) == 0 }
@@ -47,6 +58,7 @@ func (q *queue) empty() bool { return len(q.items) == 0 }
 // reset empties the queue and gives its room back.
 func (q *queue) reset() {
 	if q.room != nil && cap(q.buf) <= usualRoom {
+		clear(q.items)
 		q.room.buf, q.room.items = q.buf[:0], q.items[:0]
 		rooms.Put(q.room)
 	}
@@ -54,12 +66,14 @@ func (q *queue) reset() {
 }
 
 // stanza gives the bytes of item i.
-func (q *queue) stanza(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = q.items[i-1].end
+func (q *queue) stanza(i int) []byte { return q.buf[q.start(i):q.items[i].end] }
+
+// start is where item i begins; of the item behind the last one, how many bytes the queue holds.
+func (q *queue) start(i int) int {
+	if i == 0 {
+		return 0
 	}
-	return q.buf[start:q.items[i].end]
+	return q.items[i-1].end
 }
 
 // split says how many items lie wholly within the first n bytes.
@@ -72,16 +86,42 @@ func (q *queue) split(n int) int {
 	return len(q.items)
 }
 
+// older says how many items at the front have waited since before t.
+func (q *queue) older(t time.Time) int {
+	for i := range q.items {
+		if !q.items[i].since.Before(t) {
+			return i
+		}
+	}
+	return len(q.items)
+}
+
+// shift takes the first n items off, into a queue of their own.
+func (q *queue) shift(n int) queue {
+	if n == 0 {
+		return queue{}
+	}
+	var rest queue
+	for i := n; i < len(q.items); i++ {
+		rest.push(q.stanza(i), q.items[i])
+	}
+	head := *q
+	head.items = head.items[:n]
+	*q = rest
+	return head
+}
+
 // ranges lists the record's seqs of items[from:to] as closed ranges: what one delivery event settles.
 func (q *queue) ranges(from, to int) []audit.SeqRange {
 	var rs []audit.SeqRange
-	for _, it := range q.items[from:to] {
+	for i := from; i < to; i++ {
+		seq := q.items[i].seq
 		switch {
-		case it.seq == 0:
-		case len(rs) > 0 && rs[len(rs)-1].Last+1 == it.seq:
-			rs[len(rs)-1].Last = it.seq
+		case seq == 0:
+		case len(rs) > 0 && rs[len(rs)-1].Last+1 == seq:
+			rs[len(rs)-1].Last = seq
 		default:
-			rs = append(rs, audit.SeqRange{First: it.seq, Last: it.seq})
+			rs = append(rs, audit.SeqRange{First: seq, Last: seq})
 		}
 	}
 	return rs

@@ -47,6 +47,6 @@ func (p *Proxy) tellLost(r audit.Record) bool {
 	if err != nil {
 		return false
 	}
-	return p.bounce(route{dir, pairOf(dir, from.Domain, to.Domain)}, el, stanza.Error{Condition: stanza.RemoteServerTimeout, Type: "wait", By: r.Local,
-		Text: "this message was on its way when the server's gate failed; it may not have arrived"})
+	reason := stanza.Error{Condition: stanza.RemoteServerTimeout, Type: "wait", By: r.Local, Text: "this message was on its way when the server's gate failed; it may not have arrived"}
+	return p.bounce(&answered{r: route{dir, pairOf(dir, from.Domain, to.Domain)}, reason: reason}, el)
 }

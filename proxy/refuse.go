@@ -7,6 +7,7 @@ import (
 	"sallyport/audit"
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
+	"sallyport/policy"
 )
 
 // refuse answers a stanza that policy does not let through, in words that its sender can pass on: the reason and the id under
@@ -22,16 +23,19 @@ func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 	if cond == "" {
 		cond = stanza.PolicyViolation
 	}
-	p.bounce(route{c.dir, c.pair}, c.el, stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")})
+	reason := stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")}
+	p.bounce(&answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: true, reason: reason}, c.el)
 }
 
-// unrecorded answers what could not be recorded and therefore did not pass (AUDIT "Failure").
-func (p *Proxy) unrecorded(in *inbound, batch []crossing, err error) {
-	p.instruments.unrecorded(len(batch))
-	in.log.Error("the record takes no events; stanzas are refused", "stanzas", len(batch), "error", err, "advice", "see audit.dir: space, permissions, disk")
-	for i := range batch {
-		c := &batch[i]
-		p.bounce(route{c.dir, c.pair}, c.el, stanza.Error{Condition: stanza.ResourceConstraint, Type: "wait", By: c.pair.Local.String(), Text: "the message could not be recorded; try again later"})
+// unrecorded answers what could not be recorded and therefore did not pass (AUDIT "Failure"). Where nobody could wait for the record
+// any longer, it may have the stanzas nevertheless, and must not look for them at the next start.
+func (p *Proxy) unrecorded(in *inbound, l *load, err error) {
+	p.instruments.unrecorded(len(l.cross))
+	in.log.Error("the record takes no events; stanzas are refused", "stanzas", len(l.cross), "error", err, "advice", "see audit.dir: space, permissions, disk")
+	for i := range l.cross {
+		c := &l.cross[i]
+		reason := stanza.Error{Condition: stanza.ResourceConstraint, Type: "wait", By: c.pair.Local.String(), Text: "the message could not be recorded; try again later"}
+		p.undelivered(&answered{r: route{c.dir, c.pair}, seq: l.events[i].Seq, denied: c.decision.Effect != policy.Allow, reason: reason}, c.el)
 	}
 }
 
@@ -44,56 +48,68 @@ func undeliverable(err error, by string) stanza.Error {
 	return stanza.Error{Condition: stanza.ResourceConstraint, Type: "wait", By: by, Text: "too many messages are waiting for this domain"}
 }
 
-// bounceCrossing bounces a stanza that was allowed and recorded, and settles it.
-func (p *Proxy) bounceCrossing(c *crossing, seq uint64, reason stanza.Error) {
-	answered := p.bounce(route{c.dir, c.pair}, c.el, reason)
-	p.settle(route{c.dir, c.pair}, seq, answered, reason)
+// undelivered bounces a stanza that was accepted and cannot be delivered. It is settled when its sender has been told, or at once
+// where nobody can be.
+func (p *Proxy) undelivered(a *answered, el *stanza.Element) {
+	if !p.bounce(a, el) {
+		p.settle(a, false)
+	}
 }
 
 // bounceQueued bounces a stanza out of the queue of a link that failed. Our own error replies end here.
-func (p *Proxy) bounceQueued(r route, bytes []byte, it queued, reason stanza.Error) {
-	if it.bounce {
+func (p *Proxy) bounceQueued(r route, bytes []byte, it *queued, reason stanza.Error) {
+	if it.answer != nil {
+		p.settle(it.answer, false)
 		return
 	}
+	a := &answered{r: r, seq: it.seq, reason: reason}
 	limits := stanza.DefaultLimits()
 	limits.Stanza = max(len(bytes), limits.Stanza)
 	el, err := stanza.ParseOne(bytes, limits)
-	answered := err == nil && p.bounce(r, el, reason)
-	p.settle(r, it.seq, answered, reason)
+	if err != nil {
+		p.settle(a, false)
+		return
+	}
+	p.undelivered(a, el)
 }
 
-// settle records what became of an allowed stanza that was not delivered.
-func (p *Proxy) settle(r route, seq uint64, answered bool, reason stanza.Error) {
-	outcome := audit.Dropped
-	if answered {
-		outcome = audit.Bounced
+// settle records what became of a stanza that was not delivered: whether its sender was told. Of a denied one the record knows the
+// end already, unless its sender was not told.
+func (p *Proxy) settle(a *answered, told bool) {
+	if !a.denied {
+		p.instruments.bounced(a.r.dir, string(a.reason.Condition), told)
 	}
-	p.instruments.bounced(r.dir, string(reason.Condition), answered)
-	p.Record.Note(audit.Event{Kind: audit.Delivery, Dir: r.dir.String(), Local: r.pair.Local.String(), Remote: r.pair.Remote.String(),
-		Outcome: outcome, Condition: string(reason.Condition), Text: reason.Text, Of: []audit.SeqRange{{First: seq, Last: seq}}})
+	if a.seq == 0 || a.denied && told {
+		return
+	}
+	e := audit.Event{Kind: audit.Delivery, Dir: a.r.dir.String(), Local: a.r.pair.Local.String(), Remote: a.r.pair.Remote.String(), Outcome: audit.Dropped,
+		Condition: string(a.reason.Condition), Text: a.reason.Text, Of: []audit.SeqRange{{First: a.seq, Last: a.seq}}}
+	if told {
+		e.Outcome = audit.Bounced
+	}
+	p.Record.Note(e)
 }
 
 // bounce sends the error reply for a stanza back to where it came from, by the link of the opposite direction: inside, in the
 // name of the remote domain, whether or not that exists (D6); outside, over a link of the local domain (D14). It says whether
-// the sender is told; errors, results and most presence are never answered ([A07]).
-func (p *Proxy) bounce(r route, el *stanza.Element, reason stanza.Error) bool {
+// there is a reply, which settles the stanza when it has left; errors, results and most presence are never answered ([A07]).
+func (p *Proxy) bounce(a *answered, el *stanza.Element) bool {
 	from, errFrom := jid.Parse(string(el.From()))
 	to, errTo := jid.Parse(string(el.To()))
 	if errFrom != nil || errTo != nil {
 		return false
 	}
-	return p.answer(r, el, from.String(), to.String(), reason)
+	return p.answer(a, el, from.String(), to.String())
 }
 
 // answer is bounce for a stanza whose addresses were read already; to may be the domain of a recipient that cannot be read.
-func (p *Proxy) answer(r route, el *stanza.Element, from, to string, reason stanza.Error) bool {
-	legacy := r.dir == Out // old servers inside read the numeric code (XEP-0086)
-	reply, ok := stanza.AppendBounce(nil, el, from, to, reason, legacy)
+func (p *Proxy) answer(a *answered, el *stanza.Element, from, to string) bool {
+	legacy := a.r.dir == Out // old servers inside read the numeric code (XEP-0086)
+	reply, ok := stanza.AppendBounce(nil, el, from, to, a.reason, legacy)
 	if !ok {
 		return false
 	}
-	back := route{r.dir.reverse(), r.pair}
-	o, err := p.router.send(back, reply, 0, true)
+	o, err := p.router.send(route{a.r.dir.reverse(), a.r.pair}, reply, queued{answer: a}, 0)
 	if err != nil {
 		p.Log.Warn("a bounce could not be sent", "from", to, "to", from, "reason", err)
 		return false

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,7 +16,9 @@ type router struct {
 	mu      sync.Mutex
 	links   map[route]*outbound
 	refused map[route]*failedRoute
-	empty   chan struct{} // closed when the last link left, while draining
+	ill     map[string]illness // backends that cannot be reached, by address
+
+	held atomic.Int64 // bytes in all queues
 }
 
 type failedRoute struct {
@@ -30,16 +33,28 @@ func (rt *router) init(p *Proxy) {
 	rt.p = p
 	rt.links = make(map[route]*outbound)
 	rt.refused = make(map[route]*failedRoute)
+	rt.ill = make(map[string]illness)
 }
 
+// hold reserves room in memory for a stanza in a queue, release gives it back.
+func (rt *router) hold(n, most int) bool {
+	if rt.held.Add(int64(n)) <= int64(most) {
+		return true
+	}
+	rt.held.Add(-int64(n))
+	return false
+}
+
+func (rt *router) release(n int) { rt.held.Add(-int64(n)) }
+
 // send queues a stanza for a route, opening its link. The error is why it was not queued: errFull, or the route's *Failure.
-func (rt *router) send(r route, bytes []byte, seq uint64, bounce bool) (*outbound, error) {
+func (rt *router) send(r route, bytes []byte, it queued, patience time.Duration) (*outbound, error) {
 	for {
-		o, err := rt.link(r, bounce)
+		o, err := rt.link(r, it.answer != nil)
 		if err != nil {
 			return nil, err
 		}
-		switch err := o.push(bytes, seq, bounce); err {
+		switch err := o.push(bytes, it, patience); err {
 		case errEnded:
 			continue // it ended between the two; the next one is new, or a failure
 		default:
@@ -71,15 +86,18 @@ func (rt *router) link(r route, bounce bool) (*outbound, error) {
 	return o, nil
 }
 
+// find gives the link of a route if there is one.
+func (rt *router) find(r route) *outbound {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.links[r]
+}
+
 func (rt *router) remove(o *outbound) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.links[o.r] == o {
 		delete(rt.links, o.r)
-	}
-	if len(rt.links) == 0 && rt.empty != nil {
-		close(rt.empty)
-		rt.empty = nil
 	}
 }
 
@@ -93,7 +111,7 @@ func (rt *router) failed(r route, f *Failure) time.Duration {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	wait := limits.NegativeMin
-	if last := rt.refused[r]; last != nil {
+	if last := rt.refused[r]; last != nil && time.Since(last.until) < limits.NegativeMax {
 		wait = min(2*last.wait, limits.NegativeMax)
 	}
 	if len(rt.refused) >= maxFailedRoutes {
@@ -140,7 +158,7 @@ func (rt *router) drain(ctx context.Context) {
 	for _, dir := range []Direction{Out, In} {
 		for _, o := range rt.live() {
 			if o.r.dir == dir {
-				o.stop()
+				o.stop(nil)
 			}
 		}
 		rt.settle(dir)

@@ -50,7 +50,7 @@ func (in *inbound) tlsConfig(s *stream.Stream) *tls.Config {
 // offersExternal says whether EXTERNAL would succeed: offering it to a certificate that then fails breaks peers ([S01]).
 func (in *inbound) offersExternal(s *stream.Stream) bool {
 	from := s.PeerHeader().From
-	if in.door == Inside || s.TLS() == nil || from.IsZero() || in.p.now().claims(from) || in.hasProof() {
+	if in.door == Inside || s.TLS() == nil || from.IsZero() || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
 		return false
 	}
 	if !in.certificateNames(s.TLS().PeerCertificates, from) {
@@ -90,8 +90,11 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	}
 	pair := Pair{Local: s.Local(), Remote: from}
 	pr, first := in.claim(pair)
-	if first {
-		in.decide(s, pair, pr, true, "pkix")
+	if !first {
+		return nil
+	}
+	if e := in.prove(s, pair, pr, "pkix"); e != nil {
+		return e
 	}
 	return nil
 }

@@ -94,11 +94,14 @@ type Limits struct {
 	ResultInside       time.Duration
 	PendingPerStream   int // verifications under way
 	PendingPerAddress  int
+	PendingPerDomain   int
 	PendingTotal       int
 	QueueCount         int           // stanzas waiting for one pair
 	QueueBytes         int           // bytes waiting for one pair
+	QueueTotal         int           // bytes waiting for all pairs; bounces may take an eighth more
 	QueueAge           time.Duration // longest wait in a queue
 	QueueWait          time.Duration // how long a full queue of a live link holds its reader back before stanzas bounce
+	BackendDown        time.Duration // how long a backend must not answer before strangers are turned away
 	Write              time.Duration // one write to a peer
 	Idle               time.Duration // an outbound link without stanzas
 	Keepalive          time.Duration // white space on an idle outbound link
@@ -120,9 +123,9 @@ func DefaultLimits() Limits {
 		PreAuthTime:  [2]time.Duration{Outside: 30 * time.Second, Inside: 60 * time.Second},
 		TLSHandshake: 15 * time.Second, BackendDial: 10 * time.Second, Verify: 30 * time.Second, Callback: 10 * time.Second,
 		Result: 40 * time.Second, ResultInside: 20 * time.Second,
-		PendingPerStream: 8, PendingPerAddress: 32, PendingTotal: 1000,
-		QueueCount: 5000, QueueBytes: 8 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
-		Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute,
+		PendingPerStream: 8, PendingPerAddress: 32, PendingPerDomain: 16, PendingTotal: 1000,
+		QueueCount: 5000, QueueBytes: 8 << 20, QueueTotal: 256 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
+		BackendDown: 10 * time.Second, Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute,
 		Close: 5 * time.Second, NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute, NegativeVerify: 60 * time.Second,
 		Drain:         25 * time.Second,
 		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,

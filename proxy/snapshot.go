@@ -2,11 +2,9 @@ package proxy
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"time"
 
-	"sallyport/internal/stream"
 	"sallyport/policy"
 )
 
@@ -55,8 +53,8 @@ func (p *Proxy) Snapshot() Snapshot {
 func (in *inbound) snapshot() LinkSnapshot {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	l := LinkSnapshot{ID: in.id, Door: in.door.String(), Kind: "in", State: Opening, Pairs: []string{}, Channel: in.facts.Channel, Proof: in.facts.Proof,
-		TLS: tlsName(in.facts), Peer: in.peer.String(), Since: in.opened, Stanzas: in.carried.Load()}
+	l := LinkSnapshot{ID: in.id, Door: in.door.String(), Kind: "in", State: Opening, Pairs: []string{}, Peer: in.peer.String(), Since: in.opened, Stanzas: in.carried.Load()}
+	l.describe(in.first)
 	for pair, pr := range in.pairs {
 		if pr.valid {
 			l.State = Up
@@ -70,8 +68,16 @@ func (in *inbound) snapshot() LinkSnapshot {
 func (o *outbound) snapshot() LinkSnapshot {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return LinkSnapshot{ID: o.id, Door: o.r.dir.exit().String(), Kind: "out", Pairs: []string{arrow(o.r)}, State: o.state, Channel: o.facts.Channel, Proof: o.facts.Proof,
-		TLS: tlsName(o.facts), Peer: o.remote, Since: o.since, Stanzas: o.carried.Load(), Queue: len(o.next.items) + o.inFlight, Bytes: len(o.next.buf)}
+	l := LinkSnapshot{ID: o.id, Door: o.r.dir.exit().String(), Kind: "out", Pairs: []string{arrow(o.r)}, State: o.state, Peer: o.remote, Since: o.since,
+		Stanzas: o.carried.Load(), Queue: len(o.next.items) + o.inFlight, Bytes: len(o.next.buf)}
+	l.describe(o.facts.Load())
+	return l
+}
+
+func (l *LinkSnapshot) describe(f *policy.LinkFacts) {
+	if f != nil {
+		l.Channel, l.Proof, l.TLS = f.Channel, f.Proof, tlsName(*f)
+	}
 }
 
 func arrow(r route) string { return r.from().String() + " → " + r.to().String() }
@@ -81,59 +87,4 @@ func tlsName(f policy.LinkFacts) string {
 		return ""
 	}
 	return f.TLSVersion + " " + f.Cipher
-}
-
-// rejudge closes the live links that the settings and policy now in force do not allow. What waits in their queues bounces.
-func (p *Proxy) rejudge() {
-	p.router.forgive()
-	for _, in := range p.doors[Outside].live() {
-		for _, pair := range in.provedPairs() {
-			if why := in.stillAllowed(pair); why != nil {
-				in.hangUp(&stream.Error{Condition: stream.PolicyViolation, Text: "federation is no longer allowed", Err: why})
-				break
-			}
-		}
-	}
-	for _, in := range p.doors[Inside].live() {
-		if backend, ok := p.now().backendAt(in.peer.Addr()); !ok || backend.Address != in.backend.Address {
-			in.hangUp(&stream.Error{Condition: stream.HostGone, Err: errors.New("the backend is no longer configured")})
-		}
-	}
-	for _, o := range p.router.live() {
-		if o.r.dir == Out && !o.stillAllowed() {
-			o.stop()
-		}
-	}
-}
-
-func (in *inbound) provedPairs() []Pair {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	var pairs []Pair
-	for pair, pr := range in.pairs {
-		if pr.valid {
-			pairs = append(pairs, pair)
-		}
-	}
-	return pairs
-}
-
-func (in *inbound) stillAllowed(pair Pair) error {
-	if !in.p.now().hosts(pair.Local) {
-		return errors.New(pair.Local.String() + " is no longer served")
-	}
-	in.mu.Lock()
-	facts := in.facts
-	in.mu.Unlock()
-	if d := in.p.linkDecision(In, pair, facts); d.Effect != policy.Allow {
-		return errors.New(d.Reason + " (rule " + d.Rule + ")")
-	}
-	return nil
-}
-
-func (o *outbound) stillAllowed() bool {
-	o.mu.Lock()
-	facts := o.facts
-	o.mu.Unlock()
-	return o.p.linkDecision(Out, o.r.pair, facts).Effect == policy.Allow
 }

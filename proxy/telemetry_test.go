@@ -237,7 +237,6 @@ func documented(t *testing.T, point string) {
 	}
 }
 
-
 // TestMetricNames holds names to the conventions of OpenTelemetry and Prometheus: lower case, dots between words' groups, no unit and no
 // "total" in the name, for the exporter adds them; a unit that UCUM knows; a sentence that says what is counted.
 func TestMetricNames(t *testing.T) {

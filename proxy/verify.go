@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,20 +32,15 @@ type verification struct {
 func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification) {
 	defer close(v.turn[1].said)
 	verdict, err := in.ask(ctx, v)
-	if v.turn[0] != nil {
-		select {
-		case <-v.turn[0].said:
-		case <-ctx.Done():
-		}
-	}
+	v.turn[0].await(ctx)
 	if s.ID() != v.id {
 		// The stream restarted (TLS, SASL): the question belongs to a stream that is no more ([C11]).
-		in.decide(s, v.pair, v.proof, false, "")
+		in.disprove(v.pair, v.proof)
 		return
 	}
 	switch {
 	case err != nil:
-		in.decide(s, v.pair, v.proof, false, "")
+		in.disprove(v.pair, v.proof)
 		in.unverified(s, v, err)
 	case verdict == dialback.Valid:
 		means := "dialback"
@@ -52,11 +48,14 @@ func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification)
 			means = "dialback+tls"
 		}
 		// The pair is proved before its peer hears so, or its first stanza could come too early.
-		in.decide(s, v.pair, v.proof, true, means)
+		if e := in.prove(s, v.pair, v.proof, means); e != nil {
+			in.hangUp(e)
+			return
+		}
 		in.note(audit.Event{Kind: audit.DialbackValid, From: v.message.From, To: v.message.To})
 		in.reply(s, v.message, dialback.Valid)
 	default:
-		in.decide(s, v.pair, v.proof, false, "")
+		in.disprove(v.pair, v.proof)
 		in.forged(s, v)
 	}
 }
@@ -64,16 +63,9 @@ func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification)
 // ask puts the question to the authoritative server: outside the one that DNS names, inside the backend's configured address
 // (D1: never DNS, which would lead to ourselves).
 func (in *inbound) ask(ctx context.Context, v verification) (dialback.Verdict, error) {
-	limits := in.p.now().Limits
-	patience := limits.Verify
-	if in.door == Inside {
-		patience = limits.Callback
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	ctx, span := in.p.Telemetry.span(ctx, "dialback")
 	question := dialback.Message{Verify: true, From: v.message.To, To: v.message.From, ID: v.id, Key: v.message.Key}
-	verdict, err := in.p.asking.do(ctx, in, v.pair, func() (dialback.Verdict, error) {
+	verdict, err := in.p.asking.do(ctx, in, v.pair, func(ctx context.Context) (dialback.Verdict, error) {
 		return in.p.ask(ctx, route{in.direction().reverse(), v.pair}, question)
 	})
 	span.SetAttributes(attribute.String("sallyport.verdict", verdict.String()))
@@ -85,7 +77,9 @@ func (in *inbound) ask(ctx context.Context, v verification) (dialback.Verdict, e
 func (in *inbound) unverified(s *stream.Stream, v verification, err error) {
 	f := failure(StepDialback, "", err)
 	cond := stanza.RemoteServerNotFound
-	if isTimeout(err) || in.door == Inside {
+	var said *stream.Error
+	unknown := errors.As(err, &said) && said.Received && (said.Condition == stream.HostUnknown || said.Condition == stream.HostGone)
+	if in.door == Inside || isTimeout(err) || errors.Is(err, errUnanswered) && !unknown {
 		cond = stanza.RemoteServerTimeout
 	}
 	if errors.Is(err, errBusy) {
@@ -102,10 +96,13 @@ func (in *inbound) forged(s *stream.Stream, v verification) {
 	in.p.instruments.failed(in.door, StepDialback)
 	in.note(audit.Event{Kind: audit.DialbackInvalid, From: v.message.From, To: v.message.To})
 	log := in.log.With("from", v.message.From, "to", v.message.To)
-	if in.door == Inside {
-		log.Error("a backend's address shows a key that the backend disowns: it restarted just now, or somebody impersonates it", "backend", in.backend.Address)
-	} else {
+	switch {
+	case in.door == Outside:
 		log.Warn("dialback key is invalid: the caller is not the domain it names")
+	case in.p.asking.disowned(in):
+		log.Error("a backend's address shows keys again that the backend disowns: somebody impersonates it", "backend", in.backend.Address)
+	default:
+		log.Warn("a backend's address shows a key that the backend disowns: it restarted just now, or somebody impersonates it", "backend", in.backend.Address)
 	}
 	if in.hasProof() {
 		s.Write(dialback.ErrorReply(v.message, string(stanza.Forbidden)).AppendTo(nil))
@@ -141,9 +138,12 @@ func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
 	return m.Reply(dialback.Valid)
 }
 
+// errUnanswered: the authoritative server was reached and asked.
+var errUnanswered = errors.New("waiting for the answer to db:verify")
+
 // ask opens a short connection of its own, puts one question, and takes one answer ([B03]–[B05]).
 func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.Verdict, error) {
-	c, err := p.connect(ctx, r)
+	c, err := p.connect(ctx, r, r.dir.reverse())
 	if err != nil {
 		return dialback.Invalid, err
 	}
@@ -159,7 +159,7 @@ func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.
 	for {
 		el, err := c.s.Next()
 		if err != nil {
-			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:verify: %w", cmp.Or(ctx.Err(), err)))
+			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("%w: %w", errUnanswered, cmp.Or(ctx.Err(), err)))
 		}
 		m, err := parseDialback(el)
 		if !el.Is(dialback.Namespace, "verify") || err != nil || !m.Answers(q) {
@@ -202,19 +202,28 @@ func (i *innerIDs) has(id string) bool {
 	return i.ids[id] > 0
 }
 
-// asking bounds the connections that strangers make us open: in total, per address, and none to a domain that just failed
-// ([B10]).
+// asking bounds the connections that strangers make us open: in total, per address, per domain that is asked, and none to a domain
+// that just failed ([B10]); and those that a backend makes us open to itself (D3).
 type asking struct {
 	slots *semaphore.Weighted
 
-	mu     sync.Mutex
-	byAddr map[string]int
-	failed map[jid.Domain]failedAsk
+	mu       sync.Mutex
+	byAddr   map[netip.Addr]int
+	byDomain map[jid.Domain]int
+	failed   map[jid.Domain]failedAsk
+	backends map[string]*callbacks
 }
 
 type failedAsk struct {
 	until time.Time
 	err   error
+}
+
+// callbacks are the questions to one backend.
+type callbacks struct {
+	slots    *semaphore.Weighted
+	disowned time.Time // when it last disowned a key,
+	link     string    // and on which stream that was shown
 }
 
 var errBusy = errors.New("too many verifications are under way")
@@ -223,50 +232,92 @@ const maxFailedAsks = 4096
 
 func (a *asking) init(total int) {
 	a.slots = semaphore.NewWeighted(int64(total))
-	a.byAddr = make(map[string]int)
+	a.byAddr = make(map[netip.Addr]int)
+	a.byDomain = make(map[jid.Domain]int)
 	a.failed = make(map[jid.Domain]failedAsk)
+	a.backends = make(map[string]*callbacks)
 }
 
-// do runs one question within the bounds. Backends are trusted with the bounds, not with the answers.
-func (a *asking) do(ctx context.Context, in *inbound, pair Pair, question func() (dialback.Verdict, error)) (dialback.Verdict, error) {
+// do runs one question within the bounds. A stranger that is beyond them is refused; a backend waits, for it takes a refusal for the
+// end of a stream that may carry all its domains (D8).
+func (a *asking) do(ctx context.Context, in *inbound, pair Pair, question func(context.Context) (dialback.Verdict, error)) (dialback.Verdict, error) {
+	limits := &in.p.now().Limits
 	if in.door == Inside {
-		return question()
+		slots := a.backend(in.backend.Address, limits.PendingPerStream).slots
+		if err := slots.Acquire(ctx, 1); err != nil {
+			return dialback.Invalid, err
+		}
+		defer slots.Release(1)
+		ctx, cancel := context.WithTimeout(ctx, limits.Callback)
+		defer cancel()
+		return question(ctx)
 	}
 	if err := a.recent(pair.Remote); err != nil {
 		return dialback.Invalid, err
 	}
-	addr := in.peer.Addr().String()
-	if !a.enter(addr, in.p.now().Limits.PendingPerAddress) {
+	addr := in.peer.Addr()
+	if !a.enter(addr, pair.Remote, limits) {
 		return dialback.Invalid, errBusy
 	}
-	defer a.leave(addr)
+	defer a.leave(addr, pair.Remote)
 	if !a.slots.TryAcquire(1) {
 		return dialback.Invalid, errBusy
 	}
 	defer a.slots.Release(1)
-	verdict, err := question()
+	ctx, cancel := context.WithTimeout(ctx, limits.Verify)
+	defer cancel()
+	verdict, err := question(ctx)
 	if err != nil && ctx.Err() != context.Canceled {
 		a.remember(pair.Remote, err, in.p.now().Limits.NegativeVerify)
 	}
 	return verdict, err
 }
 
-func (a *asking) enter(addr string, most int) bool {
+func (a *asking) enter(addr netip.Addr, d jid.Domain, limits *Limits) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.byAddr[addr] >= most {
+	if a.byAddr[addr] >= limits.PendingPerAddress || a.byDomain[d] >= limits.PendingPerDomain {
 		return false
 	}
 	a.byAddr[addr]++
+	a.byDomain[d]++
 	return true
 }
 
-func (a *asking) leave(addr string) {
+func (a *asking) leave(addr netip.Addr, d jid.Domain) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.byAddr[addr]--; a.byAddr[addr] <= 0 {
 		delete(a.byAddr, addr)
 	}
+	if a.byDomain[d]--; a.byDomain[d] <= 0 {
+		delete(a.byDomain, d)
+	}
+}
+
+// backend gives the place of one backend's questions; at once so many of them run.
+func (a *asking) backend(address string, atOnce int) *callbacks {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.backends[address]
+	if c == nil {
+		c = &callbacks{slots: semaphore.NewWeighted(int64(atOnce))}
+		a.backends[address] = c
+	}
+	return c
+}
+
+// disowned notes that a backend disowned a key that was shown in its name. again says that it did so not long ago on another stream:
+// one such key may have been on its way when the backend restarted with a new secret, two are an alarm (D3, 11.9 no. 24).
+func (a *asking) disowned(in *inbound) (again bool) {
+	const memory = 10 * time.Minute
+	c := a.backend(in.backend.Address, in.p.now().Limits.PendingPerStream)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	again = c.link != "" && c.link != in.id && now.Sub(c.disowned) < memory
+	c.link, c.disowned = in.id, now
+	return again
 }
 
 func (a *asking) recent(d jid.Domain) error {

@@ -33,13 +33,16 @@ type Limits struct {
 
 	PendingPerStream  int `yaml:"pending_per_stream" default:"8" doc:"dialback verifications under way for one stream"`
 	PendingPerAddress int `yaml:"pending_per_address" default:"32" doc:"dialback verifications under way for one remote address"`
+	PendingPerDomain  int `yaml:"pending_per_domain" default:"16" doc:"dialback verifications under way for one remote domain"`
 	Pending           int `yaml:"pending" default:"1000" doc:"dialback verifications under way at all"`
 
 	QueueStanzas int           `yaml:"queue_stanzas" default:"5000" doc:"stanzas waiting for one domain pair"`
 	QueueBytes   int64         `yaml:"queue_bytes" default:"8MiB" doc:"bytes waiting for one domain pair"`
+	QueueTotal   int64         `yaml:"queue_total" default:"256MiB" doc:"bytes waiting for all domain pairs together"`
 	QueueAge     time.Duration `yaml:"queue_age" default:"60s" doc:"the longest that a stanza waits before it is bounced"`
 	QueueWait    time.Duration `yaml:"queue_wait" default:"2s" doc:"how long a full queue of a live link holds its senders back before their stanzas are bounced"`
 
+	BackendDown    time.Duration `yaml:"backend_down" default:"10s" doc:"how long a backend must not answer before remote servers that come new are turned away"`
 	Write          time.Duration `yaml:"write" default:"30s" doc:"one write to a peer"`
 	Idle           time.Duration `yaml:"idle" default:"30m" doc:"an outbound link without stanzas is closed"`
 	Keepalive      time.Duration `yaml:"keepalive" default:"5m" doc:"white space is sent on an idle outbound link"`

@@ -1,0 +1,237 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/stanza"
+	"sallyport/internal/stream"
+	"sallyport/policy"
+)
+
+// watch judges live links again when the time has come: a peer's entry in policy ends on a day, and so does the certificate that
+// proves a peer ([C28], [I11]). One goroutine does so for all links.
+type watch struct {
+	p      *Proxy
+	sooner chan struct{} // buffered: a link is due earlier than next
+	next   atomic.Int64  // when the next link is due, Unix nanoseconds; 0: not known
+}
+
+func (w *watch) init(p *Proxy) {
+	w.p, w.sooner = p, make(chan struct{}, 1)
+}
+
+// at makes sure that links are looked at when t comes; zero never comes.
+func (w *watch) at(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if next := w.next.Load(); next != 0 && next <= t.UnixNano() {
+		return
+	}
+	select {
+	case w.sooner <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watch) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.sooner:
+		case <-timer.C:
+		}
+		w.next.Store(0) // whoever comes while we look may be passed over
+		next := time.Now().Add(time.Hour)
+		if due := w.p.review(false); !due.IsZero() && due.Before(next) {
+			next = due
+		}
+		w.next.Store(next.UnixNano())
+		timer.Reset(time.Until(next))
+	}
+}
+
+// review judges the live links that are due, or all of them, and closes those that settings and policy now in force do not allow.
+// It returns when the next one is due, zero for never.
+func (p *Proxy) review(all bool) (next time.Time) {
+	now := time.Now()
+	for d := range p.doors {
+		for _, in := range p.doors[d].live() {
+			next = sooner(next, in.review(now, all))
+		}
+	}
+	for _, o := range p.router.live() {
+		next = sooner(next, o.review(now, all))
+	}
+	return next
+}
+
+// review judges an inbound link again if it is due. It returns when it is due next.
+func (in *inbound) review(now time.Time, anyway bool) time.Time {
+	in.mu.Lock()
+	if due := in.due; !anyway && (due.IsZero() || now.Before(due)) {
+		in.mu.Unlock()
+		return due
+	}
+	in.due = time.Time{}
+	proofs := make(map[Pair]*proof, len(in.pairs))
+	for pair, pr := range in.pairs {
+		if pr.valid {
+			proofs[pair] = pr
+		}
+	}
+	in.mu.Unlock()
+	e := in.misplaced()
+	for pair, pr := range proofs {
+		if e == nil {
+			e = in.unwanted(pair, &pr.facts)
+		}
+	}
+	if e != nil {
+		// The peer may take its time to read why, and others are to be judged.
+		in.p.links.Go(func() { in.hangUp(e) })
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.due
+}
+
+// misplaced says why a backend's stream may stand no longer: it comes from an address that is no backend's, or another one's.
+func (in *inbound) misplaced() *stream.Error {
+	if in.door == Outside {
+		return nil
+	}
+	if backend, ok := in.p.now().backendAt(in.peer.Addr()); !ok || backend.Address != in.backend.Address {
+		return &stream.Error{Condition: stream.HostGone, Err: errors.New("the backend is no longer configured")}
+	}
+	return nil
+}
+
+// unwanted says why a pair may be carried on this stream no longer, as settings and policy now are; nil when it may. It notes when to
+// ask again.
+func (in *inbound) unwanted(pair Pair, facts *policy.LinkFacts) *stream.Error {
+	settings := in.p.now()
+	owner, ok := settings.backendOf(pair.Local)
+	switch {
+	case !ok, in.door == Inside && owner.Address != in.backend.Address:
+		return &stream.Error{Condition: stream.HostGone, Err: errors.New(pair.Local.String() + " is no longer served here")}
+	case settings.claims(pair.Remote):
+		return &stream.Error{Condition: stream.HostGone, Err: errors.New(pair.Remote.String() + " is a domain of our own now")}
+	case in.door == Inside:
+		return nil
+	case expired(facts):
+		return &stream.Error{Condition: stream.Reset, Text: "the certificate has expired", Err: errors.New("the peer's certificate has expired")}
+	}
+	d := in.p.linkDecision(In, pair, *facts)
+	if d.Effect != policy.Allow {
+		return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(d.Reason + " (rule " + d.Rule + ")")}
+	}
+	in.mu.Lock()
+	in.due = sooner(in.due, dueAfter(d, facts))
+	due := in.due
+	in.mu.Unlock()
+	in.p.watch.at(due)
+	return nil
+}
+
+// review judges an outbound link again if it is due. It returns when it is due next.
+func (o *outbound) review(now time.Time, anyway bool) time.Time {
+	o.mu.Lock()
+	due, backend := o.due, o.backend
+	o.mu.Unlock()
+	if !anyway && (due.IsZero() || now.Before(due)) {
+		return due
+	}
+	if f := o.unwanted(); f != nil {
+		o.stop(f)
+		return time.Time{}
+	}
+	facts := o.facts.Load()
+	owner, _ := o.p.now().backendOf(o.r.pair.Local)
+	switch {
+	case facts == nil:
+	case o.r.dir == In && owner != nil && owner.Address != backend:
+		o.renew(errors.New("the backend has moved"))
+	case expired(facts):
+		o.renew(errors.New("the peer's certificate has expired"))
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.due
+}
+
+// renew ends the stream, and begins another one if there is something to carry.
+func (o *outbound) renew(why error) {
+	select {
+	case o.redo <- &stream.Error{Condition: stream.Reset, Err: why}:
+	default:
+	}
+}
+
+// unwanted says why the link may stand no longer, as settings and policy now are; nil when it may. It notes when to ask again.
+func (o *outbound) unwanted() *Failure {
+	settings := o.p.now()
+	switch {
+	case !settings.hosts(o.r.pair.Local):
+		return &Failure{Step: StepPolicy, Condition: stanza.ItemNotFound, Permanent: true, Err: errors.New(o.r.pair.Local.String() + " is no longer served here")}
+	case settings.claims(o.r.pair.Remote):
+		return &Failure{Step: StepPolicy, Condition: stanza.ItemNotFound, Permanent: true, Err: errors.New(o.r.pair.Remote.String() + " is a domain of our own now")}
+	case o.r.dir == In:
+		return nil
+	}
+	facts := o.facts.Load()
+	if facts == nil {
+		facts = new(policy.LinkFacts)
+	}
+	d := o.p.linkDecision(Out, o.r.pair, *facts)
+	if d.Effect != policy.Allow {
+		return shutOut(d)
+	}
+	due := dueAfter(d, facts)
+	o.mu.Lock()
+	o.due = due
+	o.mu.Unlock()
+	o.p.watch.at(due)
+	return nil
+}
+
+// dueAfter is when a link has to be judged again: when its terms change by themselves, and when the certificate that proves the peer
+// ends. A policy that reads the clock without a word about it is asked every minute.
+func dueAfter(d policy.LinkDecision, facts *policy.LinkFacts) time.Time {
+	due := d.Until
+	if d.Uncacheable {
+		due = sooner(due, time.Now().Add(time.Minute))
+	}
+	return sooner(due, expiry(facts))
+}
+
+// expiry is when the certificate that proves the peer ends; zero when none does.
+func expiry(facts *policy.LinkFacts) time.Time {
+	if facts.Proof != "pkix" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, facts.CertNotAfter)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+func expired(facts *policy.LinkFacts) bool {
+	t := expiry(facts)
+	return !t.IsZero() && !time.Now().Before(t)
+}
+
+// sooner gives the earlier of two times; zero stands for never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
