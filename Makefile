@@ -8,10 +8,10 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 .PHONY: help build demo test unit integration race fuzz shortfuzz bench check docs peers clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## build bin/sallyport
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/sallyport ./cmd/sallyport
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sallyport ./cmd/sallyport
 
 demo: build ## a whole federation on loopback: legacy server, gate, partner, stranger
 	./bin/sallyport demo
@@ -25,34 +25,40 @@ integration: build peers ## real servers through the gate, in network namespaces
 	SALLYPORT_BIN=$(CURDIR)/bin/sallyport $(GO) test -count=1 -timeout 15m ./internal/integration/...
 
 race: ## unit tests twice under the race detector
-	$(GO) test -race -shuffle=on -count=2 ./...
+	$(GO) test -race -shuffle=on -count=2 -timeout 20m $$($(GO) list ./... | grep -v internal/integration)
 
-# internal/config links the policy engine, whose instrumented build takes minutes: its fuzz target runs in `make fuzz` alone,
-# and its corpus in the unit tests.
-SHORTFUZZ := ./internal/jid ./internal/stanza ./internal/stream ./internal/resolve ./dialback ./certs ./audit
-FUZZ      := $(SHORTFUZZ) ./internal/config
+# policy holds the engine, and internal/config links it; their build with instruments for fuzzing takes minutes. What reads the configuration is fuzzed in
+# internal/config/document each time, the whole of it in `make fuzz` alone.
+SHORTFUZZ := ./internal/jid ./internal/stanza ./internal/stream ./internal/resolve ./internal/config/document ./dialback ./certs ./audit
+FUZZ      := $(SHORTFUZZ) ./internal/config ./policy
 
 fuzz: ## run each fuzz target for FUZZTIME (default 5s)
 	@$(call fuzzing,$(FUZZ))
 
-shortfuzz:
+shortfuzz: ## the same for those that are part of `make test`
 	@$(call fuzzing,$(SHORTFUZZ))
 
-fuzzing = set -e; for p in $(1); do for t in $$(cat $$p/*_test.go | grep -oE '^func Fuzz[A-Za-z0-9_]+' | cut -c6-); do \
-	echo "fuzz $$p $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$p >fuzz.out 2>&1 || { cat fuzz.out; exit 1; }; done; done; rm -f fuzz.out
+fuzzing = set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
+	for p in $(1); do for t in $$(cat $$p/*_test.go | grep -oE '^func Fuzz[A-Za-z0-9_]+' | cut -c6-); do \
+	echo "fuzz $$p $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$p >"$$out" 2>&1 || { cat "$$out"; exit 1; }; done; done
 
 bench: build ## speed and memory: micro-benchmarks, then the load generator against the gate and real servers
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.5s ./internal/stanza ./internal/jid ./policy ./audit ./dialback ./proxy
 	$(GO) run ./internal/load/bench -sallyport ./bin/sallyport
 
-check: ## formatting, vet, static analysis, tidy modules, generated documents
+check: ## formatting, vet, tidy modules, the rules of the house, generated documents, examples
 	@test -z "$$(gofmt -s -l $$(git ls-files '*.go'))" || { gofmt -s -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	GOARCH=386 $(GO) vet ./...
 	$(GO) mod tidy -diff
-	$(GO) test -count=1 ./internal/house ./internal/config ./audit -run 'House|Reference|Generated|Floor|Docs|Cit|Teach|Trust|Main|Exits'
+	$(GO) test -count=1 ./internal/house ./examples
+	$(GO) test -count=1 -run Reference $(REFERENCES)
 
-docs: ## regenerate docs/reference
-	$(GO) test ./internal/config ./audit ./proxy -run 'Reference' -update
+# The packages whose tests write a page of docs/reference when they are told to.
+REFERENCES := ./internal/config ./audit ./proxy
+
+docs: ## write docs/reference anew from the code
+	$(GO) test -count=1 -run Reference $(REFERENCES) -update
 
 peers: ## install the real servers that the tests talk to (Debian packages; root)
 	@if [ "$$(id -u)" = 0 ] || [ -n "$$CI" ]; then $(SUDO) sh internal/xmpptest/lab/install.sh; else echo "not root: the real servers are not installed, their tests will say that they are skipped"; fi

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"sallyport/internal/config/document"
 )
 
 // Changed lists the keys whose values differ between two configurations, in the order of the reference. Of lists and tables, such as
@@ -13,10 +15,10 @@ func Changed(old, now *Config) []string {
 }
 
 func changed(old, now reflect.Value, path string, found []string) []string {
-	for _, f := range fields(old.Type()) {
-		at, was, is := step(path, f.key), old.FieldByIndex(f.index), now.FieldByIndex(f.index)
+	for _, f := range document.Fields(old.Type()) {
+		at, was, is := document.Step(path, f.Key), old.FieldByIndex(f.Index), now.FieldByIndex(f.Index)
 		switch {
-		case kindOf(f.typ) == section && f.typ.Kind() == reflect.Struct:
+		case document.KindOf(f.Type) == document.Section && f.Type.Kind() == reflect.Struct:
 			found = changed(was, is, at, found)
 		case !reflect.DeepEqual(was.Interface(), is.Interface()):
 			found = append(found, at)

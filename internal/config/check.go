@@ -9,11 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/config/document"
 	"sallyport/internal/jid"
 )
 
 // check looks for what is wrong although each value for itself is right.
-func (r *report) check(c *Config) {
+func (r report) check(c *Config) {
 	r.checkRequired(c)
 	owners := r.checkBackends(c)
 	r.checkListeners(c)
@@ -31,7 +32,7 @@ func required() []struct{ path, lines string } {
 	}
 }
 
-func (r *report) checkRequired(c *Config) {
+func (r report) checkRequired(c *Config) {
 	missing := map[string]bool{
 		"backends":       len(c.Backends) == 0,
 		"inside.listen":  !c.Inside.Gate.IsValid(),
@@ -39,32 +40,32 @@ func (r *report) checkRequired(c *Config) {
 	}
 	for _, key := range required() {
 		// What stands there and could not be read is told already.
-		if missing[key.path] && !r.told(key.path) {
-			r.at(r.line(key.path), "%s is missing; for example:  %s", key.path, key.lines)
+		if missing[key.path] && !r.Told(key.path) {
+			r.At(r.Line(key.path), "%s is missing; for example:  %s", key.path, key.lines)
 		}
 	}
 }
 
 // checkBackends returns the backend of each local domain.
-func (r *report) checkBackends(c *Config) map[jid.Domain]string {
+func (r report) checkBackends(c *Config) map[jid.Domain]string {
 	owners := make(map[jid.Domain]string)
 	callers := make(map[netip.Addr]string)
 	for i, b := range c.Backends {
 		path := fmt.Sprintf("backends[%d]", i)
-		if b.Address == "" && !r.told(path+".address") {
-			r.about(path, "address is missing; for example:  address: 127.0.1.1:5269")
+		if b.Address == "" && !r.Told(path+".address") {
+			r.About(path, "address is missing; for example:  address: 127.0.1.1:5269")
 		}
-		if len(b.Domains) == 0 && !r.told(path+".domains") {
-			r.about(path, "domains is missing; for example:  domains: [corp.example]")
+		if len(b.Domains) == 0 && !r.Told(path+".domains") {
+			r.About(path, "domains is missing; for example:  domains: [corp.example]")
 		}
 		for j, d := range b.Domains {
 			at := fmt.Sprintf("%s.domains[%d]", path, j)
 			switch owner, taken := owners[d]; {
 			case d.IsZero():
 			case taken:
-				r.about(at, "%s is served by %s already", d, owner)
+				r.About(at, "%s is served by %s already", d, owner)
 			case !d.Qualified():
-				r.about(at, "%s cannot federate: it needs a dot and must not be an address", d)
+				r.About(at, "%s cannot federate: it needs a dot and must not be an address", d)
 			}
 			owners[d] = path
 		}
@@ -75,14 +76,14 @@ func (r *report) checkBackends(c *Config) map[jid.Domain]string {
 }
 
 // checkCallers sees to it that a backend can be told by the address that it calls from.
-func (r *report) checkCallers(b Backend, path string, callers map[netip.Addr]string) {
+func (r report) checkCallers(b Backend, path string, callers map[netip.Addr]string) {
 	at, isAddress := b.Address.Addr()
 	from := b.From
 	if len(from) == 0 && isAddress {
 		from = []netip.Addr{at.Addr()}
 	}
-	if len(from) == 0 && b.Address != "" && !r.told(path+".from") {
-		r.about(path+".address", "%s is a name, so from must list the addresses that the backend calls from", b.Address)
+	if len(from) == 0 && b.Address != "" && !r.Told(path+".from") {
+		r.About(path+".address", "%s is a name, so from must list the addresses that the backend calls from", b.Address)
 	}
 	for i, addr := range from {
 		addr = addr.Unmap()
@@ -91,10 +92,10 @@ func (r *report) checkCallers(b Backend, path string, callers map[netip.Addr]str
 			where = fmt.Sprintf("%s.from[%d]", path, i)
 		}
 		if other, taken := callers[addr]; taken && other != path && addr.IsValid() {
-			r.about(where, "%s calls from %s too, and the two could not be told apart", other, addr)
+			r.About(where, "%s calls from %s too, and the two could not be told apart", other, addr)
 		}
 		if addr.IsValid() && addr.IsUnspecified() {
-			r.about(where, "%s is no address that anybody calls from", addr)
+			r.About(where, "%s is no address that anybody calls from", addr)
 		}
 		callers[addr] = path
 	}
@@ -122,7 +123,7 @@ func (c *Config) listeners() []listener {
 
 // checkListeners finds sockets that would be the same. The two sides above all: who comes in at one door must not be taken for
 // somebody at the other (PROTOCOL D12).
-func (r *report) checkListeners(c *Config) {
+func (r report) checkListeners(c *Config) {
 	all := c.listeners()
 	for i, l := range all {
 		for _, earlier := range all[:i] {
@@ -133,19 +134,19 @@ func (r *report) checkListeners(c *Config) {
 			if earlier.path == "inside.listen" {
 				why = "; the two sides need sockets of their own"
 			}
-			r.about(l.path, "%s is taken by %s (%s)%s", l.at, earlier.path, earlier.at, why)
+			r.About(l.path, "%s is taken by %s (%s)%s", l.at, earlier.path, earlier.at, why)
 		}
 		for j, b := range c.Backends {
 			if at, ok := b.Address.Addr(); ok && clash(l.at, at) && (at.Addr().IsLoopback() || !l.at.Addr().IsUnspecified()) {
-				r.about(fmt.Sprintf("backends[%d].address", j), "%s is taken by the gate's own %s (%s)", at, l.path, l.at)
+				r.About(fmt.Sprintf("backends[%d].address", j), "%s is taken by the gate's own %s (%s)", at, l.path, l.at)
 			}
 		}
 	}
 	if c.Inside.Listen.IsValid() && c.Inside.Gate.IsValid() && c.Inside.Gate.Addr().IsUnspecified() {
-		r.about("inside.listen", "inside.dns has to tell the backends one address; %s is all of them", c.Inside.Gate.Addr())
+		r.About("inside.listen", "inside.dns has to tell the backends one address; %s is all of them", c.Inside.Gate.Addr())
 	}
 	if c.Inside.Listen.IsValid() && c.Inside.Gate.IsValid() && c.Inside.Gate.Port() == 0 {
-		r.about("inside.listen", "inside.dns has to tell the backends one port; 0 is any")
+		r.About("inside.listen", "inside.dns has to tell the backends one port; 0 is any")
 	}
 }
 
@@ -162,18 +163,18 @@ func clash(a, b netip.AddrPort) bool {
 }
 
 // checkRooms checks values of rooms whose structs do not say what they allow.
-func (r *report) checkRooms(c *Config) {
+func (r report) checkRooms(c *Config) {
 	r.checkWord("policy.mode", c.Policy.Mode, "enforce", "observe")
 	r.checkWord("audit.durability", c.Audit.Durability, "sync", "async")
 	r.checkWord("audit.on_failure", c.Audit.OnFailure, "refuse", "pass")
 	if m := c.Telemetry.Metrics; m != "" {
 		if _, err := netip.ParseAddrPort(m); err != nil {
-			r.about("telemetry.metrics", "%s must be address:port, such as 127.0.0.1:9469", quoted(m))
+			r.About("telemetry.metrics", "%s must be address:port, such as 127.0.0.1:9469", document.Quoted(m))
 		}
 	}
 	if o := c.Telemetry.OTLP; o != "" {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			r.about("telemetry.otlp", "%s must be a URL, such as http://127.0.0.1:4318", quoted(o))
+			r.About("telemetry.otlp", "%s must be a URL, such as http://127.0.0.1:4318", document.Quoted(o))
 		}
 	}
 	for i, s := range c.Outside.Servers {
@@ -182,62 +183,62 @@ func (r *report) checkRooms(c *Config) {
 		}
 	}
 	for i, f := range c.Certs.Files {
-		if path := fmt.Sprintf("certs.files[%d]", i); f.Cert == "" && !r.told(path+".cert") {
-			r.about(path, "cert is missing; for example:  {cert: corp.pem, key: corp.key}")
+		if path := fmt.Sprintf("certs.files[%d]", i); f.Cert == "" && !r.Told(path+".cert") {
+			r.About(path, "cert is missing; for example:  {cert: corp.pem, key: corp.key}")
 		}
 	}
 	for i, root := range c.Certs.Roots {
 		if root == "" {
-			r.about(fmt.Sprintf("certs.roots[%d]", i), "a file name is missing")
+			r.About(fmt.Sprintf("certs.roots[%d]", i), "a file name is missing")
 		}
 	}
 	if len(c.Outside.DirectTLS) > 0 {
-		r.about("outside.direct_tls", "this version takes STARTTLS alone; leave the key out")
+		r.About("outside.direct_tls", "this version takes STARTTLS alone; leave the key out")
 	}
 	if c.Certs.ACME != nil {
-		r.about("certs.acme", "this version cannot obtain certificates; list those of another tool under certs.files")
+		r.About("certs.acme", "this version cannot obtain certificates; list those of another tool under certs.files")
 	}
 	for _, p := range []struct{ path, value string }{
 		{"dialback.secret_file", c.Dialback.SecretFile}, {"audit.dir", c.Audit.Dir}, {"admin.socket", c.Admin.Socket},
 	} {
 		if p.value == "" {
-			r.about(p.path, "it cannot be empty; leave it out for the default")
+			r.About(p.path, "it cannot be empty; leave it out for the default")
 		}
 	}
 	// The kernel's struct sockaddr_un has room for 108 bytes with the final NUL.
 	if len(c.Admin.Socket) > 107 {
-		r.about("admin.socket", "a socket's path has 107 bytes at the most")
+		r.About("admin.socket", "a socket's path has 107 bytes at the most")
 	}
 }
 
 // checkWord is `oneof` for a struct of another room.
-func (r *report) checkWord(path, have string, words ...string) {
+func (r report) checkWord(path, have string, words ...string) {
 	if !slices.Contains(words, have) {
-		r.about(path, "%s must be %s%s", quoted(have), strings.Join(words, " or "), meant(have, words))
+		r.About(path, "%s must be %s%s", document.Quoted(have), strings.Join(words, " or "), document.Meant(have, words))
 	}
 }
 
 // checkLimits: nothing is unlimited, and what hangs together fits together.
-func (r *report) checkLimits(l *Limits) {
+func (r report) checkLimits(l *Limits) {
 	v := reflect.ValueOf(*l)
-	for _, f := range fields(v.Type()) {
-		if v.FieldByIndex(f.index).IsZero() {
-			r.about("limits."+f.key, "it must be more than zero: nothing here is without a limit")
+	for _, f := range document.Fields(v.Type()) {
+		if v.FieldByIndex(f.Index).IsZero() {
+			r.About("limits."+f.Key, "it must be more than zero: nothing here is without a limit")
 		}
-		if f.typ.Kind() == reflect.Int64 && f.typ != reflect.TypeFor[time.Duration]() && v.FieldByIndex(f.index).Int() > 1<<30 {
-			r.about("limits."+f.key, "it can be 1GiB at the most")
+		if f.Type.Kind() == reflect.Int64 && f.Type != reflect.TypeFor[time.Duration]() && v.FieldByIndex(f.Index).Int() > 1<<30 {
+			r.About("limits."+f.Key, "it can be 1GiB at the most")
 		}
 	}
 	const least = 10000 // RFC 6120 §13.12
 	if l.StanzaBytes > 0 && l.StanzaBytes < least {
-		r.about("limits.stanza_bytes", "it must be at least %d: RFC 6120 §13.12 lets every server send that", least)
+		r.About("limits.stanza_bytes", "it must be at least %d: RFC 6120 §13.12 lets every server send that", least)
 	}
 	// SIGTERM ends the gate within 30 s, whatever the queues hold.
 	if l.Drain > 25*time.Second {
-		r.about("limits.drain", "it can be 25s at the most: the gate ends within 30s of SIGTERM")
+		r.About("limits.drain", "it can be 25s at the most: the gate ends within 30s of SIGTERM")
 	}
 	if l.StanzaNamespaces > 64 {
-		r.about("limits.stanza_namespaces", "it can be 64 at the most")
+		r.About("limits.stanza_namespaces", "it can be 64 at the most")
 	}
 	for _, order := range []struct {
 		less, more         string
@@ -249,10 +250,10 @@ func (r *report) checkLimits(l *Limits) {
 		{"tls", "outside_preauth_time", l.TLS, l.OutsidePreauthTime},
 	} {
 		if order.lessTime > order.moreTime {
-			r.about("limits."+order.less, "%s is longer than limits.%s, which is %s", order.lessTime, order.more, order.moreTime)
+			r.About("limits."+order.less, "%s is longer than limits.%s, which is %s", order.lessTime, order.more, order.moreTime)
 		}
 	}
 	if l.QueueBytes > 0 && l.QueueBytes < l.StanzaBytes {
-		r.about("limits.queue_bytes", "it is less than limits.stanza_bytes: the largest stanza would never find room")
+		r.About("limits.queue_bytes", "it is less than limits.stanza_bytes: the largest stanza would never find room")
 	}
 }

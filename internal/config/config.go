@@ -5,6 +5,7 @@ import (
 
 	"sallyport/audit"
 	"sallyport/certs"
+	"sallyport/internal/config/document"
 	"sallyport/internal/jid"
 	"sallyport/internal/ratchet"
 	"sallyport/internal/resolve"
@@ -30,7 +31,7 @@ type Config struct {
 	Log        Log                  `yaml:"log" doc:"what the gate says about itself, on standard error"`
 
 	file  string
-	lines map[string]int // where each key stands, but for those of peers
+	lines document.Lines // where each key stands, but for those of peers
 }
 
 // Backend is one Jabber server behind the gate.

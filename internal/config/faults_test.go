@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sallyport/internal/config/document"
 )
 
 // TestFaults has one mistake an entry: the text, and what the operator is told, line for line. "LEAST" stands for the smallest
@@ -36,7 +38,7 @@ func TestFaults(t *testing.T) {
 		{"explicit type", "LEASTlog: !!map {level: info}\n", []string{"4: explicit types such as !!map are not used here"}},
 		{"too deep", "LEASTpeers: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\n", []string{"4: nested deeper than 16 levels"}},
 		{"far too deep", "LEASTpeers: " + strings.Repeat("[", 20000), []string{"4: exceeded max depth"}},
-		{"too large", "LEAST" + strings.Repeat("#", maxFile), []string{" larger than 1024 KiB"}},
+		{"too large", "LEAST" + strings.Repeat("#", document.MaxFile), []string{" larger than 1024 KiB"}},
 
 		// Keys.
 		{"unknown key", "LEASTnonsense: 1\n", []string{`4: unknown key "nonsense"; known here: backends, inside, outside, federation, peers,`}},
@@ -194,7 +196,7 @@ func TestFaultsAreBounded(t *testing.T) {
 	}
 	_, err := Parse("x.yaml", []byte(text.String()))
 	var faults Faults
-	if !errors.As(err, &faults) || len(faults) != maxFaults {
-		t.Errorf("%d faults told, want %d", len(faults), maxFaults)
+	if !errors.As(err, &faults) || len(faults) != document.MaxFaults {
+		t.Errorf("%d faults told, want %d", len(faults), document.MaxFaults)
 	}
 }

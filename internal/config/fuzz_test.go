@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"sallyport/internal/config/document"
 )
 
 // FuzzConfig: whatever the text, there is a configuration or there are faults, never both, neither or a panic; faults are lines of plain
@@ -44,7 +46,7 @@ func FuzzConfig(f *testing.F) {
 func checkFaults(t *testing.T, text []byte, err error) {
 	t.Helper()
 	var faults Faults
-	if !errors.As(err, &faults) || len(faults) == 0 || len(faults) > maxFaults {
+	if !errors.As(err, &faults) || len(faults) == 0 || len(faults) > document.MaxFaults {
 		t.Fatalf("an error that is no fault: %v", err)
 	}
 	lines := 1 + strings.Count(string(text), "\n") + strings.Count(string(text), "\r") +

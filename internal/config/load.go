@@ -8,9 +8,19 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
+
+	"sallyport/internal/config/document"
 )
+
+// Fault is one thing that is wrong in the file, and where; Faults are all that is wrong, in the order of lines, one a line.
+type (
+	Fault  = document.Fault
+	Faults = document.Faults
+)
+
+// report collects what is wrong with one file.
+type report struct{ *document.Report }
 
 // Load reads and checks a configuration file. Its error is always of type Faults.
 func Load(path string) (*Config, error) {
@@ -24,16 +34,12 @@ func Load(path string) (*Config, error) {
 // Parse is Load for text that was read already. The file need not exist: its name stands in faults, and relative paths are
 // taken from its folder.
 func Parse(file string, text []byte) (*Config, error) {
-	r := newReport(file)
 	c := new(Config)
-	complete(reflect.ValueOf(c).Elem())
-	root := r.parse(text)
-	if len(r.faults) > 0 {
-		return nil, r.err()
+	r := report{document.Read(file, text, c, nouns())}
+	if !r.Unreadable {
+		r.check(c)
 	}
-	r.read(root, reflect.ValueOf(c).Elem(), "", nil)
-	r.check(c)
-	if err := r.err(); err != nil {
+	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	folder, err := filepath.Abs(filepath.Dir(file))
@@ -41,9 +47,15 @@ func Parse(file string, text []byte) (*Config, error) {
 		return nil, Faults{{File: file, Text: fmt.Sprintf("finding its folder: %v", err)}}
 	}
 	c.finish(folder)
-	c.file, c.lines = file, r.lines
+	c.file, c.lines = file, r.Lines()
 	maps.DeleteFunc(c.lines, func(path string, _ int) bool { return strings.HasPrefix(path, "peers[") })
 	return c, nil
+}
+
+// At makes a fault of what a room found wrong with the value at a path, such as "outside.listen[0]": the line at which it stands
+// goes before it.
+func (c *Config) At(path string, err error) Fault {
+	return Fault{File: c.file, Line: c.lines.Of(path), Text: path + ": " + err.Error()}
 }
 
 // finish fills in what follows from other values, and takes relative paths from the file's folder.
@@ -77,7 +89,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, cause(err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err := io.ReadAll(io.LimitReader(f, document.MaxFile+1))
 	if err != nil {
 		return nil, cause(err)
 	}

@@ -37,12 +37,12 @@ func (p Peer) over(base Peer) Peer {
 }
 
 // checkPeers looks at each entry as it will hold, over default and floor.
-func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
+func (r report) checkPeers(c *Config, owners map[jid.Domain]string) {
 	standard := c.Peers[DefaultPeer].climbed().over(floor())
 	for pattern, entry := range c.Peers {
 		path := fmt.Sprintf("peers[%s]", pattern)
 		if entry.Level != "" && (entry.Channel != "" || entry.Proof != "") {
-			r.about(path+".level", "%s is %s and %s already; give either the level, or channel and proof", entry.Level, ladder[entry.Level].Channel, ladder[entry.Level].Proof)
+			r.About(path+".level", "%s is %s and %s already; give either the level, or channel and proof", entry.Level, ladder[entry.Level].Channel, ladder[entry.Level].Proof)
 		}
 		entry = entry.climbed()
 		domain, wildcard := pattern.Domain()
@@ -51,15 +51,15 @@ func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
 			r.checkDefault(path, entry)
 			continue
 		case domain.IsIP(), !wildcard && !domain.Qualified():
-			r.about(path, "it is no domain that could federate: it needs a dot and must not be an address")
+			r.About(path, "it is no domain that could federate: it needs a dot and must not be an address")
 		default:
 			r.checkForeign(path, domain, owners)
 		}
 		if entry.Route.Endpoint().DirectTLS {
-			r.about(path+".route", "this version calls with STARTTLS alone; leave tls:// out")
+			r.About(path+".route", "this version calls with STARTTLS alone; leave tls:// out")
 		}
 		if wildcard && entry.Route != "" {
-			r.about(path+".route", "a route leads to one domain; name it")
+			r.About(path+".route", "a route leads to one domain; name it")
 		}
 		r.checkTerms(path, entry, entry.over(standard))
 	}
@@ -67,73 +67,73 @@ func (r *report) checkPeers(c *Config, owners map[jid.Domain]string) {
 
 // checkForeign: a local domain, and whatever lies under one, never comes from outside (PROTOCOL D22), so an entry for it would say
 // something that nothing obeys.
-func (r *report) checkForeign(path string, domain jid.Domain, owners map[jid.Domain]string) {
+func (r report) checkForeign(path string, domain jid.Domain, owners map[jid.Domain]string) {
 	if owner := owners[domain]; owner != "" {
-		r.about(path, "%s is served by %s, so it is no peer", domain, owner)
+		r.About(path, "%s is served by %s, so it is no peer", domain, owner)
 		return
 	}
 	for local, owner := range owners {
 		if domain.Within(local) {
-			r.about(path, "it lies under %s of %s; such a name is never taken for a remote one", local, owner)
+			r.About(path, "it lies under %s of %s; such a name is never taken for a remote one", local, owner)
 			return
 		}
 	}
 }
 
 // checkDefault: what only makes sense for somebody in particular is not for everybody.
-func (r *report) checkDefault(path string, entry Peer) {
+func (r report) checkDefault(path string, entry Peer) {
 	for key, given := range map[string]bool{"until": entry.Until != "", "route": entry.Route != "", "pins": len(entry.Pins) > 0, "deny": entry.Deny} {
 		if given {
-			r.about(path+"."+key, "it would hold for everyone; give it to the peers that it is meant for")
+			r.About(path+"."+key, "it would hold for everyone; give it to the peers that it is meant for")
 		}
 	}
 	if entry.Channel == "plaintext" {
-		r.about(firstOf(r, path+".channel", path+".level"), "plaintext for everyone cannot be had; give it to the peers that need it, each with until")
+		r.About(firstOf(r, path+".channel", path+".level"), "plaintext for everyone cannot be had; give it to the peers that need it, each with until")
 	}
 	if entry.Proof == "pin" {
-		r.about(path+".proof", "pin for everyone cannot be had; give it to the peers whose pins you have")
+		r.About(path+".proof", "pin for everyone cannot be had; give it to the peers whose pins you have")
 	}
 	r.checkAvailable(path, entry)
 }
 
 // checkTerms finds demands that no link could meet, and leave that should have an end.
-func (r *report) checkTerms(path string, own, effective Peer) {
+func (r report) checkTerms(path string, own, effective Peer) {
 	if own.Deny {
 		if own.Channel != "" || own.Proof != "" || own.TLSMin != "" || own.Route != "" || len(own.Pins) > 0 {
-			r.about(path+".deny", "the peer is denied, so nothing else about it can hold; only until goes with it")
+			r.About(path+".deny", "the peer is denied, so nothing else about it can hold; only until goes with it")
 		}
 		return
 	}
 	if own.Channel == "plaintext" {
 		if own.Until == "" {
-			r.about(firstOf(r, path+".channel", path+".level"), "plaintext needs the last day of the exception; for example:  until: 2027-06-30")
+			r.About(firstOf(r, path+".channel", path+".level"), "plaintext needs the last day of the exception; for example:  until: 2027-06-30")
 		}
 		if effective.Proof != "dialback" {
-			r.about(firstOf(r, path+".proof", path+".channel"), "proof %s needs TLS, and the channel may be plaintext; drop one of them", effective.Proof)
+			r.About(firstOf(r, path+".proof", path+".channel"), "proof %s needs TLS, and the channel may be plaintext; drop one of them", effective.Proof)
 		}
 		if len(own.Pins) > 0 {
-			r.about(path+".pins", "pins need TLS, and the channel may be plaintext; drop one of them")
+			r.About(path+".pins", "pins need TLS, and the channel may be plaintext; drop one of them")
 		}
 		if own.TLSMin != "" {
-			r.about(path+".tls_min", "the channel may be plaintext, so there is no oldest version of TLS")
+			r.About(path+".tls_min", "the channel may be plaintext, so there is no oldest version of TLS")
 		}
 	}
 	if effective.Proof == "pin" && len(own.Pins) == 0 {
-		r.about(firstOf(r, path+".proof", path), "proof pin needs pins; for example:  pins: [\"sha256/…\"]")
+		r.About(firstOf(r, path+".proof", path), "proof pin needs pins; for example:  pins: [\"sha256/…\"]")
 	}
 	r.checkAvailable(path, own)
 }
 
-func (r *report) checkAvailable(path string, entry Peer) {
+func (r report) checkAvailable(path string, entry Peer) {
 	if slices.Contains([]string{"dane", "posh"}, entry.Proof) {
-		r.about(path+".proof", "%s cannot be had in this version; no link would reach it", entry.Proof)
+		r.About(path+".proof", "%s cannot be had in this version; no link would reach it", entry.Proof)
 	}
 }
 
 // firstOf is the first of the paths that stands in the file.
-func firstOf(r *report, paths ...string) string {
+func firstOf(r report, paths ...string) string {
 	for _, p := range paths {
-		if _, ok := r.lines[p]; ok {
+		if r.Stands(p) {
 			return p
 		}
 	}

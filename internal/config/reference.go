@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"sallyport/internal/config/document"
 )
 
 const preface = `# Configuration
@@ -42,36 +44,35 @@ func describe(b *strings.Builder, t reflect.Type, path, doc string) {
 		title = "First level"
 	}
 	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n| key | value | default | meaning |\n|---|---|---|---|\n", title, markdown(sentence(doc)))
-	for _, f := range fields(t) {
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.key, markdown(value(f)), defaultOf(f, step(path, f.key)), markdown(f.doc))
+	for _, f := range document.Fields(t) {
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Key, markdown(value(f)), defaultOf(f, document.Step(path, f.Key)), markdown(f.Doc))
 	}
-	for _, f := range fields(t) {
-		at, inner := step(path, f.key), f.typ
-		switch kindOf(f.typ) {
-		case list:
-			at, inner = at+"[]", f.typ.Elem()
-		case table:
-			at, inner = at+".KEY", f.typ.Elem()
+	for _, f := range document.Fields(t) {
+		at, inner := document.Step(path, f.Key), f.Type
+		switch document.KindOf(f.Type) {
+		case document.List:
+			at, inner = at+"[]", f.Type.Elem()
+		case document.Table:
+			at, inner = at+".KEY", f.Type.Elem()
 		}
 		if inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
-		if inner.Kind() == reflect.Struct && kindOf(inner) == section {
-			describe(b, inner, at, f.doc)
+		if inner.Kind() == reflect.Struct && document.KindOf(inner) == document.Section {
+			describe(b, inner, at, f.Doc)
 		}
 	}
 }
 
 // value says what a key takes.
-func value(f field) string {
-	if len(f.words) > 0 {
-		return strings.Join(f.words, ", ")
+func value(f document.Field) string {
+	if len(f.Words) > 0 {
+		return strings.Join(f.Words, ", ")
 	}
-	name, _ := noun(f.typ)
-	return name
+	return nouns().Of(f.Type).Name
 }
 
-func defaultOf(f field, path string) string {
+func defaultOf(f document.Field, path string) string {
 	for _, key := range required() {
 		if key.path == path {
 			return "**required**"
@@ -81,10 +82,10 @@ func defaultOf(f field, path string) string {
 	case "backends[].address", "backends[].domains", "certs.files[].cert":
 		return "**required**"
 	}
-	if f.def == "" {
+	if f.Default == "" {
 		return ""
 	}
-	return "`" + f.def + "`"
+	return "`" + f.Default + "`"
 }
 
 func sentence(s string) string {
@@ -138,8 +139,8 @@ func examples() map[string]string {
 // illustrate writes the keys of a section as they would stand in the file.
 func illustrate(b *strings.Builder, t reflect.Type, path, indent string) {
 	given := examples()
-	for i, f := range fields(t) {
-		at := step(path, f.key)
+	for i, f := range document.Fields(t) {
+		at := document.Step(path, f.Key)
 		lead, note := indent, indent
 		if strings.HasSuffix(path, "[]") && i == 0 { // the first key of a list's entry
 			note = strings.TrimSuffix(indent, "  ")
@@ -148,26 +149,26 @@ func illustrate(b *strings.Builder, t reflect.Type, path, indent string) {
 		if path == "" && i > 0 {
 			b.WriteByte('\n')
 		}
-		if f.typ.Kind() == reflect.Pointer && kindOf(f.typ) == section {
+		if f.Type.Kind() == reflect.Pointer && document.KindOf(f.Type) == document.Section {
 			continue // what cannot be had yet
 		}
-		fmt.Fprintf(b, "%s# %s\n", note, f.doc)
+		fmt.Fprintf(b, "%s# %s\n", note, f.Doc)
 		text, ok := given[at]
 		switch {
 		case ok && strings.HasPrefix(text, "\n"):
-			fmt.Fprintf(b, "%s%s:%s", lead, f.key, text)
+			fmt.Fprintf(b, "%s%s:%s", lead, f.Key, text)
 		case ok:
-			fmt.Fprintf(b, "%s%s: %s\n", lead, f.key, text)
-		case kindOf(f.typ) == section && f.typ.Kind() == reflect.Struct:
-			fmt.Fprintf(b, "%s%s:\n", lead, f.key)
-			illustrate(b, f.typ, at, indent+"  ")
-		case kindOf(f.typ) == list && kindOf(f.typ.Elem()) == section:
-			fmt.Fprintf(b, "%s%s:\n", lead, f.key)
-			illustrate(b, f.typ.Elem(), at+"[]", indent+"    ")
-		case f.def != "":
-			fmt.Fprintf(b, "%s%s: %s\n", lead, f.key, f.def)
+			fmt.Fprintf(b, "%s%s: %s\n", lead, f.Key, text)
+		case document.KindOf(f.Type) == document.Section && f.Type.Kind() == reflect.Struct:
+			fmt.Fprintf(b, "%s%s:\n", lead, f.Key)
+			illustrate(b, f.Type, at, indent+"  ")
+		case document.KindOf(f.Type) == document.List && document.KindOf(f.Type.Elem()) == document.Section:
+			fmt.Fprintf(b, "%s%s:\n", lead, f.Key)
+			illustrate(b, f.Type.Elem(), at+"[]", indent+"    ")
+		case f.Default != "":
+			fmt.Fprintf(b, "%s%s: %s\n", lead, f.Key, f.Default)
 		default:
-			fmt.Fprintf(b, "%s# %s: %s\n", lead, f.key, firstExample(f.typ))
+			fmt.Fprintf(b, "%s# %s: %s\n", lead, f.Key, firstExample(f.Type))
 		}
 	}
 }
@@ -177,7 +178,6 @@ func firstExample(t reflect.Type) string {
 	if t.Kind() == reflect.Slice {
 		return "[" + firstExample(t.Elem()) + "]"
 	}
-	_, example := noun(t)
-	example, _, _ = strings.Cut(example, " or ")
+	example, _, _ := strings.Cut(nouns().Of(t).Example, " or ")
 	return example
 }

@@ -1,17 +1,14 @@
 package config
 
 import (
-	"encoding"
 	"encoding/base64"
 	"errors"
-	"math"
 	"net/netip"
 	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"sallyport/internal/config/document"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
 )
@@ -123,75 +120,15 @@ func (r Route) Endpoint() resolve.Endpoint {
 	return endpoint
 }
 
-// assign writes the value that text means into v, a settable scalar. Its error completes the sentence "… is not …".
-func assign(v reflect.Value, text string, words []string) error {
-	if v.Kind() == reflect.Pointer {
-		fresh := reflect.New(v.Type().Elem())
-		if err := assign(fresh.Elem(), text, words); err != nil {
-			return err
-		}
-		v.Set(fresh)
-		return nil
+// nouns are what values are called whose types are ours.
+func nouns() document.Nouns {
+	return document.Nouns{
+		reflect.TypeFor[jid.Domain]():     {Name: "domain", Example: "corp.example"},
+		reflect.TypeFor[Pattern]():        {Name: "domain, *.suffix or default", Example: "partner.example"},
+		reflect.TypeFor[Date]():           {Name: "date", Example: "2027-06-30"},
+		reflect.TypeFor[resolve.Server](): {Name: "name server", Example: "127.0.0.53:53 or tls://192.0.2.53#dns.example"},
+		reflect.TypeFor[Route]():          {Name: "host:port", Example: "192.0.2.1:5269, xmpp.example:5269 or tls://xmpp.example:5270"},
+		reflect.TypeFor[HostPort]():       {Name: "host:port", Example: "192.0.2.1:5269 or xmpp.example:5269"},
+		reflect.TypeFor[Pin]():            {Name: "pin", Example: "sha256/ and the base64 of 32 bytes"},
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return u.UnmarshalText([]byte(text))
-	}
-	if v.Type() == reflect.TypeFor[time.Duration]() {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return errors.New("a duration is a number with its unit")
-		}
-		v.SetInt(int64(d))
-		return nil
-	}
-	switch v.Kind() {
-	case reflect.String:
-		if len(words) > 0 && !slices.Contains(words, text) {
-			return errors.New("not one of the words")
-		}
-		v.SetString(text)
-	case reflect.Bool:
-		if text != "true" && text != "false" {
-			return errors.New("neither true nor false")
-		}
-		v.SetBool(text == "true")
-	case reflect.Int64:
-		n, err := parseSize(text)
-		if err != nil {
-			return err
-		}
-		v.SetInt(n)
-	case reflect.Int, reflect.Uint32:
-		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return errors.New("not a whole number of a sane size")
-		}
-		if v.Kind() == reflect.Int {
-			v.SetInt(int64(n))
-		} else {
-			v.SetUint(n)
-		}
-	default:
-		panic("config: no way to read a " + v.Type().String())
-	}
-	return nil
-}
-
-// parseSize reads a number of bytes: 512KiB, 64MiB, 1GiB, or a bare number.
-func parseSize(text string) (int64, error) {
-	number, unit := text, int64(1)
-	for _, u := range []struct {
-		suffix string
-		bytes  int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}} {
-		if before, ok := strings.CutSuffix(text, u.suffix); ok {
-			number, unit = strings.TrimSpace(before), u.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseUint(number, 10, 63)
-	if err != nil || int64(n) > math.MaxInt64/unit {
-		return 0, errors.New("a size is a whole number and B, KiB, MiB or GiB")
-	}
-	return int64(n) * unit, nil
 }

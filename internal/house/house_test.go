@@ -19,28 +19,29 @@ const root = "../.."
 // mayImport is the floor plan: for each package of ours, the packages of ours that it may import. Tests may import
 // internal/xmpptest and internal/peer besides.
 var mayImport = map[string][]string{
-	"proxy":                 {"policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
-	"policy":                {},
-	"audit":                 {},
-	"certs":                 {},
-	"dialback":              {},
-	"internal/jid":          {},
-	"internal/stanza":       {"internal/jid"},
-	"internal/stream":       {"internal/jid", "internal/stanza"},
-	"internal/resolve":      {"internal/jid"},
-	"internal/ratchet":      {},
-	"internal/config":       {"proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
-	"internal/telemetry":    {},
-	"internal/console":      {"proxy", "policy", "audit", "certs", "internal/ratchet"},
-	"internal/house":        {},
-	"internal/peer":         {},
-	"internal/demo":         {"internal/peer"},
-	"internal/load":         {"internal/peer"},
-	"internal/load/bench":   {"internal/load", "internal/peer"},
-	"internal/xmpptest":     {"internal/peer"},
-	"internal/xmpptest/lab": {"internal/peer", "internal/xmpptest"},
-	"examples":              {},
-	"cmd/sallyport":         {"*"},
+	"proxy":                    {"policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
+	"policy":                   {},
+	"audit":                    {},
+	"certs":                    {},
+	"dialback":                 {},
+	"internal/jid":             {},
+	"internal/stanza":          {"internal/jid"},
+	"internal/stream":          {"internal/jid", "internal/stanza"},
+	"internal/resolve":         {"internal/jid"},
+	"internal/ratchet":         {},
+	"internal/config":          {"internal/config/document", "proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
+	"internal/config/document": {},
+	"internal/telemetry":       {},
+	"internal/console":         {"proxy", "policy", "audit", "certs", "internal/ratchet"},
+	"internal/house":           {},
+	"internal/peer":            {},
+	"internal/demo":            {"internal/peer"},
+	"internal/load":            {"internal/peer"},
+	"internal/load/bench":      {"internal/load", "internal/peer"},
+	"internal/xmpptest":        {"internal/peer"},
+	"internal/xmpptest/lab":    {"internal/peer", "internal/xmpptest"},
+	"examples":                 {},
+	"cmd/sallyport":            {"*"},
 }
 
 // guests are heavy dependencies with one room each.
@@ -218,5 +219,28 @@ func TestMainIsShort(t *testing.T) {
 	}
 	if n := strings.Count(string(text), "\n"); n > 40 {
 		t.Errorf("cmd/sallyport/main.go has %d lines, want 40 at the most", n)
+	}
+}
+
+// TestMakefile: `make help` has a line for each target, and each package with a fuzz target is fuzzed.
+func TestMakefile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := regexp.MustCompile(`(?m)^([a-z0-9-]+):(.*)$`).FindAllStringSubmatch(string(text), -1)
+	if len(targets) < 8 {
+		t.Fatalf("only %d targets found", len(targets))
+	}
+	for _, target := range targets {
+		if !strings.Contains(target[2], "## ") {
+			t.Errorf("target %s has no line for `make help`", target[1])
+		}
+	}
+	for _, s := range sources(t) {
+		if s.test && strings.Contains(s.text, "\nfunc Fuzz") && !regexp.MustCompile(`(?m)^(SHORT)?FUZZ +:=.* \./`+s.pkg+`( |$)`).Match(text) {
+			t.Errorf("%s has a fuzz target, and `make fuzz` does not know it", s.path)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"fmt"
@@ -8,15 +8,15 @@ import (
 
 // suggestion completes "unknown key …" with the key that was meant: a similar one in the same section, or the same one in
 // another.
-func suggestion(key, path string, known []field) string {
+func (r *Report) suggestion(key, path string, known []Field) string {
 	keys := make([]string, len(known))
 	for i, f := range known {
-		keys[i] = f.key
+		keys[i] = f.Key
 	}
 	if best := closest(key, keys); best != "" {
-		return fmt.Sprintf("; did you mean %s?", step(path, best))
+		return fmt.Sprintf("; did you mean %s?", Step(path, best))
 	}
-	if elsewhere := places(reflect.TypeFor[Config](), "", key); len(elsewhere) > 0 {
+	if elsewhere := places(r.root, "", key); len(elsewhere) > 0 {
 		return fmt.Sprintf("; did you mean %s?", strings.Join(elsewhere, " or "))
 	}
 	if len(keys) > 16 {
@@ -25,8 +25,8 @@ func suggestion(key, path string, known []field) string {
 	return "; known here: " + strings.Join(keys, ", ")
 }
 
-// meant completes a fault about a word with the one that was meant.
-func meant(word string, words []string) string {
+// Meant completes a fault about a word with the one that was meant.
+func Meant(word string, words []string) string {
 	if best := closest(word, words); best != "" {
 		return fmt.Sprintf("; did you mean %s?", best)
 	}
@@ -36,13 +36,13 @@ func meant(word string, words []string) string {
 // places are the paths of sections at which a key is known.
 func places(t reflect.Type, path, key string) []string {
 	var found []string
-	for _, f := range fields(t) {
-		at := step(path, f.key)
-		if f.key == key {
+	for _, f := range Fields(t) {
+		at := Step(path, f.Key)
+		if f.Key == key {
 			found = append(found, at)
 		}
-		if kindOf(f.typ) == section && f.typ.Kind() == reflect.Struct {
-			found = append(found, places(f.typ, at, key)...)
+		if KindOf(f.Type) == Section && f.Type.Kind() == reflect.Struct {
+			found = append(found, places(f.Type, at, key)...)
 		}
 	}
 	return found

@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"bytes"
@@ -11,15 +11,15 @@ import (
 
 // Bounds of the file. An allow-list of ten thousand peers takes half of it; no key lies deeper than five levels.
 const (
-	maxFile  = 1 << 20
+	MaxFile  = 1 << 20
 	maxDepth = 16
 )
 
 // parse reads YAML text into its tree and refuses what a configuration has no use for: several documents, anchors and aliases,
 // by which a small file can mean a huge one, and explicit types. It returns nil when there is no tree.
-func (r *report) parse(text []byte) *yaml.Node {
-	if len(text) > maxFile {
-		r.at(0, "larger than %d KiB", maxFile>>10)
+func (r *Report) parse(text []byte) *yaml.Node {
+	if len(text) > MaxFile {
+		r.At(0, "larger than %d KiB", MaxFile>>10)
 		return nil
 	}
 	if !r.clean(text) {
@@ -35,7 +35,7 @@ func (r *report) parse(text []byte) *yaml.Node {
 	}
 	var second yaml.Node
 	if decoder.Decode(&second) == nil {
-		r.at(second.Line, "a second document begins here; a configuration is one")
+		r.At(second.Line, "a second document begins here; a configuration is one")
 	}
 	if len(document.Content) == 0 {
 		return nil
@@ -45,7 +45,7 @@ func (r *report) parse(text []byte) *yaml.Node {
 }
 
 // clean finds bytes that are not text, with their line.
-func (r *report) clean(text []byte) bool {
+func (r *Report) clean(text []byte) bool {
 	line := 1
 	for rest := text; len(rest) > 0; {
 		c, size := utf8.DecodeRune(rest)
@@ -54,10 +54,10 @@ func (r *report) clean(text []byte) bool {
 		case c == '\n':
 			line++
 		case c == utf8.RuneError && size == 1:
-			r.at(line, "not UTF-8")
+			r.At(line, "not UTF-8")
 			return false
 		case c < ' ' && c != '\t' && c != '\r', c == 0x7f:
-			r.at(line, "control character %U", c)
+			r.At(line, "control character %U", c)
 			return false
 		}
 	}
@@ -65,7 +65,7 @@ func (r *report) clean(text []byte) bool {
 }
 
 // syntax reports an error of the YAML reader at the line that it means.
-func (r *report) syntax(text []byte, err error) {
+func (r *Report) syntax(text []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1
 	if n, _ := fmt.Sscanf(message, "line %d:", &line); n == 1 {
@@ -85,22 +85,22 @@ func (r *report) syntax(text []byte, err error) {
 	if indent := lines[line-1]; bytes.HasPrefix(bytes.TrimLeft(indent, " "), []byte("\t")) {
 		message = "a tab cannot indent; use spaces"
 	}
-	r.at(line, "%s", message)
+	r.At(line, "%s", message)
 }
 
 const aliases = "anchors (&) and aliases (*) are not used here; put the value in quotes if it begins so"
 
 // plain refuses what the tree below n should not hold. It looks at each node once, however the file is written.
-func (r *report) plain(n *yaml.Node, depth int) {
+func (r *Report) plain(n *yaml.Node, depth int) {
 	switch {
 	case depth > maxDepth:
-		r.at(n.Line, "nested deeper than %d levels", maxDepth)
+		r.At(n.Line, "nested deeper than %d levels", maxDepth)
 		return
 	case n.Kind == yaml.AliasNode, n.Anchor != "":
-		r.at(n.Line, aliases)
+		r.At(n.Line, aliases)
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		r.at(n.Line, "explicit types such as %s are not used here", n.Tag)
+		r.At(n.Line, "explicit types such as %s are not used here", n.Tag)
 		return
 	}
 	for _, child := range n.Content {
