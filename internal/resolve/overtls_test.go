@@ -362,6 +362,19 @@ func TestOverTLSOddServers(t *testing.T) {
 	}
 }
 
+// An answer counts although the connection ended right behind it.
+func TestOverTLSLastAnswerCounts(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(_ int, conn net.Conn) { say(conn, next(conn), "1.1.1.1") }, func(t *testing.T, d *desk, s *tlsServer) {
+		for range 50 {
+			if got := d.put(t.Context(), s, "a.example."); got != "1.1.1.1" {
+				t.Fatal(got)
+			}
+			synctest.Wait()
+		}
+	})
+}
+
 // One connection has room for so many questions, and no more memory than that.
 func TestOverTLSIsBounded(t *testing.T) {
 	t.Parallel()

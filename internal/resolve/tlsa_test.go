@@ -115,6 +115,12 @@ func TestADBitIsNotBelievedUnasked(t *testing.T) {
 	if got := trust(eps); err != nil || !slices.Equal(got, []string{"x.a.example:5269"}) {
 		t.Errorf("endpoints %q, %v", got, err)
 	}
+	// The same from a server that sets it although nobody asked.
+	p := &paper{records: []string{clearX, hostX, "_5269._tcp.x.a.example. 60 IN TLSA 3 1 1 " + sum256}, signed: true}
+	eps, err = p.resolver(t, Config{}).Endpoints(t.Context(), aExample)
+	if got := trust(eps); err != nil || !slices.Equal(got, []string{"x.a.example:5269"}) {
+		t.Errorf("endpoints %q, %v", got, err)
+	}
 }
 
 // RFC 6698 §4.1, RFC 7671 §4: parameters without a meaning, and data that does not fit them.
