@@ -29,7 +29,7 @@ func crossing() *Input {
 		To:   Address{Bare: "romeo@partner7.example", Local: "romeo", Domain: "partner7.example"},
 		Link: LinkFacts{ID: "l1", Channel: "tls", Proof: "pkix", TLSVersion: "TLS 1.3"},
 		Stanza: StanzaFacts{
-			Kind: "message", Type: "chat", ID: "m1", Size: 300, Class: []string{"text"}, HasBody: true, Body: "Good morrow.",
+			Kind: "message", Type: "chat", ID: "m1", Size: 300, Payloads: []string{"jabber:server|body"}, HasBody: true, Body: "Good morrow.",
 		},
 	}
 }
@@ -117,7 +117,7 @@ const noFiles = `package sallyport.stanza
 
 deny contains {"rule": "no-files", "reason": "files stay inside"} if {
 	input.direction == "out"
-	"file" in input.stanza.class
+	"jabber:x:oob|x" in input.stanza.payloads
 	not data.peers[input.remote.domain].files
 }
 `

@@ -113,7 +113,7 @@ func compile(modules map[string]*ast.Module, w *world) (*ast.Compiler, error) {
 	if c.Compile(modules); c.Failed() {
 		return nil, faultsOf(c.Errors)
 	}
-	var faults Faults
+	faults := unknownAttributes(c)
 	for _, m := range c.Modules {
 		ast.WalkRefs(m, func(r ast.Ref) bool {
 			if f, missing := unresolved(c, w, r); missing {

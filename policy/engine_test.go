@@ -117,7 +117,7 @@ func TestObserve(t *testing.T) {
 func TestEngineFaultsDeny(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, decision, reason string }{
-		{"undefined", `{"effect": input.stanza[input.stanza.label]}`, "undefined"},
+		{"undefined", `{"effect": input.stanza[input.stanza.id]}`, "undefined"},
 		{"conflict", `{"effect": ["allow", "deny"][_], "rule": "r"}`, "conflict"},
 		{"error of a built-in", `{"effect": "allow", "rule": to_number(input.direction)}`, "to_number"},
 		{"no object", `"allow"`, "no object"},
@@ -134,12 +134,12 @@ func TestEngineFaultsDeny(t *testing.T) {
 	}
 	rego := "package sallyport.stanza\n"
 	for _, test := range tests {
-		rego += fmt.Sprintf("decision := %s if input.stanza.label == %q\n", test.decision, test.name)
+		rego += fmt.Sprintf("decision := %s if input.stanza.id == %q\n", test.decision, test.name)
 	}
 	s := engine(t, Config{Dir: dir(t, map[string]string{"p.rego": rego})}, nil).Snapshot()
 	for _, test := range tests {
 		in := between("out", "juliet@corp.example", "romeo@partner.example")
-		in.Stanza.Label = test.name
+		in.Stanza.ID = test.name
 		d := s.Stanza(t.Context(), in)
 		if d.Effect != Deny || d.Rule != RuleEngineError || !strings.Contains(d.Reason, test.reason) || d.Condition != "internal-server-error" {
 			t.Errorf("%s: got %+v, want %s for %q", test.name, d, RuleEngineError, test.reason)
@@ -258,7 +258,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	d := dir(t, map[string]string{"files.rego": noFiles})
 	e := engine(t, Config{Dir: d}, listed())
 	in := between("out", "juliet@corp.example", "romeo@partner.example")
-	in.Stanza.Class = []string{"file"}
+	in.Stanza.Payloads = []string{"jabber:x:oob|x"}
 	before := e.Snapshot()
 	if got := before.Stanza(t.Context(), in); got.Rule != "no-files" {
 		t.Fatalf("got %+v, want no-files", got)

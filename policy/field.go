@@ -74,8 +74,14 @@ func (f Field) String() string {
 	return "input." + f.path()
 }
 
-// ofStanza tells whether a stanza decision can know the attribute: it can know them all.
-func (f Field) ofStanza() bool { return f < fieldCount }
+// later tells whether the attribute is promised, and no gate takes it out of stanzas yet: it is empty always. A rule that reads it
+// would never speak, so it is refused.
+func (f Field) later() bool {
+	return f == FieldClass || f == FieldLabel || f == FieldE2EE || f == FieldURLs
+}
+
+// ofStanza tells whether a stanza decision can know the attribute.
+func (f Field) ofStanza() bool { return f < fieldCount && !f.later() }
 
 // ofLink tells whether a link decision can know the attribute.
 func (f Field) ofLink() bool {

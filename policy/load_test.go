@@ -43,6 +43,28 @@ func TestLoadFaults(t *testing.T) {
 			[]string{"a.rego:5: undefined ref: s.knd"}},
 		{"attribute of another type", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if input.stanza.size == \"big\""},
 			[]string{"a.rego:3: match error"}},
+		{"unknown attribute in a function's parameter", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if f(input.stanza)\nf(s) if s.knd == \"iq\""},
+			[]string{"a.rego:4: input.stanza has no \"knd\""}},
+		{"unknown attribute behind aliases in functions", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if { i := input; f([1, i]) }\nf([_, i]) := g(t) if { t := i.link }\ng(l) if {\n\tevery c in l.crt { c }\n}"},
+			[]string{"a.rego:6: input.link has no \"crt\""}},
+		{"unknown attribute in an else", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if f(input.from)\nf(a) if { a.bare == \"\" } else := a.user"},
+			[]string{"a.rego:4: input.from has no \"user\""}},
+		{"unknown attribute in another file's function", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if data.acme.f(input.to, 1)", "b.rego": "package acme\n\nf(a, _) if not a.locl"},
+			[]string{"b.rego:3: input.to has no \"locl\""}},
+		{"unknown attribute for object.get", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if object.get(input.stanza, \"knd\", \"\") == \"\""},
+			[]string{"a.rego:3: input.stanza has no \"knd\""}},
+		{"unknown path for object.get", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if object.get(input, [\"stanza\", \"kind\", \"x\"], \"\") == \"\""},
+			[]string{"a.rego:3: input.stanza.kind has no \"x\""}},
+		{"unknown attribute that is replaced", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if e with input.stanz as {}\ne if input.stanza.kind == \"iq\""},
+			[]string{"a.rego:3: input has no \"stanz\""}},
+		{"unknown attribute in what replaces input", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if e with input as {\"stanza\": {\"kind\": \"iq\", \"knd\": input.stanza.type}}\ne if input.stanza.kind == \"iq\""},
+			[]string{"a.rego:3: input.stanza has no \"knd\""}},
+		{"unknown attribute in what replaces a part", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if input.link.id == \"\" with input.link as {\"tls\": {\"vers\": 1}}"},
+			[]string{"a.rego:3: input.link.tls has no \"vers\""}},
+		{"attribute that no gate fills in", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if \"file\" in input.stanza.class\n\ndeny contains {\"rule\": \"y\"} if {\n\ts := input.stanza\n\ts.label == \"x\"\n}"},
+			[]string{"a.rego:3: input.stanza.class is not taken out of stanzas by this version", "a.rego:7: input.stanza.label is not taken"}},
+		{"attribute that no gate fills in, in a parameter", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if f(input.stanza)\n\nf(s) if object.get(s, \"urls\", []) != []"},
+			[]string{"a.rego:5: input.stanza.urls is not taken out of stanzas by this version"}},
 		{"stanza asked of a link", map[string]string{"a.rego": link + "deny contains {\"rule\": \"x\"} if input.stanza.kind == \"iq\""},
 			[]string{"a.rego:3: input.stanza.kind is not known when data.sallyport.link.decision is asked for"}},
 		{"from asked of a link through a rule", map[string]string{"a.rego": link + "deny contains {\"rule\": \"x\"} if data.acme.x", "b.rego": "package acme\n\nx if input.from.local == \"x\""},
@@ -98,6 +120,31 @@ func TestLoadFaults(t *testing.T) {
 	}
 }
 
+// What only looks like an unknown attribute is taken.
+func TestKnownAttributes(t *testing.T) {
+	t.Parallel()
+	for _, rego := range []string{
+		`deny contains {"rule": "x"} if f(input.stanza); f(s) if s.kind == "iq"`,
+		`deny contains {"rule": "x"} if f(data.peers); f(s) if s.knd == "iq"`,
+		`deny contains {"rule": "x"} if f(input.stanza.kind); f(s) if data.peers[s].knd`,
+		`deny contains {"rule": "x"} if f({"knd": input.stanza}); f(s) if s.knd.kind == "iq"`,
+		`deny contains {"rule": "x"} if { some k in ["kind"]; f(input.stanza[k]) }; f(s) if s.length == 1`,
+		`deny contains {"rule": "x"} if { k := "kind"; s := input.stanza[k]; t := {"a": s}; t.a == "iq" }`,
+		`deny contains {"rule": "x"} if f(input.stanza.payloads); f(s) if s[0] == "file"`,
+		`deny contains {"rule": "x"} if f(input); f(s) if s.v == 1`,
+		`deny contains {"rule": "x"} if object.get(data.peers, [input.remote.domain, "knd"], "") == ""`,
+		`deny contains {"rule": "x"} if object.get(input.stanza, input.stanza.type, "") == ""`,
+		`deny contains {"rule": "x"} if object.get(input.from, ["bare"], "") == ""`,
+		`deny contains {"rule": "x"} if e with data.peers as {"knd": 1} with input.stanza as {"kind": "iq", "size": 3}; e if input.stanza.kind == "iq"`,
+	} {
+		rule := strings.ReplaceAll(rego, "; f(s)", "\n\nf(s)")
+		rule = strings.ReplaceAll(rule, "; e if", "\n\ne if")
+		if faults := faultsOfLoad(t, map[string]string{"a.rego": "package sallyport.stanza\n\n" + rule}, listed()); faults != nil {
+			t.Errorf("%s\n%v", rule, faults)
+		}
+	}
+}
+
 // listedPeers leaves data.internal to the files.
 func listedPeers() Data {
 	d := listed()
@@ -121,7 +168,7 @@ func TestConfigFaults(t *testing.T) {
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	in := between("out", "juliet@corp.example", "x@stranger.example")
-	in.Stanza.Class = []string{"file"}
+	in.Stanza.Payloads = []string{"jabber:x:oob|x"}
 	for _, test := range []struct{ name, rego, rule string }{
 		{"member added", noFiles, "no-files"},
 		{"package replaced", "package sallyport.stanza\n\ndecision := {\"effect\": \"allow\", \"rule\": \"mine\"}", "mine"},

@@ -42,7 +42,7 @@ func newQuestion(c *ast.Compiler, w *world, rule string, has func(Field) bool) (
 	}
 	var faults Faults
 	for f, at := range found.at {
-		if !has(f) {
+		if !has(f) && !f.later() {
 			faults = append(faults, faultAt(at, "%s is not known when %s is asked for", f, rule))
 		}
 	}

@@ -17,10 +17,10 @@ func TestTestReports(t *testing.T) {
 
 import data.sallyport.stanza
 
-file := {"direction": "out", "remote": {"domain": "x.example"}, "stanza": {"class": ["file"]}}
+file := {"direction": "out", "remote": {"domain": "x.example"}, "stanza": {"payloads": ["jabber:x:oob|x"]}}
 
 test_files_stay if {
-	print("class is", file.stanza.class)
+	print("payloads are", file.stanza.payloads)
 	{"rule": "no-files", "reason": "files stay inside"} in stanza.deny with input as file
 }
 
@@ -39,7 +39,7 @@ todo_test_later if false
 		t.Fatalf("got %+v, want four tests, two failed", report.Tests)
 	}
 	good, wrong, broken, later := report.Tests[0], report.Tests[1], report.Tests[2], report.Tests[3]
-	if !good.Passed || good.Line != 7 || !strings.HasSuffix(good.File, "p_test.rego") || good.Text != `class is ["file"]` || !strings.HasSuffix(good.Name, "test_files_stay") {
+	if !good.Passed || good.Line != 7 || !strings.HasSuffix(good.File, "p_test.rego") || good.Text != `payloads are ["jabber:x:oob|x"]` || !strings.HasSuffix(good.Name, "test_files_stay") {
 		t.Errorf("the good test: %+v", good)
 	}
 	if wrong.Passed || !strings.Contains(broken.Text, "to_number") || !later.Skipped {

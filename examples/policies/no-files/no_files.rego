@@ -21,6 +21,20 @@ deny contains {"rule": "no-files-in-rooms", "reason": "a file for a room", "effe
 
 sends_file if {
 	input.direction == "out"
-	some class in input.stanza.class
-	class in {"file", "file.inband"}
+	some payload in input.stanza.payloads
+	payload in carriers
+}
+
+# What stands first in a stanza that offers or carries a file. A Jingle session may be a call as well: what it is about stands
+# deeper than a rule can see.
+carriers := {
+	"http://jabber.org/protocol/si|si",
+	"http://jabber.org/protocol/ibb|open",
+	"http://jabber.org/protocol/ibb|data",
+	"http://jabber.org/protocol/bytestreams|query",
+	"jabber:x:oob|x",
+	"jabber:iq:oob|query",
+	"urn:xmpp:jingle:1|jingle",
+	"urn:xmpp:sfs:0|file-sharing",
+	"urn:xmpp:bob|data",
 }
