@@ -84,14 +84,16 @@ func own(value any) any {
 	return copied
 }
 
+// giver is the first document that has something at a path.
 func giver(docs []document, path []string) string {
 	for _, d := range docs {
-		var value any = d.root
+		at, has := d.root, false
 		for _, key := range path {
-			m, _ := value.(map[string]any)
-			value = m[key]
+			var value any
+			value, has = at[key]
+			at, _ = value.(map[string]any)
 		}
-		if value != nil {
+		if has {
 			return d.origin
 		}
 	}

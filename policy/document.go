@@ -56,7 +56,7 @@ func readJSON(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	line := func() int { return 1 + bytes.Count(text[:d.InputOffset()], []byte("\n")) }
-	value, err := jsonValue(d, line)
+	value, err := jsonValue(d, line, 0)
 	if err == nil {
 		if _, err := d.Token(); err != io.EOF {
 			return nil, placed(line(), "something stands behind the value")
@@ -70,18 +70,24 @@ func readJSON(text []byte) (any, error) {
 	return nil, placed(line(), "%v", err)
 }
 
-func jsonValue(d *json.Decoder, line func() int) (any, error) {
+// maxDepth bounds how deep objects and lists may lie in each other.
+const maxDepth = 1000
+
+func jsonValue(d *json.Decoder, line func() int, depth int) (any, error) {
 	t, err := d.Token()
 	if err != nil {
 		return nil, err
 	}
+	if depth > maxDepth {
+		return nil, placed(line(), "objects and lists lie in each other more than %d deep", maxDepth)
+	}
 	switch t {
 	case json.Delim('{'):
-		return jsonObject(d, line)
+		return jsonObject(d, line, depth)
 	case json.Delim('['):
 		list := []any{}
 		for d.More() {
-			v, err := jsonValue(d, line)
+			v, err := jsonValue(d, line, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +99,7 @@ func jsonValue(d *json.Decoder, line func() int) (any, error) {
 	return t, nil
 }
 
-func jsonObject(d *json.Decoder, line func() int) (any, error) {
+func jsonObject(d *json.Decoder, line func() int, depth int) (any, error) {
 	object := map[string]any{}
 	for d.More() {
 		t, err := d.Token()
@@ -104,7 +110,7 @@ func jsonObject(d *json.Decoder, line func() int) (any, error) {
 		if _, twice := object[key]; twice {
 			return nil, placed(line(), "the key %q stands here for the second time", key)
 		}
-		if object[key], err = jsonValue(d, line); err != nil {
+		if object[key], err = jsonValue(d, line, depth+1); err != nil {
 			return nil, err
 		}
 	}

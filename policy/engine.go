@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,10 @@ type Config struct {
 	Dir     string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json and *.yaml; empty: the shipped policy alone"`
 	Mode    string        `yaml:"mode" default:"enforce" doc:"enforce: decisions hold; observe: they are recorded as would-be, and everything passes"`
 	Timeout time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
-	Cache   int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each"`
+	Cache   int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each, and never more than 3 kB"`
+
+	// Log takes what an operator must know of the rules in force: that they fail. Nil: nobody.
+	Log *slog.Logger `yaml:"-"`
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -32,12 +36,16 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Cache == 0 {
 		c.Cache = 65536
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return c, nil
 }
 
 // Engine holds the policy in force. Its methods may be called from any goroutine.
 type Engine struct {
-	config Config
+	config   Config
+	failures *failures
 
 	loading sync.Mutex // one Reload at a time
 	current atomic.Pointer[Snapshot]
@@ -53,7 +61,8 @@ func New(c Config, base Data) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: c}
+	e := &Engine{config: c, failures: &failures{log: c.Log}}
+	s.failures = e.failures
 	e.current.Store(s)
 	return e, nil
 }
@@ -68,10 +77,14 @@ func (e *Engine) Reload(base Data) error {
 		return err
 	}
 	if s.revision != e.current.Load().revision {
+		s.failures = e.failures
 		e.current.Store(s)
 	}
 	return nil
 }
+
+// Failures counts the decisions that policy failed to make since the start: those with the rule [RuleEngineError].
+func (e *Engine) Failures() uint64 { return e.failures.count.Load() }
 
 // Snapshot is the policy in force now. It stays what it is while another comes into force.
 func (e *Engine) Snapshot() *Snapshot { return e.current.Load() }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -213,6 +215,43 @@ func TestLateIsDeny(t *testing.T) {
 	}
 }
 
+// Answers that policy fails to give are counted, and told once in a while with the place of the rule.
+func TestFailuresAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		const rego = "package sallyport.stanza\n\ndeny contains {\"rule\": \"x\"} if to_number(input.stanza.body) > 3\n"
+		d := dir(t, map[string]string{"p.rego": rego})
+		e := engine(t, Config{Dir: d, Log: slog.New(slog.NewTextHandler(&out, nil))}, listed())
+		in := between("out", "juliet@corp.example", "romeo@partner.example")
+		for n, minute := uint64(0), 0; minute < 2; minute++ {
+			for range 5 {
+				in.Stanza.Body = "not a number"
+				e.Snapshot().Stanza(t.Context(), in)
+				in.Stanza.Body = "2"
+				e.Snapshot().Stanza(t.Context(), in)
+				if n++; e.Failures() != n {
+					t.Errorf("%d failures, want %d", e.Failures(), n)
+				}
+			}
+			time.Sleep(tellEvery)
+		}
+		write(t, d, "p.rego", "package sallyport.link\n\ndecision := {\"effect\": \"permit\", \"rule\": \"x\"}\n")
+		if err := e.Reload(listed()); err != nil {
+			t.Fatal(err)
+		}
+		e.Snapshot().Link(t.Context(), in)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		e.Snapshot().Link(gone, in)
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 3 || e.Failures() != 11 || !strings.Contains(lines[0], "p.rego:3: eval_builtin_error: to_number") || !strings.Contains(lines[1], "failures=6") ||
+			!strings.Contains(lines[2], "data.sallyport.link.decision") {
+			t.Errorf("%d failures, logged:\n%s", e.Failures(), out.String())
+		}
+	})
+}
+
 // ABUSE 6: a fault inside the check is a no.
 func TestPanicIsDeny(t *testing.T) {
 	t.Parallel()
@@ -231,7 +270,7 @@ func TestPanicIsDeny(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c, err := Config{}.withDefaults()
-	if want := (Config{Mode: "enforce", Timeout: 100 * time.Millisecond, Cache: 65536}); err != nil || c != want {
+	if want := (Config{Mode: "enforce", Timeout: 100 * time.Millisecond, Cache: 65536, Log: c.Log}); err != nil || c != want || c.Log == nil {
 		t.Errorf("got %+v %v, want %+v", c, err, want)
 	}
 }

@@ -32,7 +32,7 @@ func load(c Config, base Data) (s *Snapshot, err error) {
 	}
 	link, linkErr := newQuestion(compiler, m.world, linkRule, Field.ofLink)
 	stanza, stanzaErr := newQuestion(compiler, m.world, stanzaRule, Field.ofStanza)
-	if err := join(linkErr, stanzaErr, checkData(compiler, m.world)); err != nil {
+	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil()); err != nil {
 		return nil, err
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
@@ -44,6 +44,7 @@ type material struct {
 	revision  string
 	modules   map[string]*ast.Module // to be compiled: base, less what was replaced, and the operator's
 	base, own map[string]*ast.Module
+	data      map[string]any
 	world     *world
 	files     sources
 }
@@ -54,15 +55,15 @@ func gather(dir string, base Data) (*material, error) {
 		return nil, err
 	}
 	m := material{files: files}
-	var baseErr, ownErr error
+	var baseErr, ownErr, dataErr error
 	m.base, baseErr = parse(files.base)
 	m.own, ownErr = parse(files.rego)
-	data, err := mergeData(base, files.data)
-	if err := join(baseErr, ownErr, err); err != nil {
+	m.data, dataErr = mergeData(base, files.data)
+	if err := join(baseErr, ownErr, dataErr); err != nil {
 		return nil, err
 	}
 	m.modules = compose(m.base, m.own)
-	if m.world, err = newWorld(data); err != nil {
+	if m.world, err = newWorld(m.data); err != nil {
 		return nil, err
 	}
 	m.revision, err = revisionOf(files, base)

@@ -6,8 +6,10 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -102,7 +104,14 @@ func TestLoadFaults(t *testing.T) {
 		{"YAML merge", map[string]string{"d.yaml": "y:\n  <<: {z: 1}\n"}, []string{"d.yaml:2: a key must be plain text"}},
 		{"YAML infinity", map[string]string{"d.yaml": "y: .inf\n"}, []string{"d.yaml:1: .inf is not a number that JSON has"}},
 		{"YAML tag", map[string]string{"d.yaml": "y: !!binary aGk=\n"}, []string{"d.yaml:1: the tag !!binary is not taken"}},
+		{"JSON too deep", map[string]string{"d.json": "{\"x\":\n" + strings.Repeat("[", 2_000_000)}, []string{"d.json:2: objects and lists lie in each other more than 1000 deep"}},
+		{"an ending in capitals", map[string]string{"A.REGO": stanza}, []string{"A.REGO would be read if its ending were in lower case"}},
+		{"nothing and something", map[string]string{"a.yaml": "x:\n", "b.yaml": "x: 1\n"}, []string{"b.yaml: data.x is given by a.yaml too"}},
 		{"a list at the root", map[string]string{"d.json": "[]"}, []string{"d.json:1: must be an object"}},
+		{"names that would never match", map[string]string{"d.json": `{"internal": {"users": {"c\u0065\u0301o@corp.example": 1, "cfo\u200b@corp.example": 1, "cé\u200co@corp.example": 1},
+			"domains": {"*.mu\u0308ller.example": 1, "müller.example": 1}, "rooms": {"ｂoard@conference.corp.example": 1}}, "groups": {"g": {"a\u202e@corp.example": 1}}, "peers": {"ﬁrst.example": {}}}`},
+			[]string{`data.groups.g["a\u202e@corp.example"]: would never match`, `data.internal.domains["*.mu\u0308ller.example"]: would`, `data.internal.rooms["\uff42oard@conference.corp.example"]: would`,
+				`data.internal.users["ce\u0301o@corp.example"]: would`, `data.internal.users["cfo\u200b@corp.example"]: would`, `data.peers["\ufb01rst.example"]: would`}},
 		{"what base checks", map[string]string{"d.json": `{"internal": {"usres": {}}}`}, []string{"data.internal.usres: nothing enforces that name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -111,12 +120,39 @@ func TestLoadFaults(t *testing.T) {
 			if len(got) < len(test.want) {
 				t.Fatalf("got %q, want %q", got, test.want)
 			}
+			if strings.HasPrefix(test.name, "names") && len(got) != len(test.want) {
+				t.Errorf("got %q", got)
+			}
 			for i, want := range test.want {
 				if !strings.HasPrefix(got[i], want) {
 					t.Errorf("fault %d is %q, want it to begin with %q", i, got[i], want)
 				}
 			}
 		})
+	}
+}
+
+// What is no file by itself: a link to one is read, as Kubernetes makes them; a link to a directory and a pipe are not passed over.
+func TestLinksAndPipes(t *testing.T) {
+	t.Parallel()
+	outside := dir(t, map[string]string{"p.rego": noFiles, "q.json": `{"x": 1}`})
+	d := dir(t, map[string]string{"..data/p.rego": noFiles})
+	if err := os.Symlink("..data/p.rego", filepath.Join(d, "p.rego")); err != nil {
+		t.Fatal(err)
+	}
+	in := between("out", "juliet@corp.example", "romeo@partner.example")
+	in.Stanza.Payloads = []string{"jabber:x:oob|x"}
+	if got := engine(t, Config{Dir: d}, listed()).Snapshot().Stanza(t.Context(), in); got.Rule != "no-files" {
+		t.Errorf("behind a link: %+v", got)
+	}
+	if err := errors.Join(os.Symlink(outside, filepath.Join(d, "shared")), syscall.Mkfifo(filepath.Join(d, "z.json"), 0o600), os.Symlink("nowhere", filepath.Join(d, "y.rego"))); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(Config{Dir: d}, listed())
+	for _, want := range []string{"shared is a link to a directory", "z.json is not a file", "y.rego"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %s", err, want)
+		}
 	}
 }
 

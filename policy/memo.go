@@ -54,7 +54,17 @@ func (m *memo) get(key []byte) *remembered {
 	return r
 }
 
+// answerSpace bounds what is remembered of a decision, in bytes of its texts. A policy that writes more is evaluated each time.
+const answerSpace = 2048
+
 func (m *memo) put(key []byte, d Decision) {
+	size := len(d.Rule) + len(d.Reason) + len(d.Message)
+	for _, l := range d.Labels {
+		size += len(l)
+	}
+	if size > answerSpace || len(d.Labels) > answerSpace/16 {
+		return
+	}
 	hash := maphash.Bytes(m.seed, key)
 	s := &m.shard[hash%shards]
 	d.Cached = true

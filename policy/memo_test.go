@@ -114,6 +114,29 @@ func TestLongTextsAreNotRemembered(t *testing.T) {
 	}
 }
 
+// A policy that quotes its documents in every answer does not fill the memory with them.
+func TestLongAnswersAreNotRemembered(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"reason":      `{"effect": "allow", "rule": "r", "reason": json.marshal(data.big)}`,
+		"message":     `{"effect": "allow", "rule": "r", "message": json.marshal(data.big)}`,
+		"rule":        `{"effect": "allow", "rule": json.marshal(data.big)}`,
+		"labels":      `{"effect": "allow", "rule": "r", "labels": data.big}`,
+		"many labels": `{"effect": "allow", "rule": "r", "labels": ["" | some n in numbers.range(1, 3000)]}`,
+	} {
+		big := make([]string, 100)
+		for i := range big {
+			big[i] = fmt.Sprintf("word number %020d", i)
+		}
+		s := engine(t, Config{Dir: dir(t, map[string]string{"p.rego": "package sallyport.stanza\n\ndecision := " + answer})}, Data{"big": big}).Snapshot()
+		for range 2 {
+			if d := s.Stanza(t.Context(), crossing()); d.Effect != Allow || d.Cached {
+				t.Errorf("%s: %v, cached %v, %s", name, d.Effect, d.Cached, d.Reason)
+			}
+		}
+	}
+}
+
 // A decision on the way to which the clock was read is never remembered; its neighbours are.
 func TestClockIsNotRemembered(t *testing.T) {
 	t.Parallel()

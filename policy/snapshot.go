@@ -18,6 +18,7 @@ type Snapshot struct {
 	observe      bool
 	link, stanza *question
 	memo         *memo
+	failures     *failures // of the engine
 }
 
 // Revision names the rules and the data that decide: twelve hexadecimal digits.
@@ -51,6 +52,7 @@ func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool
 	}
 	if err != nil {
 		d = Decision{Rule: RuleEngineError, Reason: oneLine(err), Condition: "internal-server-error"}
+		s.failures.add(ctx, stanzaRule, s.revision, d.Reason)
 	}
 	d.Condition = conditionOf(d.Effect, d.Condition)
 	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
@@ -69,6 +71,7 @@ func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
 	}
 	if err != nil {
 		d = LinkDecision{Rule: RuleEngineError, Reason: oneLine(err), Condition: "internal-server-error", Require: floor()}
+		s.failures.add(ctx, linkRule, s.revision, d.Reason)
 	}
 	d.Condition = conditionOf(d.Effect, d.Condition)
 	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"embed"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -67,21 +68,49 @@ func eachFile(files fs.FS, root string, yield func(name string, text []byte)) er
 			}
 			return nil
 		}
-		if d.IsDir() || !known(name) {
+		if d.IsDir() {
 			return nil
 		}
-		text, err := fs.ReadFile(files, name)
+		text, err := readFile(files, name, d)
 		if err != nil {
 			faults = append(faults, Fault{Text: err.Error()})
-			return nil
+		} else if text != nil {
+			yield(name, text)
 		}
-		yield(name, text)
 		return nil
 	})
 	if err != nil {
 		faults = append(faults, Fault{Text: err.Error()})
 	}
 	return faults.orNil()
+}
+
+// readFile reads a file that is ours by its name, and gives nil for others. What an operator may take for a part of the policy and
+// would not be read is an error: rules that are passed over in silence refuse nothing.
+func readFile(files fs.FS, name string, d fs.DirEntry) ([]byte, error) {
+	mode := d.Type()
+	if mode&fs.ModeSymlink != 0 {
+		st, err := fs.Stat(files, name)
+		if err != nil {
+			return nil, err
+		}
+		mode = st.Mode()
+	}
+	wrong := ""
+	switch {
+	case mode.IsDir():
+		wrong = "is a link to a directory, and those are not followed; copy it, or make policy.dir the directory"
+	case !known(strings.ToLower(name)):
+		return nil, nil
+	case !known(name):
+		wrong = "would be read if its ending were in lower case"
+	case !mode.IsRegular():
+		wrong = "is not a file"
+	default:
+		text, err := fs.ReadFile(files, name)
+		return append([]byte{}, text...), err
+	}
+	return nil, fmt.Errorf("%s %s", name, wrong)
 }
 
 func known(name string) bool {

@@ -59,7 +59,8 @@ faults contains sprintf("data.peers[%q].until is %s, must be a day (2027-06-30) 
 
 dated(until) if {
 	is_string(until)
-	regex.match(`^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)?$`, until)
+	regex.match(`^\d{4}-\d\d-\d\d(T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)?$`, until)
+	regex.match(`^....-(0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|^....-(0[469]|11)-(0[1-9]|[12]\d|30)|^....-02-(0[1-9]|1\d|2[0-8])|^..(0[48]|[2468][048]|[13579][26])-02-29`, until)
 }
 
 faults contains sprintf("data.peers[\"default\"].%s would hold for everyone; name the peer", [key]) if {

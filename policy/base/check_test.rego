@@ -55,8 +55,16 @@ test_fault[text] if {
 test_groups_must_be_an_object if "data.groups must be an object, key by key" in faults("/groups", [])
 
 test_until_that_is_none[until] if {
-	some until in [20270630, true, "tomorrow", "2027-13-01", "2027-06-31 ", "2027-06-30T12:00:00+02:00"]
+	some until in [
+		20270630, true, null, "tomorrow", "2027-13-01", "2027-06-31", "2027-02-29", "2027-00-10", "2027-01-00", "2027-01-32",
+		"2027-06-30 ", "2027-6-30", "2027-06-30T12:00:00+02:00", "2027-06-30T24:00:00Z",
+	]
 	count(faults("/peers/partner.example/until", until)) == 1
+}
+
+test_until_that_is_one[until] if {
+	some until in ["2028-02-29", "2027-02-28", "2027-12-31", "2027-09-30", "2027-06-30T23:59:59Z"]
+	faults("/peers/partner.example/until", until) == set()
 }
 
 test_domain_misspelt[name] if {
