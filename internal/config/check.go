@@ -179,7 +179,7 @@ func (r report) checkRooms(c *Config) {
 	}
 	for i, s := range c.Outside.Servers {
 		if err := s.Believable(); c.Outside.DNSSEC && err != nil {
-			r.about(fmt.Sprintf("outside.resolver[%d]", i), "%v", err)
+			r.About(fmt.Sprintf("outside.resolver[%d]", i), "%v", err)
 		}
 	}
 	for i, f := range c.Certs.Files {
