@@ -165,8 +165,16 @@ func (e *Element) Payloads() iter.Seq2[string, string] {
 }
 
 // ParseOne scans exactly one first-level element, as it would stand on one of our own streams. The element is a view of b.
-func ParseOne(b []byte, l Limits) (*Element, error) {
-	s := &Scanner{limits: l.effective(), buf: b, end: len(b), root: ours(), state: between}
+func ParseOne(b []byte, l Limits) (*Element, error) { return parseOne(b, l.effective()) }
+
+// Reread is ParseOne for what AppendTo has written. It was within limits when it came, and can have grown by what it lacked.
+func Reread(b []byte) (*Element, error) {
+	n := len(b)
+	return parseOne(b, Limits{Stanza: n, Depth: n, Attributes: n, Namespaces: n, Name: n})
+}
+
+func parseOne(b []byte, l Limits) (*Element, error) {
+	s := &Scanner{limits: l, buf: b, end: len(b), root: ours(), state: between}
 	err := s.resume()
 	switch {
 	case err == errShort:

@@ -210,7 +210,7 @@ func bounced(t *testing.T, e *Element, from string, err Error) {
 	if !ok {
 		return
 	}
-	back, parseErr := ParseOne(out, Limits{Stanza: 10 << 20})
+	back, parseErr := Reread(out)
 	if parseErr != nil {
 		t.Fatalf("%q is answered by %q: %v", e.Raw(), out, parseErr)
 	}
@@ -229,12 +229,11 @@ func bounced(t *testing.T, e *Element, from string, err Error) {
 // rewritten checks one way out of e.
 func rewritten(t *testing.T, e *Element, o Rewrite) {
 	t.Helper()
-	roomy := Limits{Stanza: 10 << 20, Attributes: 1000, Namespaces: 64}
 	out := e.AppendTo(nil, o)
 	if o == (Rewrite{}) && e.Verbatim() != (string(out) == string(e.Raw())) && !e.unclean {
 		t.Fatalf("%q: verbatim %v, written %q", e.Raw(), e.Verbatim(), out)
 	}
-	back, err := ParseOne(out, roomy)
+	back, err := Reread(out)
 	if err != nil {
 		t.Fatalf("%q was written as %q: %v", e.Raw(), out, err)
 	}

@@ -1,6 +1,7 @@
 package stanza
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -71,6 +72,41 @@ func TestEscaping(t *testing.T) {
 		}
 		if got := string(AppendAttr(nil, c.in)); got != c.attr {
 			t.Errorf("[X07] attribute %q: got %q, want %q", c.in, got, c.attr)
+		}
+	}
+}
+
+// A stanza that came up to the limits can be read again once it is written, to be bounced out of a queue (DESIGN §5, 3).
+func TestRereadAtTheLimits(t *testing.T) {
+	t.Parallel()
+	most := Limits{Stanza: 20000, Depth: 200, Attributes: 100, Namespaces: 64, Name: 1000}
+	header := "<s:stream xmlns:s='" + nsStreams + "' xmlns='" + nsServer + "'" + manyPrefixes(31) + ">"
+	var inner, uses strings.Builder
+	for i := range 31 {
+		fmt.Fprintf(&inner, " xmlns:q%d='v'", i)
+		fmt.Fprintf(&uses, " p%d:x=''", i)
+	}
+	name := strings.Repeat("n", 1000)
+	in := "<iq" + manyAttributes(69) + uses.String() + "><a" + inner.String() + "/>" + strings.Repeat("<b>", 198) + "<" + name + "/>" + strings.Repeat("</b>", 198)
+	in += "<c>" + strings.Repeat("x", 20000-len(in)-len("<c></c></iq>")) + "</c></iq>"
+	s := NewScanner(strings.NewReader(header+in), most)
+	if _, err := s.Header(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := e.AppendTo(nil, Rewrite{From: "a@b", To: "c", Lang: "de"})
+	if len(out) <= most.Stanza {
+		t.Fatalf("it is written in %d bytes", len(out))
+	}
+	if back, err := Reread(out); err != nil || back.Kind() != IQ || string(back.To()) != "c" {
+		t.Errorf("got %v", err)
+	}
+	for _, bad := range []string{"", "<iq>", "<iq/><iq/>", "<iq/> ", "<p:iq/>", "<!-- -->"} {
+		if _, err := Reread([]byte(bad)); err == nil {
+			t.Errorf("%q is read", bad)
 		}
 	}
 }
