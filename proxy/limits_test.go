@@ -201,3 +201,12 @@ r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'>
 b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'><body>`+body+`</body></message>
 `)
 }
+
+// DESIGN §5, 3: what a wide limit let in is bounced from the queue as well as anything else.
+func TestBounceOfADeepStanza(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{limits: func(l *proxy.Limits) { l.Stanza.Depth = 200 }})
+	script := include(t, "M01_domain_does_not_resolve")
+	deep := strings.Repeat("<x xmlns='y'>", 100) + strings.Repeat("</x>", 100)
+	xmpptest.Converse(t, s.Stage, strings.Replace(script, "<body>hi</body>", deep, 1)+"record has \"kind\":\"delivery\" bounced remote-server-not-found\n")
+}

@@ -63,9 +63,7 @@ func (p *Proxy) bounceQueued(r route, bytes []byte, it *queued, reason stanza.Er
 		return
 	}
 	a := &answered{r: r, seq: it.seq, reason: reason}
-	limits := stanza.DefaultLimits()
-	limits.Stanza = max(len(bytes), limits.Stanza)
-	el, err := stanza.ParseOne(bytes, limits)
+	el, err := stanza.Reread(bytes)
 	if err != nil {
 		p.settle(a, false)
 		return
