@@ -89,7 +89,7 @@ func (in *inbound) serve(ctx context.Context) {
 	cancel()
 	in.verifying.Wait()
 	if s := in.s.Load(); s != nil {
-		in.finish(s, err)
+		finish(s, err)
 	} else {
 		in.conn.Close()
 	}
@@ -199,15 +199,22 @@ func (in *inbound) hangUp(e *stream.Error) {
 	in.conn.Close()
 }
 
-// finish ends the stream as its reading ended: with the condition of our own error, or with the closing tag.
-func (in *inbound) finish(s *stream.Stream, err error) {
-	var ours *stream.Error
-	switch {
-	case errors.As(err, &ours) && !ours.Received:
-		s.Fail(ours)
-	default:
-		s.Close()
+// finish ends a stream as its reading ended: with the condition of our own error, or with the closing tag.
+func finish(s *stream.Stream, err error) {
+	if e := ours(err); e != nil {
+		s.Fail(e)
+		return
 	}
+	s.Close()
+}
+
+// ours is what err has for the peer: the stream error that we found, nil if there is none.
+func ours(err error) *stream.Error {
+	var e *stream.Error
+	if errors.As(err, &e) && !e.Received {
+		return e
+	}
+	return nil
 }
 
 // report logs and records the end of the link. Peers that come and go are not worth a warning.

@@ -46,7 +46,7 @@ func farewell(s *stream.Stream, err error) {
 	case isTimeout(err):
 		s.Fail(&stream.Error{Condition: stream.ConnectionTimeout, Text: "no answer to db:result"})
 	default:
-		s.Close()
+		finish(s, err)
 	}
 }
 

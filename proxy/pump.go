@@ -31,13 +31,7 @@ func (o *outbound) pump(s *stream.Stream) error {
 	err := o.feed(s, said)
 	close(fed)
 	release()
-	var ours *stream.Error
-	switch {
-	case errors.As(err, &ours) && !ours.Received:
-		s.Fail(ours)
-	default:
-		s.Close()
-	}
+	finish(s, err)
 	s.Abort()
 	o.down(err)
 	return err

@@ -147,17 +147,23 @@ func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.
 	if err != nil {
 		return dialback.Invalid, err
 	}
+	verdict, err := p.put(ctx, c.s, q)
 	// The peer's farewell is nobody's business that waits for the answer.
-	defer p.links.Go(func() { c.s.Close() })
-	stop := context.AfterFunc(ctx, c.s.Abort)
+	p.links.Go(func() { finish(c.s, err) })
+	return verdict, err
+}
+
+// put puts a question on a stream of its own.
+func (p *Proxy) put(ctx context.Context, s *stream.Stream, q dialback.Message) (dialback.Verdict, error) {
+	stop := context.AfterFunc(ctx, s.Abort)
 	defer stop()
-	peer := c.s.RemoteAddr().String()
-	if _, err := c.s.Write(q.AppendTo(nil)); err != nil {
+	peer := s.RemoteAddr().String()
+	if _, err := s.Write(q.AppendTo(nil)); err != nil {
 		return dialback.Invalid, failure(StepDialback, peer, err)
 	}
-	strays := strays{p: p, s: c.s}
+	strays := strays{p: p, s: s}
 	for {
-		el, err := c.s.Next()
+		el, err := s.Next()
 		if err != nil {
 			return dialback.Invalid, failure(StepDialback, peer, fmt.Errorf("%w: %w", errUnanswered, cmp.Or(ctx.Err(), err)))
 		}

@@ -49,7 +49,7 @@ type Stage struct {
 func Converse(t testing.TB, stage Stage, script string) {
 	t.Helper()
 	c := Begin(t, stage)
-	defer c.end()
+	defer c.End()
 	c.Play(script)
 }
 
@@ -65,7 +65,7 @@ type Conversation struct {
 // Begin begins a conversation. Its connections end with the test.
 func Begin(t testing.TB, stage Stage) *Conversation {
 	c := &Conversation{t: t, stage: stage, parts: map[string]*part{}, vars: map[string]string{}}
-	t.Cleanup(c.end)
+	t.Cleanup(c.End)
 	return c
 }
 
@@ -115,7 +115,8 @@ type part struct {
 	buf  []byte
 }
 
-func (c *Conversation) end() {
+// End ends the connections of all parts.
+func (c *Conversation) End() {
 	for _, p := range c.parts {
 		p.conn.Close()
 	}
