@@ -166,7 +166,7 @@ func limitsOfProofs(t *testing.T) map[string]each {
 	asks := func(part, domain string) string {
 		return part + " sends <db:result from='" + domain + "' to='corp.example'>k</db:result>\n"
 	}
-	second := strings.NewReplacer("r connects", "s connects", "r sends", "s sends", "r receives", "s receives", "{p}", "{p2}").Replace(opened)
+	second := strings.ReplaceAll(recast(opened, "r", "s"), "{p}", "{p2}")
 	return map[string]each{
 		"pairs_per_stream": {
 			set:    func(l *proxy.Limits) { l.PairsPerStream = 1 },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,18 @@ func include(t *testing.T, name string) string {
 	t.Helper()
 	script, _ := readScript(t, "testdata/conversations/"+name+".txt")
 	return script + "\n"
+}
+
+// recast gives the parts of a script other names: pairs of the old one and the new one.
+func recast(script string, names ...string) string {
+	lines := strings.Split(script, "\n")
+	for i, line := range lines {
+		part, rest, _ := strings.Cut(line, " ")
+		if n := slices.Index(names, part); n >= 0 && n%2 == 0 {
+			lines[i] = names[n+1] + " " + rest
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // brokenRecord takes no stanza, as on a full disk.

@@ -85,9 +85,6 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	if err := s.Restart(restart); err != nil {
 		return err
 	}
-	if now := s.PeerHeader().From; !now.IsZero() && now != from {
-		return &stream.Error{Condition: stream.InvalidFrom, Err: errors.New("another domain after SASL than before (ABUSE 5)")}
-	}
 	pair := Pair{Local: s.Local(), Remote: from}
 	pr, first := in.claim(pair)
 	if !first {

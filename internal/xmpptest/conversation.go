@@ -37,6 +37,7 @@ type Stage struct {
 //	r receives nothing            no byte comes for a short while
 //	r tls client NAME             TLS handshake as client, showing the certificate NAME ("none" for none)
 //	a tls server NAME             the same as server
+//	r tls client NAME fails       the gate does not finish the handshake
 //	r closed                      the gate ends the connection
 //	r ends                        the gate ends the stream in good order: its closing tag, then close_notify where there is TLS
 //	r closes                      the part ends it
@@ -115,6 +116,9 @@ type part struct {
 	buf  []byte
 }
 
+// Value is what was captured under a name, as "{k}"; empty if nothing was.
+func (c *Conversation) Value(name string) string { return c.vars[name] }
+
 // End ends the connections of all parts.
 func (c *Conversation) End() {
 	for _, p := range c.parts {
@@ -154,7 +158,14 @@ func (c *Conversation) line(text string) error {
 	case "receives":
 		return c.receive(words[0], p, rest)
 	case "tls":
-		return c.tls(p, words[2], words[3])
+		err := c.tls(p, words[2], words[3])
+		if len(words) == 5 && words[4] == "fails" {
+			if err == nil {
+				return errors.New("the handshake succeeded")
+			}
+			return nil
+		}
+		return err
 	case "closed":
 		return c.closed(p)
 	case "ends":
