@@ -92,7 +92,11 @@ func newStage(t testing.TB, o options) *stage {
 	s := &stage{dir: t.TempDir(), log: &logBook{t: t}}
 	s.ca = newAuthority(t)
 	ca := s.ca
-	ca.write(t, s.dir, "corp", o.served()...)
+	var names []string
+	for _, d := range o.served() {
+		names = append(names, jid.MustDomain(d).ASCII())
+	}
+	ca.write(t, s.dir, "corp", names...)
 	manager, err := certs.New(certs.Config{
 		Files: []certs.File{{Cert: filepath.Join(s.dir, "corp.pem"), Key: filepath.Join(s.dir, "corp.key")}},
 		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
