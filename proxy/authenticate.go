@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -72,7 +73,7 @@ func (in *inbound) premature(ctx context.Context, s *stream.Stream) error {
 // late tells a peer that let the time before authentication run out why it is cut off.
 func (in *inbound) late(err error) error {
 	if isTimeout(err) {
-		return &stream.Error{Condition: stream.ConnectionTimeout, Err: errors.New("no domain proved in time (limits.pre_auth)")}
+		return &stream.Error{Condition: stream.ConnectionTimeout, Err: fmt.Errorf("no domain was proved in time (limits.%s_preauth_time)", in.door)}
 	}
 	return err
 }
@@ -136,8 +137,7 @@ func (in *inbound) startTLS(ctx context.Context, s *stream.Stream) error {
 	err := s.StartTLS(tlsCtx, cfg)
 	endSpan(span, err)
 	if err != nil {
-		in.p.instruments.failed(in.door, StepTLS)
-		return failure(StepTLS, in.peer.String(), err)
+		return failure(StepTLS, "", err)
 	}
 	return nil
 }
@@ -177,6 +177,7 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.El
 		in.log.Warn("unsolicited dialback answer ignored", "from", m.From, "to", m.To)
 		return nil
 	case m.Verify:
+		in.answered.Store(true)
 		_, err := s.Write(in.p.answerVerify(in.door, m).AppendTo(nil))
 		return err
 	}
@@ -227,11 +228,17 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 // refusal is why a db:result is answered with an error instead of being verified.
 type refusal struct {
 	cond   stanza.Condition
+	step   Step // the zero Step is StepDialback's
 	reason string
-	policy bool
+	advice string
 }
 
 func denied(c stanza.Condition, reason string) refusal { return refusal{cond: c, reason: reason} }
+
+// failure is the refusal as its line has it.
+func (r refusal) failure() *Failure {
+	return &Failure{Step: cmp.Or(r.step, StepDialback), Advice: r.advice, Err: errors.New(r.reason)}
+}
 
 // petition checks who asks for what, before a byte is sent on the asker's behalf.
 func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal, error) {
@@ -288,7 +295,7 @@ func (in *inbound) insidePetition(s *stream.Stream, settings *Settings, pair Pai
 // nothing, not even a DNS question, is sent for a domain that may not federate or comes without what is required of it.
 func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	if d := in.p.linkDecision(In, pair, policy.LinkFacts{}); d.Effect != policy.Allow {
-		return refusal{cond: stanza.PolicyViolation, reason: d.Reason + " (rule " + d.Rule + ")", policy: true}
+		return refusal{cond: stanza.PolicyViolation, step: StepPolicy, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceShutOut}
 	}
 	facts := in.factsFor(s, pair)
 	d := in.p.linkDecision(In, pair, facts)
@@ -296,24 +303,25 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	case d.Effect == policy.Allow:
 		return refusal{}
 	case facts.Channel == "plaintext" && d.Require.Channel != "plaintext":
-		return denied(stanza.PolicyViolation, "TLS is required of "+pair.Remote.String())
+		return refusal{cond: stanza.PolicyViolation, step: StepTLS, reason: "TLS is required of " + pair.Remote.String() + ", which goes on without", advice: adviceNoTLS}
 	}
-	return denied(stanza.NotAuthorized, d.Reason+" (rule "+d.Rule+")")
+	return refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceUnproved}
 }
 
 // refuseResult answers a db:result with an error. The stream stays open for its other pairs, but for a stranger whom policy
 // shuts out altogether.
 func (in *inbound) refuseResult(ctx context.Context, s *stream.Stream, m dialback.Message, r refusal) error {
-	in.p.instruments.failed(in.door, StepDialback)
-	if r.policy {
-		in.note(audit.Event{Kind: audit.LinkDeny, From: m.From, To: m.To, Local: m.To, Remote: m.From, Error: r.reason, Condition: string(r.cond)})
-		in.log.Warn("link denied by policy", "from", m.From, "to", m.To, "reason", r.reason)
+	f := r.failure()
+	if f.Step == StepCert {
+		f.Cert = in.certFacts(s)
+	}
+	if f.Step == StepPolicy {
+		in.failed(m.From, m.To, f, audit.Event{Kind: audit.LinkDeny, Local: m.To, Remote: m.From, Condition: string(r.cond)})
 		if !in.hasProof() {
 			return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(r.reason)}
 		}
 	} else {
-		in.note(audit.Event{Kind: audit.DialbackError, From: m.From, To: m.To, Error: r.reason, Condition: string(r.cond)})
-		in.log.Warn("dialback refused", "from", m.From, "to", m.To, "reason", r.reason)
+		in.failed(m.From, m.To, f, audit.Event{Kind: audit.DialbackError, Condition: string(r.cond)})
 	}
 	return in.inTurn(ctx, func() error {
 		_, err := s.Write(dialback.ErrorReply(m, string(r.cond)).AppendTo(nil))

@@ -22,6 +22,7 @@ type connection struct {
 	s       *stream.Stream
 	facts   policy.LinkFacts
 	backend string // inside: the address that was called
+	cert    string // facts of the peer's certificate, for failures
 }
 
 // linkDecision asks policy about a link with these facts; empty ones are not known yet.
@@ -35,7 +36,7 @@ func shutOut(d policy.LinkDecision) *Failure {
 	if cond == "" {
 		cond = stanza.NotAllowed
 	}
-	return &Failure{Step: StepPolicy, Condition: cond, Permanent: true, Advice: "allow the domain under peers, or in the policy",
+	return &Failure{Step: StepPolicy, Condition: cond, Permanent: true, Advice: adviceShutOut,
 		Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
 }
 
@@ -188,13 +189,14 @@ func (p *Proxy) secure(ctx context.Context, r route, c *connection, use Directio
 		f := failure(StepTLS, peer, err)
 		if !offered {
 			f.Permanent = true
-			f.Advice = "the peer offers no TLS; if that must be, give it channel: plaintext with a date until when"
+			f.Advice = "the peer offers no TLS: " + adviceNoTLS
 		}
 		return f
 	}
 	c.describe()
 	verdict := p.Certs.Verifier().Verify(c.s.TLS().PeerCertificates, r.pair.Remote.ASCII())
 	describeCert(&c.facts, verdict)
+	c.cert = certFacts(verdict)
 	return p.enough(r, c, use, verdict)
 }
 
@@ -213,8 +215,8 @@ func (p *Proxy) enough(r route, c *connection, use Direction, v certs.Result) er
 	if v.Err != nil {
 		reason = fmt.Errorf("%w: %w", reason, v.Err)
 	}
-	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: certFacts(v), Permanent: true, Err: reason,
-		Advice: "the peer's operator must mend this; or ask less of this peer (channel, proof)"}
+	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: c.cert, Permanent: true, Err: reason,
+		Advice: adviceUnproved}
 }
 
 // certFacts puts a certificate on one line.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ type Failure struct {
 	Advice    string           // what the operator, or the peer's operator, can do
 	Condition stanza.Condition // for the bounces; zero: by step and permanence
 	Permanent bool             // trying again will not help until somebody changes something
+	Ours      bool             // something is wrong on our side, which wants more than a warning
 	Err       error            // the reason, for the operator
 }
 
@@ -57,18 +59,25 @@ func failure(step Step, peer string, err error) *Failure {
 		return f
 	}
 	f = &Failure{Step: step, Peer: peer, Err: err}
-	var said *stream.Error
-	if errors.As(err, &said) && said.Received {
-		f.Advice = "the peer ended the stream; its own log says why"
-	}
 	switch step {
 	case StepDNS:
 		f.Advice = dnsAdvice(err)
 	case StepTCP:
-		f.Advice = "is the peer's server up, and port 5269 open to us?"
+		f.Advice = "is the peer's server up, and its port open to us?"
+	case StepTLS:
+		f.Advice = tlsAdvice(err)
+	case StepStream, StepSASL, StepDialback:
+		f.Advice = streamAdvice(err)
 	}
 	return f
 }
+
+// What operators are told where policy asks for more than a peer has.
+const (
+	adviceShutOut  = "if it should be allowed, add the domain under peers, or allow it in the policy"
+	adviceNoTLS    = "its operator must turn TLS on; if plaintext must be, give it channel: plaintext with a date until when"
+	adviceUnproved = "its operator must mend its certificate; or ask less of this peer (proof)"
+)
 
 func dnsAdvice(err error) string {
 	var filtered *resolve.FilteredError
@@ -80,6 +89,39 @@ func dnsAdvice(err error) string {
 		return "the domain offers no XMPP federation; is its name right?"
 	}
 	return "does the resolver of outside.resolver answer?"
+}
+
+// tlsAdvice reads the alert with which the peer ended the handshake (RFC 8446 §6.2).
+func tlsAdvice(err error) string {
+	const badCertificate, certificateRequired, unknownCA, protocolVersion, handshakeFailure = 42, 116, 48, 70, 40
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &alert) && (alert >= badCertificate && alert <= unknownCA || alert == certificateRequired):
+		return "the peer does not take our certificate: is it in date, its chain complete, and our domain named in it?"
+	case errors.As(err, &alert) && (alert == protocolVersion || alert == handshakeFailure):
+		return "the peer's TLS is too old or too narrow for us; its operator must mend this"
+	case isTimeout(err):
+		return "the peer began with TLS and did not go on; is it overloaded?"
+	case hungUp(err):
+		return "the peer broke off in the middle of TLS; its own log may say why"
+	}
+	return "what the peer speaks is not the TLS that we know; its own log may say more"
+}
+
+// streamAdvice tells silence, a refusal and nonsense apart.
+func streamAdvice(err error) string {
+	var said *stream.Error
+	switch {
+	case errors.As(err, &said) && said.Received && said.Condition == stream.HostUnknown:
+		return "the peer does not serve the domain that it was called for; does its DNS lead to the right server?"
+	case errors.As(err, &said) && said.Received:
+		return "the peer ended the stream; its own log says why"
+	case errors.As(err, &said):
+		return "what came is not what a server says here; is it one?"
+	case isTimeout(err):
+		return "the peer takes the connection and says nothing more; is it overloaded, or no XMPP server?"
+	}
+	return "the peer broke off; its own log may say why"
 }
 
 // stanzaError is what the senders of the queued stanzas are told ([A08]).
@@ -129,11 +171,9 @@ func (f *Failure) public() string {
 // line logs the one line that is enough to mend the link: the pair, which log has already, step, address, certificate, what the
 // peer said, what to do, and when we try next.
 func (f *Failure) line(log *slog.Logger, next time.Duration) {
-	attrs := []any{"step", string(f.Step), "error", f.Err.Error()}
-	for _, kv := range [][2]string{{"peer", f.Peer}, {"cert", f.Cert}, {"advice", f.Advice}} {
-		if kv[1] != "" {
-			attrs = append(attrs, kv[0], kv[1])
-		}
+	attrs := f.attributes()
+	if f.Peer != "" {
+		attrs = append(attrs, "peer", f.Peer)
 	}
 	if next > 0 {
 		attrs = append(attrs, "next_try", next.String())
@@ -141,11 +181,21 @@ func (f *Failure) line(log *slog.Logger, next time.Duration) {
 	log.Log(context.Background(), f.level(), "link failed", attrs...)
 }
 
+func (f *Failure) attributes() []any {
+	attrs := []any{"step", string(f.Step), "error", f.Err.Error()}
+	for _, kv := range [][2]string{{"cert", f.Cert}, {"advice", f.Advice}} {
+		if kv[1] != "" {
+			attrs = append(attrs, kv[0], kv[1])
+		}
+	}
+	return attrs
+}
+
 // level is by whose fault it is: a peer's is information, the network's is not even that, ours is an error.
 func (f *Failure) level() slog.Level {
 	var netErr net.Error
 	switch {
-	case f.Step == StepCarry:
+	case f.Step == StepCarry, f.Ours:
 		return slog.LevelError
 	case errors.As(f.Err, &netErr) && netErr.Timeout():
 		return slog.LevelInfo

@@ -212,16 +212,48 @@ func key(secret, receiving, originating, id string) string {
 
 // logBook is the gate's log: kept, and shown with a test that fails.
 type logBook struct {
-	t  testing.TB
-	mu sync.Mutex
-	b  strings.Builder
+	t    testing.TB
+	mu   sync.Mutex
+	b    strings.Builder
+	more chan struct{} // closed with the next line
 }
 
 func (l *logBook) Write(b []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(b)))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
 	return l.b.Write(b)
+}
+
+// await waits for lines in which a word stands and gives all of them.
+func (l *logBook) await(word string) (found []string) {
+	l.t.Helper()
+	late := time.After(patience)
+	for {
+		l.mu.Lock()
+		for line := range strings.Lines(l.b.String()) {
+			if strings.Contains(line, word) {
+				found = append(found, line)
+			}
+		}
+		if l.more == nil {
+			l.more = make(chan struct{})
+		}
+		more := l.more
+		l.mu.Unlock()
+		if len(found) > 0 {
+			return found
+		}
+		select {
+		case <-more:
+		case <-late:
+			l.t.Fatalf("no line with %q", word)
+		}
+	}
 }
 
 func (l *logBook) String() string {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -55,6 +54,8 @@ type inbound struct {
 	due     time.Time             // when a pair has to be judged again; zero: when the policy changes
 	trusted bool                  // no longer held to the limits of a peer that is not proved
 
+	failures  atomic.Int32 // pairs that did not come up and were told of
+	answered  atomic.Bool  // asked us something as authoritative server, which is reason enough to have come
 	verifying sync.WaitGroup
 	pending   atomic.Int32
 	carried   atomic.Uint64
@@ -215,41 +216,6 @@ func ours(err error) *stream.Error {
 		return e
 	}
 	return nil
-}
-
-// report logs and records the end of the link. Peers that come and go are not worth a warning.
-func (in *inbound) report(err error) {
-	in.mu.Lock()
-	facts := in.first
-	in.mu.Unlock()
-	if e := in.ended.Load(); e != nil {
-		err = e
-	}
-	reason := ending(err)
-	if facts != nil {
-		in.p.instruments.closed(in.door, "in", *facts)
-		in.note(audit.Event{Kind: audit.LinkClose, Channel: facts.Channel, Proof: facts.Proof, Error: reason, Count: in.carried.Load()})
-		in.log.Info("link closed", "reason", reason, "stanzas", in.carried.Load(), "open_for", time.Since(in.opened).Round(time.Millisecond).String())
-		return
-	}
-	endSpan(in.setUp, err)
-	in.log.Info("inbound stream ended before a domain was proved", "reason", reason)
-}
-
-// ending puts the end of a stream into words.
-func ending(err error) string {
-	var e *stream.Error
-	switch {
-	case err == nil, errors.Is(err, stream.ErrClosed):
-		return "closed by the peer"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connection lost"
-	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
-		return "closed by us"
-	case errors.As(err, &e) && e.Received:
-		return "peer said " + e.Error()
-	}
-	return err.Error()
 }
 
 // note records an event of this link.

@@ -31,9 +31,18 @@ func (p *Proxy) open(ctx context.Context, r route, with credentials) (*connectio
 	if err := p.prove(ctx, r, c, with); err != nil {
 		// The peer's farewell is nobody's business that waits for the failure.
 		p.links.Go(func() { farewell(c.s, err) })
-		return nil, err
+		return nil, c.shown(err)
 	}
 	return c, nil
+}
+
+// shown adds to a failure which certificate the peer had shown.
+func (c *connection) shown(err error) error {
+	var f *Failure
+	if errors.As(err, &f) && f.Cert == "" {
+		f.Cert = c.cert
+	}
+	return err
 }
 
 // farewell ends a stream on which we could not prove ourselves ([B11], [B16], [C23]).
@@ -88,7 +97,7 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (er
 	peer := c.s.RemoteAddr().String()
 	id := c.s.ID()
 	if id == "" {
-		return &Failure{Step: StepDialback, Peer: peer, Err: errNoID}
+		return &Failure{Step: StepDialback, Peer: peer, Err: errNoID, Advice: "the peer's server is broken in this; nothing but its operator helps"}
 	}
 	if !c.s.PeerHeader().Dialback && !c.s.FeatureDialback() {
 		return &Failure{Step: StepDialback, Peer: peer, Permanent: true, Err: errNoMeans,
@@ -112,7 +121,11 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (er
 	m, err := p.awaitResult(c.s, claim)
 	c.s.SetReadDeadline(time.Time{})
 	if err != nil {
-		return failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:result: %w", err))
+		f := failure(StepDialback, peer, fmt.Errorf("waiting for the answer to db:result: %w", err))
+		if isTimeout(err) {
+			f.Advice = p.silenceAdvice(r)
+		}
+		return f
 	}
 	switch m.Verdict() {
 	case dialback.Valid:
@@ -122,6 +135,14 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (er
 	}
 	return &Failure{Step: StepDialback, Peer: peer, Err: fmt.Errorf("the peer answered %s %s", clip(m.Condition, 64), clip(m.Text, 200)),
 		Advice: "the peer could not verify us; does the SRV record of " + r.from().String() + " lead to this gate, and is port 5269 open from outside?"}
+}
+
+// silenceAdvice: a peer that got our key asks back whether it is ours, and answers when it knows.
+func (p *Proxy) silenceAdvice(r route) string {
+	if r.dir == In {
+		return "the backend asks back and hears nothing: does its resolver point at inside.dns, and may it reach inside.listen?"
+	}
+	return "the peer asks back and hears nothing: does the SRV record of " + r.from().String() + " lead to this gate, and is port 5269 open from outside?"
 }
 
 func (p *Proxy) invalidAdvice(r route) string {

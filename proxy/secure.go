@@ -71,7 +71,7 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	switch {
 	case errors.As(err, &refused):
 		in.p.instruments.failed(in.door, StepSASL)
-		in.log.Info("EXTERNAL refused, the peer may go on with dialback", "from", from.String(), "condition", refused.Condition)
+		in.log.Info("EXTERNAL refused, the peer may go on with dialback", "from", from.String(), "condition", refused.Condition, "cert", in.certFacts(s))
 		_, err := s.Write(stream.AppendSASLFailure(nil, refused.Condition))
 		return err
 	case err != nil:

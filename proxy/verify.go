@@ -85,25 +85,26 @@ func (in *inbound) unverified(s *stream.Stream, v verification, err error) {
 	if errors.Is(err, errBusy) {
 		cond = stanza.ResourceConstraint
 	}
-	in.p.instruments.failed(in.door, StepDialback)
-	in.note(audit.Event{Kind: audit.DialbackError, From: v.message.From, To: v.message.To, Condition: string(cond), Step: string(f.Step), Error: f.Error(), Advice: f.Advice})
-	in.log.Warn("dialback key could not be verified", "from", v.message.From, "to", v.message.To, "step", string(f.Step), "authoritative", f.Peer, "error", f.Error(), "advice", f.Advice)
+	told := *f
+	told.Err = fmt.Errorf("asking the authoritative server: %w", f.Err)
+	in.failed(v.message.From, v.message.To, &told, audit.Event{Kind: audit.DialbackError, Condition: string(cond)})
 	s.Write(dialback.ErrorReply(v.message, string(cond)).AppendTo(nil))
 }
 
 // forged answers a wrong key: invalid and the end of the stream, or an error when other pairs live on it ([B06]).
 func (in *inbound) forged(s *stream.Stream, v verification) {
-	in.p.instruments.failed(in.door, StepDialback)
-	in.note(audit.Event{Kind: audit.DialbackInvalid, From: v.message.From, To: v.message.To})
-	log := in.log.With("from", v.message.From, "to", v.message.To)
+	f := &Failure{Step: StepDialback, Err: errors.New("the authoritative server says that the key is not its own")}
 	switch {
 	case in.door == Outside:
-		log.Warn("dialback key is invalid: the caller is not the domain it names")
+		f.Advice = "somebody else calls in this domain's name, or its servers do not share one dialback secret"
 	case in.p.asking.disowned(in):
-		log.Error("a backend's address shows keys again that the backend disowns: somebody impersonates it", "backend", in.backend.Address)
+		f.Err, f.Ours = fmt.Errorf("the backend at %s disowns keys again and again that its address shows", in.backend.Address), true
+		f.Advice = "somebody impersonates it: who else can send from its address?"
 	default:
-		log.Warn("a backend's address shows a key that the backend disowns: it restarted just now, or somebody impersonates it", "backend", in.backend.Address)
+		f.Err = fmt.Errorf("the backend at %s disowns a key that its address shows", in.backend.Address)
+		f.Advice = "it restarted just now, or somebody impersonates it"
 	}
+	in.failed(v.message.From, v.message.To, f, audit.Event{Kind: audit.DialbackInvalid})
 	if in.hasProof() {
 		s.Write(dialback.ErrorReply(v.message, string(stanza.Forbidden)).AppendTo(nil))
 		return
