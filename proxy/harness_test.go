@@ -343,3 +343,13 @@ func (a *authority) expired(t testing.TB, names ...string) *tls.Config {
 	t.Helper()
 	return &tls.Config{Certificates: []tls.Certificate{a.issue(t, time.Now().Add(-time.Hour), names...)}}
 }
+
+// listenAt takes calls at an address that was free a moment ago.
+func listenAt(t testing.TB, addr string) (net.Listener, error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err == nil {
+		t.Cleanup(func() { ln.Close() })
+	}
+	return ln, err
+}

@@ -180,6 +180,10 @@ func limitsOfProofs(t *testing.T) map[string]each {
 			set: func(l *proxy.Limits) { l.PendingPerAddress = 1 }, data: inClear,
 			script: opened + asks("r", "remote.example") + "a accepts remote\n" + second + asks("s", "third.example") + refusedResult("s", "corp.example", "third.example", "wait", "resource-constraint"),
 		},
+		"pending_per_domain": {
+			set: func(l *proxy.Limits) { l.PendingPerDomain = 1 }, data: inClear,
+			script: opened + asks("r", "remote.example") + "a accepts remote\n" + second + asks("s", "remote.example") + refusedResult("s", "corp.example", "remote.example", "wait", "resource-constraint"),
+		},
 		"pending": {
 			set: func(l *proxy.Limits) { l.PendingTotal = 1 }, data: inClear,
 			script: opened + asks("r", "remote.example") + "a accepts remote\n" + second + asks("s", "third.example") + refusedResult("s", "corp.example", "third.example", "wait", "resource-constraint"),

@@ -29,8 +29,7 @@ func (p *Proxy) open(ctx context.Context, r route, with credentials) (*connectio
 		return nil, err
 	}
 	if err := p.prove(ctx, r, c, with); err != nil {
-		// The peer's farewell is nobody's business that waits for the failure.
-		p.links.Go(func() { farewell(c.s, err) })
+		p.part(c.s, func() { farewell(c.s, err) })
 		return nil, c.shown(err)
 	}
 	return c, nil
@@ -43,6 +42,14 @@ func (c *connection) shown(err error) error {
 		f.Cert = c.cert
 	}
 	return err
+}
+
+// part ends a stream with a last word, without holding up whoever waits for what the stream was for.
+func (p *Proxy) part(s *stream.Stream, say func()) {
+	p.links.Go(func() {
+		defer context.AfterFunc(p.ctx, s.Abort)()
+		say()
+	})
 }
 
 // farewell ends a stream on which we could not prove ourselves ([B11], [B16], [C23]).

@@ -110,7 +110,8 @@ func (p *Proxy) Shutdown(ctx context.Context) {
 		ends.Go(func() { p.doors[d].hangUp(drain) })
 	}
 	ends.Wait()
-	p.router.drain(drain)
+	left, _ := drain.Deadline()
+	p.router.drain(ctx, time.Until(left))
 	p.doors[Inside].close()
 	p.doors[Inside].hangUp(ctx)
 	p.stop()

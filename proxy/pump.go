@@ -58,7 +58,7 @@ func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
 			}
 			if err := o.write(s); err != nil {
 				s.Abort()
-				return because(<-said, err)
+				return o.because(<-said, err)
 			}
 		}
 		select {
@@ -74,7 +74,7 @@ func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
 			}
 			if _, err := s.Write([]byte(" ")); err != nil {
 				s.Abort()
-				return because(<-said, err)
+				return o.because(<-said, err)
 			}
 		case <-o.ctx.Done():
 			return context.Cause(o.ctx)
@@ -82,10 +82,13 @@ func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
 	}
 }
 
-// because is why a write failed: what the peer said, if it said so.
-func because(said, err error) error {
+// because is why a write failed: that the link was told to stop, or what the peer said, if it said so.
+func (o *outbound) because(said, err error) error {
 	var e *stream.Error
-	if errors.As(said, &e) && e.Received {
+	switch {
+	case o.ctx.Err() != nil:
+		return context.Cause(o.ctx)
+	case errors.As(said, &e) && e.Received:
 		return e
 	}
 	return fmt.Errorf("writing: %w", err)

@@ -144,27 +144,32 @@ func (rt *router) live() []*outbound {
 	return all
 }
 
-// drain waits until every queue is empty, then ends the links; when ctx ends first, what is left is bounced, and the bounces
-// get a last moment of their own.
-func (rt *router) drain(ctx context.Context) {
+// drain waits until every queue is empty, or the time for that is over, and then ends the links; what is left is bounced, and the
+// bounces get a last moment of their own, within ctx.
+func (rt *router) drain(ctx context.Context, patience time.Duration) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !rt.quiet() && ctx.Err() == nil {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+	wait := func(most time.Duration, over func() bool) {
+		for end := time.Now().Add(most); ctx.Err() == nil && time.Now().Before(end) && !over(); {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
 		}
 	}
+	wait(patience, rt.quiet)
+	const lastMoment = 2 * time.Second
 	for _, dir := range []Direction{Out, In} {
 		for _, o := range rt.live() {
 			if o.r.dir == dir {
 				o.stop(nil)
 			}
 		}
-		rt.settle(dir)
+		wait(lastMoment, func() bool { return rt.ended(dir) && rt.quiet() })
 	}
 }
 
+// quiet says whether nothing waits to be written.
 func (rt *router) quiet() bool {
 	for _, o := range rt.live() {
 		if !o.idle() {
@@ -174,17 +179,12 @@ func (rt *router) quiet() bool {
 	return true
 }
 
-// settle waits, two seconds at the most, for the links of a direction to end and for the bounces they made to leave.
-func (rt *router) settle(dir Direction) {
-	end := time.Now().Add(2 * time.Second)
-	for time.Now().Before(end) {
-		busy := false
-		for _, o := range rt.live() {
-			busy = busy || o.r.dir == dir || !o.idle()
+// ended says whether no link of a direction is left.
+func (rt *router) ended(dir Direction) bool {
+	for _, o := range rt.live() {
+		if o.r.dir == dir {
+			return false
 		}
-		if !busy {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
 	}
+	return true
 }

@@ -180,8 +180,7 @@ func (p *Proxy) ask(ctx context.Context, r route, q dialback.Message) (dialback.
 		return dialback.Invalid, err
 	}
 	verdict, err := p.put(ctx, c.s, q)
-	// The peer's farewell is nobody's business that waits for the answer.
-	p.links.Go(func() { finish(c.s, err) })
+	p.part(c.s, func() { finish(c.s, err) })
 	return verdict, err
 }
 
