@@ -154,32 +154,41 @@ b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='
 // A peer whose entry in policy ends on a day loses its links on that day, both ways, without a reload (POLICY "Entry points").
 func TestLinksEndWithTheirTerms(t *testing.T) {
 	t.Parallel()
-	until := time.Now().Add(4 * time.Second).UTC().Format("2006-01-02T15:04:05Z")
-	s := newStage(t, options{data: policy.Data{"federation": "listed", "peers": map[string]any{remote: map[string]any{"until": until}}}})
-	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\n"+include(t, "_remote_takes")+"r receives "+message("m1", 0)+"\n"+
-		strings.NewReplacer("r connects", "s connects", "r sends", "s sends", "r receives", "s receives", "r tls", "s tls", "{p", "{s").Replace(include(t, "_remote_proved"))+`
-`+failed("s", "policy-violation")+`
+	s := newStage(t, options{})
+	s.Do["date"] = func() error {
+		until := time.Now().Add(2 * time.Second).UTC().Format("2006-01-02T15:04:05Z")
+		if err := s.engine.Reload(policy.Data{"federation": "listed", "peers": map[string]any{remote: map[string]any{"until": until}}}); err != nil {
+			return err
+		}
+		s.proxy.Apply(s.settings(options{}))
+		return nil
+	}
+	xmpptest.Converse(t, s.Stage, bothWays(t)+"do date\n"+failed("s", "policy-violation")+`
 s receives </stream:stream>
 r receives </stream:stream>
 record has "kind":"link.close" "dir":"out" peer-ended
 `)
 }
 
+// bothWays makes a link to remote.example, with r, and one from it, with s.
+func bothWays(t *testing.T) string {
+	t.Helper()
+	return include(t, "_backend_speaks") + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes") + "r receives " + message("m1", 0) + "\n" +
+		strings.NewReplacer("r connects", "s connects", "r sends", "s sends", "r receives", "s receives", "r tls", "s tls", "{p", "{s").Replace(include(t, "_remote_proved"))
+}
+
 // [C28], [I11]: a peer that its certificate proved is asked to begin again when that ends; so is one that we called.
 func TestLinksEndWithTheCertificate(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, options{})
-	brief := func() []tls.Certificate {
-		return []tls.Certificate{s.ca.issue(t, time.Now().Add(4*time.Second), remote)}
+	brief := func() (*tls.Certificate, error) {
+		c := s.ca.issue(t, time.Now().Add(5*time.Second), remote)
+		return &c, nil
 	}
 	s.Client["brief"] = s.ca.client(t)
-	s.Client["brief"].Certificates = brief()
-	s.Server["brief"] = s.ca.server(t, remote)
-	s.Server["brief"].Certificates = brief()
-	reset := "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>…</stream:error>\n"
-	xmpptest.Converse(t, s.Stage, strings.ReplaceAll(include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\n"+include(t, "_remote_takes")+"r receives "+message("m1", 0)+"\n"+
-		strings.NewReplacer("r connects", "s connects", "r sends", "s sends", "r receives", "s receives", "r tls", "s tls", "{p", "{s").Replace(include(t, "_remote_proved")), " good", " brief")+`
-s receives `+reset+`
+	s.Client["brief"].GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return brief() }
+	s.Server["brief"] = &tls.Config{ClientAuth: tls.RequestClientCert, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return brief() }}
+	xmpptest.Converse(t, s.Stage, strings.ReplaceAll(bothWays(t), " good", " brief")+failed("s", "reset")+`
 s receives </stream:stream>
 r receives <stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
 r receives </stream:stream>
