@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"sallyport/internal/config"
@@ -24,30 +25,68 @@ func TestEachConfigurationLoads(t *testing.T) {
 
 var fenced = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// TestEachConfigurationInTheDocsLoads: what a reader copies must work. Fragments name their file's first key only, so only whole
-// configurations, which begin with backends, are loaded.
+// required are the sections without which there is no configuration; a fragment in a document leaves out those that it is not about.
+var required = map[string]string{
+	"backends": "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\n",
+	"inside":   "inside: {listen: 127.0.2.1:5269}\n",
+	"outside":  "outside: {listen: [127.0.3.1:5269]}\n",
+}
+
+// missing are the two keys that a fragment about a required section may leave out in it.
+var missing = regexp.MustCompile(`(?m)^.*:\d+: (inside|outside)\.listen is missing;.*\n?`)
+
+// TestEachConfigurationInTheDocsLoads: what a reader copies must work.
 func TestEachConfigurationInTheDocsLoads(t *testing.T) {
 	t.Parallel()
-	found := 0
-	for _, file := range []string{"../README.md", "../docs/operate.md", "../docs/policy.md"} {
-		text, err := os.ReadFile(file)
-		if os.IsNotExist(err) {
-			continue
+	files := []string{"../README.md"}
+	for _, pattern := range []string{"../docs/*.md", "../docs/backends/*.md", "*/*/README.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
 		}
+		files = append(files, more...)
+	}
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range fenced.FindAllSubmatch(text, -1) {
-			if string(m[1][:min(len(m[1]), 9)]) != "backends:" {
-				continue
+			whole := string(m[1])
+			if file == "../docs/policy.md" && !strings.HasPrefix(whole, "backends:") {
+				continue // that page's are the policy's data, not the file
 			}
 			found++
-			if _, err := config.Parse(file, m[1]); err != nil {
-				t.Errorf("%v", err)
+			for key, lines := range required {
+				if !regexp.MustCompile("(?m)^" + key + ":").MatchString(whole) {
+					whole += lines
+				}
+			}
+			if _, err := config.Parse(file, []byte(whole)); err != nil && missing.ReplaceAllString(err.Error(), "") != "" {
+				t.Errorf("%v\nin\n%s", err, m[1])
 			}
 		}
 	}
-	if found == 0 {
-		t.Error("no configuration found in the documents")
+	if found < 6 {
+		t.Errorf("only %d configurations found in the documents", found)
+	}
+}
+
+// TestEachExampleHasATest: what lies here without one would rot. The policies' own tests are run by package policy.
+func TestEachExampleHasATest(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		folder := entry.Name()
+		if !entry.IsDir() {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(folder, "sallyport.yaml")); err != nil && folder != "policies" && folder != "systemd" {
+			t.Errorf("%s: nothing loads it", folder)
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/certs"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
 	"sallyport/internal/stanza"
@@ -36,8 +35,6 @@ type Settings struct {
 	Backends []Backend
 	// Routes are static endpoints of remote domains; they skip DNS and the address filter ([D05]).
 	Routes map[jid.Domain]resolve.Endpoint
-	// POSH fetches the documents by which domains name their certificates; nil: nobody is asked.
-	POSH   *certs.POSHSource
 	Limits Limits
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -123,6 +126,40 @@ func TestStatus(t *testing.T) {
 		"gate.links[].stanzas", "gate.links[].queue", "gate.links[].queue_bytes", "certificates[].names[]", "certificates[].not_after", "certificates[].file", "certificates[].spki")
 	if !regexp.MustCompile(`(?s)^sallyport devel, pid \d+, serving for .*\n\nDOOR .*\noutside +in +remote.example → corp.example +up +TLS 1.3 \S+ +pkix +127.0.0.1:\d+ +0 +0\n.*\ncorp.example +\d{4}-`).MatchString(text) {
 		t.Errorf("status prints\n%s", text)
+	}
+}
+
+// TestMeasurements: every name that a running gate gives to Prometheus stands in the reference.
+func TestMeasurements(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
+	must(t, err)
+	h := newHouse(t)
+	h.start()
+	get := func(path string) string {
+		resp, err := http.Get("http://" + h.doors["metrics"] + path)
+		must(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		must(t, err)
+		return string(text)
+	}
+	var text string
+	xmpptest.Converse(t, h.stage(map[string]func() error{"look": func() error { text = get("/metrics"); return nil }}), proved+word+"do look\n")
+	names := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (sallyport_\w+) `).FindAllStringSubmatch(text, -1) {
+		names[m[1]] = true
+		if !bytes.Contains(page, []byte("| `"+m[1]+"` |")) {
+			t.Errorf("%s is not in docs/reference/metrics.md", m[1])
+		}
+	}
+	for _, name := range []string{"sallyport_links", "sallyport_stanzas_total", "sallyport_queue", "sallyport_policy_duration_seconds", "sallyport_audit_duration_seconds"} {
+		if !names[name] {
+			t.Errorf("no %s in\n%s", name, text)
+		}
+	}
+	if got := get("/healthz"); got != "ok\n" {
+		t.Errorf("/healthz says %q", got)
 	}
 }
 

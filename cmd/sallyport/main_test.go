@@ -55,6 +55,8 @@ type house struct {
 	ca      *peer.Authority
 	doors   map[string]string
 	backend net.Listener
+
+	environment []string // of the programs that are started
 }
 
 // nobody runs the gates when the tests are root's: a gate needs no root.
@@ -183,7 +185,7 @@ func (h *house) launch(args ...string) *running {
 	h.t.Helper()
 	r := &running{t: h.t, cmd: exec.Command(h.program(), args...), ended: make(chan struct{}), more: make(chan struct{})}
 	h.own()
-	r.cmd.Env = append(os.Environ(), asCommand+"=1")
+	r.cmd.Env = append(append(os.Environ(), asCommand+"=1"), h.environment...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		r.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}

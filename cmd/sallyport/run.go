@@ -33,14 +33,17 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
+			notify("READY=1")
 			for {
 				select {
 				case <-hangUps:
 					g.reload()
 				case err := <-g.failed:
+					notify("STOPPING=1")
 					return fault(errors.Join(err, g.stop()))
 				case <-ctx.Done():
 					stop() // a second SIGTERM ends the process at once
+					notify("STOPPING=1")
 					return fault(g.stop())
 				}
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,10 @@ import (
 func TestTermDrains(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(h.dir, "notify"), Net: "unixgram"})
+	must(t, err)
+	defer manager.Close()
+	h.environment = append(h.environment, "NOTIFY_SOCKET="+filepath.Join(h.dir, "notify"))
 	g := h.start()
 	begun := time.Now()
 	xmpptest.Converse(t, h.stage(map[string]func() error{"term": func() error { return g.cmd.Process.Signal(syscall.SIGTERM) }}), proved+`
@@ -24,6 +29,13 @@ do term
 r receives <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
 r ends
 `)
+	for _, want := range []string{"READY=1", "STOPPING=1"} {
+		var b [64]byte
+		must(t, manager.SetReadDeadline(time.Now().Add(patience)))
+		if n, err := manager.Read(b[:]); err != nil || string(b[:n]) != want {
+			t.Errorf("the service manager hears %q, %v, want %s", b[:n], err, want)
+		}
+	}
 	g.await("stopped after=")
 	if code, said := g.end(); code != 0 || time.Since(begun) > 30*time.Second {
 		t.Errorf("exit %d after %s:\n%s", code, time.Since(begun), said)
