@@ -40,6 +40,7 @@ func Metrics() []Metric {
 		{"sallyport.bounces", "counter", "{stanza}", "Allowed stanzas that could not be delivered, and whether their sender was told.",
 			[]Label{direction, {"condition", append(bounceConditions(), otherCondition)}, {"told", boolean}}},
 		{"sallyport.unrecorded", "counter", "{stanza}", "Stanzas refused because the record took no events.", nil},
+		{"sallyport.policy.failures", "counter", "{decision}", "Decisions that policy failed to make, each a deny with the rule engine-error. Alarm on it.", nil},
 		{"sallyport.policy.duration", "histogram", "s", "Time to judge one batch of stanzas.", nil},
 		{"sallyport.audit.duration", "histogram", "s", "Time to commit one batch of stanzas to the record.", nil},
 	}

@@ -42,6 +42,7 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 		recordTime: k.histogram("sallyport.audit.duration", 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1),
 	}
 	k.gauge("sallyport.queue", p.observeQueues)
+	k.counted("sallyport.policy.failures", func() uint64 { return p.Policy.Failures() })
 	for _, d := range []Direction{In, Out} {
 		for _, e := range []policy.Effect{policy.Deny, policy.Drop, policy.Allow} {
 			i.crossed[d][e] = metric.WithAttributeSet(attribute.NewSet(attribute.String("direction", d.String()), attribute.String("effect", e.String())))
@@ -96,6 +97,16 @@ func (k *maker) histogram(name string, bounds ...float64) metric.Float64Histogra
 func (k *maker) gauge(name string, observe metric.Int64Callback) {
 	description, unit := k.about(name)
 	_, err := k.meter.Int64ObservableGauge(name, description, unit, metric.WithInt64Callback(observe))
+	k.err = errors.Join(k.err, err)
+}
+
+// counted is a counter of which somebody else keeps the count.
+func (k *maker) counted(name string, count func() uint64) {
+	description, unit := k.about(name)
+	_, err := k.meter.Int64ObservableCounter(name, description, unit, metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(int64(count()))
+		return nil
+	}))
 	k.err = errors.Join(k.err, err)
 }
 

@@ -187,6 +187,23 @@ func TestRefusedConnectionsAreCounted(t *testing.T) {
 	}
 }
 
+// What policy fails to decide is counted, whoever asked.
+func TestPolicyFailuresAreCounted(t *testing.T) {
+	t.Parallel()
+	o := options{rego: "package sallyport.stanza\n\ndecision := {\"effect\": \"perhaps\", \"rule\": \"x\"}\n"}
+	seen := observe(&o)
+	s := newStage(t, o)
+	for range 3 {
+		if d := s.engine.Snapshot().Stanza(t.Context(), &policy.Input{}); d.Effect != policy.Deny || d.Rule != policy.RuleEngineError {
+			t.Errorf("%+v", d)
+		}
+	}
+	points := seen.points(t)
+	if line := "sallyport.policy.failures{} 3"; !slices.Contains(points, line) {
+		t.Errorf("no %s in\n%s", line, strings.Join(points, "\n"))
+	}
+}
+
 // What cannot be recorded is counted.
 func TestUnrecordedIsCounted(t *testing.T) {
 	t.Parallel()

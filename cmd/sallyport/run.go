@@ -80,6 +80,7 @@ func startGate(ctx context.Context, path string, log *slog.Logger) (_ *gate, err
 	if g.log = log; log == nil {
 		g.log = logger(g.config.Log, g.level)
 	}
+	g.config.Policy.Log = g.log
 	if g.rooms, err = load(g.config); err != nil {
 		return nil, err
 	}
