@@ -33,17 +33,21 @@ func refused(b *ast.Builtin) bool {
 // newCompiler makes a compiler that holds every module to the schema of input: reading an attribute that does not exist
 // is an error with a line, not an undefined that some `not` would take for a yes.
 func newCompiler() (*ast.Compiler, error) {
-	text, err := shipped.ReadFile("schema/input.json")
+	schema, err := inputSchema()
 	if err != nil {
-		return nil, err
-	}
-	var schema any
-	if err := json.Unmarshal(text, &schema); err != nil {
 		return nil, err
 	}
 	schemas := ast.NewSchemaSet()
 	schemas.Put(ast.SchemaRootRef, schema)
 	return ast.NewCompiler().WithSchemas(schemas).WithCapabilities(capabilities()).WithStrict(true).SetErrorLimit(0), nil
+}
+
+func inputSchema() (schema any, err error) {
+	text, err := shipped.ReadFile("schema/input.json")
+	if err == nil {
+		err = json.Unmarshal(text, &schema)
+	}
+	return schema, err
 }
 
 // parse parses Rego v1 in which `not f(x.y)` also holds where x.y is undefined, as with `import future.keywords.not`. Without
@@ -113,7 +117,11 @@ func compile(modules map[string]*ast.Module, w *world) (*ast.Compiler, error) {
 	if c.Compile(modules); c.Failed() {
 		return nil, faultsOf(c.Errors)
 	}
-	faults := unknownAttributes(c)
+	schema, err := inputSchema()
+	if err != nil {
+		return nil, err
+	}
+	faults := unknownAttributes(c, schema)
 	for _, m := range c.Modules {
 		ast.WalkRefs(m, func(r ast.Ref) bool {
 			if f, missing := unresolved(c, w, r); missing {

@@ -72,8 +72,8 @@ t := 1 if { s := input.link; s.id == "1" } else := s.kind if { s := input.stanza
 	{"default", `deny contains {"rule": t.k} if t.k
 default t := {}
 t := {"k": input.stanza.kind} if input.stanza.type == "get"`},
-	{"with another input", `deny contains {"rule": "a"} if e with input as {"stanza": {"kind": input.stanza.type}}
-e if input.stanza.kind == "get"`},
+	{"with another input", `deny contains {"rule": "a"} if e with input as {"stanza": {"id": input.stanza.type}}
+e if input.stanza.id == "get"`},
 	{"with the input and more", `deny contains {"rule": "a"} if e with input as object.union(input, {"direction": "in"})
 e if { input.direction == "in"; input.stanza.kind == "iq" }`},
 	{"with one part for another", `deny contains {"rule": "a"} if e with input.stanza as input.link

@@ -10,11 +10,14 @@ import (
 
 // unknownAttributes finds attributes that do not exist where the compiler does not look for them: in a function that is called
 // with a part of input, in object.get, and in what `with` puts in the place of input. Each would be an undefined, or a default,
-// where the author expects a value. So would those that are promised for later, wherever they are named.
-func unknownAttributes(c *ast.Compiler) (faults Faults) {
+// where the author expects a value. So would those that are promised for later, wherever they are named. Values that an attribute
+// never has are found beside them.
+func unknownAttributes(c *ast.Compiler, schema any) (faults Faults) {
+	s := spelling{compiler: c, values: map[string][]string{}, faults: &faults}
+	valuesOf(schema, "", s.values)
 	for _, m := range c.Modules {
 		for _, rule := range m.Rules {
-			s := spelling{compiler: c, seen: map[string]bool{}, faults: &faults}
+			s.seen = map[string]bool{}
 			s.rule(rule, nil)
 		}
 	}
@@ -24,7 +27,8 @@ func unknownAttributes(c *ast.Compiler) (faults Faults) {
 // spelling follows parts of input through a rule and the functions that it calls.
 type spelling struct {
 	compiler *ast.Compiler
-	seen     map[string]bool // functions, with the parts that they were called with
+	seen     map[string]bool     // functions, with the parts that they were called with
+	values   map[string][]string // all that an attribute can be, by its path
 	faults   *Faults
 }
 
@@ -45,6 +49,7 @@ func (s *spelling) rule(r *ast.Rule, params map[ast.Var][]string) {
 			}
 		case *ast.Expr:
 			s.call(x, p)
+			s.compared(x, p)
 			for _, w := range x.With {
 				s.with(w, p)
 			}
