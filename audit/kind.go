@@ -27,6 +27,9 @@ const (
 	NodeStart
 	NodeStop
 	AuthMisaddressed
+	Downgrade
+	CertChanged
+	ConfigPeer
 	kindEnd
 )
 
@@ -127,6 +130,15 @@ var kinds = [kindEnd]kindInfo{
 	NodeStart: {name: "node.start", code: 950,
 		doc: "The gate started.",
 		may: "revision text"},
+	Downgrade: {name: "downgrade", code: 420,
+		doc:  "A remote domain showed less than it did before: the channel or the proof that it was reached by, and the one now. With a decision the link was refused for it; without one it was let through, as ratchet.mode or the time to learn wants it.",
+		must: "local remote error", may: "address text decision.effect decision.rule decision.reason decision.revision decision.mode decision.would decision.cached cert.facts cert.spki cert.issuer cert.not_after " + linkFields},
+	CertChanged: {name: "cert.changed", code: 600,
+		doc:  "A remote domain that had shown another public key, or the certificate of another authority, shows a new one. Both stand in the text.",
+		must: "local remote text", may: "address cert.facts cert.spki cert.issuer cert.not_after " + linkFields},
+	ConfigPeer: {name: "config.peer", code: 520,
+		doc:  "Somebody changed by hand what is remembered of a remote domain: forgave what it proved, or pinned its keys.",
+		must: "remote text", may: "error"},
 	NodeStop: {name: "node.stop", code: 951,
 		doc: "The gate stopped in good order. A record whose last event is another one was ended by a crash.",
 		may: "count text"},

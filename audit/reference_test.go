@@ -56,6 +56,14 @@ func examples() []Event {
 			e.Step, e.Error, e.Proof = "cert", "the certificate is for other.example, not for partner.example", "none"
 			e.Cert, e.Advice, e.NextTry = "CN=other.example, issued by R11, until 2026-10-01", "the peer's operator has to mend its certificate", 20*time.Second
 		}),
+		as(Downgrade, link, func(e *Event) {
+			e.Error = "the domain proved itself by pkix before, the link has dialback+tls"
+			e.Decision = DecisionPart{Effect: "deny", Rule: "ratchet-proof", Revision: "5f2c9e10"}
+		}),
+		as(CertChanged, link, func(e *Event) {
+			e.Text = "key sha256/n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg= is now sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+		}),
+		{Kind: ConfigPeer, Remote: "partner.example", Text: "forgive"},
 		as(DialbackValid, dialback, none),
 		as(DialbackInvalid, dialback, func(e *Event) { e.Text = "asked as authoritative server: not a key of ours" }),
 		as(DialbackError, dialback, func(e *Event) { e.Step, e.Condition, e.Text = "dns", "remote-server-not-found", "no such domain" }),

@@ -190,7 +190,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	switch {
 	case err != nil:
 		return err
-	case refusal.cond != "":
+	case refusal.cond != "" && refusal.lacks == nil:
 		return in.refuseResult(ctx, s, m, refusal)
 	}
 	if in.door == Outside && in.claimed(pair) >= in.p.now().Limits.PairsPerStream {
@@ -204,9 +204,9 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 		}
 		return nil
 	}
-	if means := in.certified(s, pair); means != "" {
+	if facts := in.factsFor(s, pair); refusal.cond == "" && strength[facts.Proof] > strength["dialback"] {
 		// The certificate of this very connection names the domain: no call-back is needed (XEP-0344 §2.4, W8).
-		if e := in.prove(s, pair, pr, means); e != nil {
+		if e := in.prove(s, pair, pr, facts); e != nil {
 			return e
 		}
 		return in.inTurn(ctx, func() error { return in.reply(s, m, dialback.Valid) })
@@ -220,7 +220,12 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	id := s.ID()
 	in.verifying.Go(func() {
 		defer in.pending.Add(-1)
-		in.verify(ctx, s, verification{pair: pair, proof: pr, message: m, id: id, turn: turn})
+		v := verification{pair: pair, proof: pr, message: m, id: id, turn: turn}
+		if refusal.lacks != nil {
+			in.vouch(ctx, s, v, refusal)
+			return
+		}
+		in.verify(ctx, s, v)
 	})
 	return nil
 }
@@ -231,6 +236,7 @@ type refusal struct {
 	step   Step // the zero Step is StepDialback's
 	reason string
 	advice string
+	lacks  *policy.Requirement // what a look at DNS or the web may still find proved; nil: nothing
 }
 
 func denied(c stanza.Condition, reason string) refusal { return refusal{cond: c, reason: reason} }
@@ -305,7 +311,12 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	case facts.Channel == "plaintext" && d.Require.Channel != "plaintext":
 		return refusal{cond: stanza.PolicyViolation, step: StepTLS, reason: "TLS is required of " + pair.Remote.String() + ", which goes on without", advice: adviceNoTLS}
 	}
-	return refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceUnproved}
+	in.p.downgraded(In, pair, d, &facts, in.note)
+	r := refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceUnproved}
+	if facts.CertSPKI != "" && strength[d.Require.Proof] > strength["dialback"] {
+		r.lacks = &d.Require
+	}
+	return r
 }
 
 // refuseResult answers a db:result with an error. The stream stays open for its other pairs, but for a stranger whom policy
@@ -360,11 +371,12 @@ func (pr *proof) decided() bool {
 	}
 }
 
-// prove ends a pair's proof with success, by the means named. A proof that was begun before the stream restarted decides nothing. The
+// prove ends a pair's proof with success, by what facts say. A proof that was begun before the stream restarted decides nothing. The
 // error is why the stream must end: what was asked of policy when the proof began may hold no longer.
-func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, means string) *stream.Error {
-	facts := in.factsFor(s, pair)
-	facts.Proof = means
+func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, facts policy.LinkFacts) *stream.Error {
+	if in.door == Outside {
+		facts.Known = in.p.known(In, pair, &facts)
+	}
 	in.mu.Lock()
 	current := in.pairs[pair] == pr
 	if current {
@@ -381,7 +393,11 @@ func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, means string) *
 		return nil
 	}
 	in.announce(pair, facts)
-	return in.unwanted(pair, &pr.facts)
+	if e := in.unwanted(pair, &pr.facts); e != nil || in.door == Inside {
+		return e
+	}
+	in.p.remember(In, pair, &pr.facts, in.log, in.note)
+	return nil
 }
 
 // disprove ends a pair's proof without success.
@@ -410,17 +426,6 @@ func (in *inbound) announce(pair Pair, facts policy.LinkFacts) {
 	in.note(linkEvent(audit.LinkOpen, in.direction(), pair, facts))
 	in.log.Info("link open", "from", pair.sender(in.direction()).String(), "to", pair.receiver(in.direction()).String(),
 		"channel", facts.Channel, "proof", facts.Proof, "tls", facts.TLSVersion, "cipher", facts.Cipher)
-}
-
-// certified names the proof that the certificate of this connection gives for the pair's sender, empty for none.
-func (in *inbound) certified(s *stream.Stream, pair Pair) string {
-	if in.door == Inside || s.TLS() == nil {
-		return ""
-	}
-	if in.certificateNames(s.TLS().PeerCertificates, pair.Remote) {
-		return "pkix"
-	}
-	return ""
 }
 
 func (in *inbound) certificateNames(chain []*x509.Certificate, d jid.Domain) bool {

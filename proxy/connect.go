@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 
+	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/internal/resolve"
 	"sallyport/internal/stanza"
@@ -20,6 +22,7 @@ import (
 // connection is a stream that we opened, as far as policy wants it secured, with nothing proved yet about us.
 type connection struct {
 	s       *stream.Stream
+	ep      resolve.Endpoint // outside: the one that was called
 	facts   policy.LinkFacts
 	backend string // inside: the address that was called
 	cert    string // facts of the peer's certificate, for failures
@@ -27,6 +30,7 @@ type connection struct {
 
 // linkDecision asks policy about a link with these facts; empty ones are not known yet.
 func (p *Proxy) linkDecision(d Direction, pair Pair, facts policy.LinkFacts) policy.LinkDecision {
+	facts.Known = p.known(d, pair, &facts)
 	return p.Policy.Snapshot().Link(p.ctx, &policy.Input{Direction: d.String(), Local: pair.Local.String(), Remote: pair.Remote.String(), Link: facts})
 }
 
@@ -54,6 +58,9 @@ func (p *Proxy) connect(ctx context.Context, r route, use Direction) (*connectio
 	eps, err := p.endpoints(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(eps, func(ep resolve.Endpoint) bool { return ep.DirectTLS || ep.DANE }) {
+		d.Require.Channel = "tls" // who says so in DNS has TLS: without it, it is somebody else ([M08], RFC 7673 §3.4)
 	}
 	var last error
 	for len(eps) > 0 {
@@ -89,17 +96,21 @@ func (p *Proxy) endpoints(ctx context.Context, r route) ([]resolve.Endpoint, err
 // connectFirst goes as far as it can with the first endpoint that takes a TCP connection; rest are those still to try.
 func (p *Proxy) connectFirst(ctx context.Context, r route, eps []resolve.Endpoint, use Direction, need policy.Requirement) (*connection, []resolve.Endpoint, error) {
 	dialCtx, span := p.Telemetry.span(ctx, "dial")
-	conn, _, rest, err := p.Resolver.Dial(dialCtx, eps)
+	conn, ep, rest, err := p.Resolver.Dial(dialCtx, eps)
 	endSpan(span, err)
 	if err != nil {
 		return nil, nil, failure(StepTCP, "", err)
 	}
 	ctx, cancel := share(ctx, 1+len(rest), p.now().Limits.PreAuthTime[Outside])
 	defer cancel()
+	if ep.DirectTLS {
+		conn = stream.DirectClient(conn, p.clientTLS(r, ep))
+	}
 	c, err := p.greet(ctx, r, conn)
 	if err != nil {
 		return nil, rest, err
 	}
+	c.ep = ep
 	if err := p.secure(ctx, r, c, use, need); err != nil {
 		c.s.Abort()
 		return nil, rest, err
@@ -172,18 +183,41 @@ func (p *Proxy) greet(ctx context.Context, r route, conn net.Conn) (*connection,
 	return c, nil
 }
 
+// clientTLS is how we shake hands with an endpoint. A server that is known by TLSA records goes by its own name (RFC 7673 §4.1), and one
+// that is to begin with TLS is told the protocol (XEP-0368 §3).
+func (p *Proxy) clientTLS(r route, ep resolve.Endpoint) *tls.Config {
+	cfg := p.Certs.ClientConfig(r.pair.Local.ASCII(), r.pair.Remote.ASCII())
+	if len(ep.TLSA) > 0 {
+		cfg.ServerName = ep.Target
+	}
+	if ep.DirectTLS {
+		cfg.NextProtos = []string{certs.ALPN}
+	}
+	return cfg
+}
+
 // secure brings the channel and the peer's proof to what policy requires. TLS is taken whenever it can be had, and asked for
 // even when it is not offered if it is required ([T10]).
 func (p *Proxy) secure(ctx context.Context, r route, c *connection, use Direction, need policy.Requirement) error {
 	offered, _ := c.s.FeatureStartTLS()
-	if !offered && need.Channel == "plaintext" {
+	switch {
+	case c.s.TLS() != nil:
+		return p.identified(ctx, r, c, use, need)
+	case !offered && need.Channel == "plaintext":
 		return p.enough(r, c, use, certs.Result{})
 	}
+	if err := p.startTLS(ctx, r, c, offered); err != nil {
+		return err
+	}
+	return p.identified(ctx, r, c, use, need)
+}
+
+func (p *Proxy) startTLS(ctx context.Context, r route, c *connection, offered bool) error {
 	peer := c.s.RemoteAddr().String()
 	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
 	defer cancel()
 	tlsCtx, span := p.Telemetry.span(tlsCtx, "tls")
-	err := c.s.ClientTLS(tlsCtx, p.Certs.ClientConfig(r.pair.Local.ASCII(), r.pair.Remote.ASCII()))
+	err := c.s.ClientTLS(tlsCtx, p.clientTLS(r, c.ep))
 	endSpan(span, err)
 	if err != nil {
 		f := failure(StepTLS, peer, err)
@@ -194,8 +228,13 @@ func (p *Proxy) secure(ctx context.Context, r route, c *connection, use Directio
 		return f
 	}
 	c.describe()
-	verdict := p.Certs.Verifier().Verify(c.s.TLS().PeerCertificates, r.pair.Remote.ASCII())
-	describeCert(&c.facts, verdict)
+	return nil
+}
+
+// identified finds out who the peer has proved to be, and asks policy whether that suffices.
+func (p *Proxy) identified(ctx context.Context, r route, c *connection, use Direction, need policy.Requirement) error {
+	verdict := p.identifyServer(ctx, r.pair.Remote, c.s.TLS().PeerCertificates, c.ep, need)
+	p.describeCert(&c.facts, c.s.TLS(), verdict)
 	c.cert = certFacts(verdict)
 	return p.enough(r, c, use, verdict)
 }
@@ -211,6 +250,10 @@ func (p *Proxy) enough(r route, c *connection, use Direction, v certs.Result) er
 	if d.Effect == policy.Allow {
 		return nil
 	}
+	p.downgraded(use, r.pair, d, &facts, func(e audit.Event) {
+		e.Dir, e.Address = use.String(), c.s.RemoteAddr().String()
+		p.Record.Note(e)
+	})
 	reason := fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)
 	if v.Err != nil {
 		reason = fmt.Errorf("%w: %w", reason, v.Err)
@@ -242,15 +285,4 @@ func describeTLS(f *policy.LinkFacts, state *tls.ConnectionState) {
 	f.TLSVersion = tls.VersionName(state.Version)
 	f.Cipher = tls.CipherSuiteName(state.CipherSuite)
 	f.ALPN = state.NegotiatedProtocol
-}
-
-func describeCert(f *policy.LinkFacts, v certs.Result) {
-	if v.SPKI == "" {
-		return
-	}
-	f.CertSPKI, f.CertIssuer = v.SPKI, v.Issuer
-	f.CertNotAfter = v.NotAfter.UTC().Format(time.RFC3339)
-	if v.Proved {
-		f.Proof = "pkix"
-	}
 }

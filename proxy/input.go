@@ -123,7 +123,7 @@ func (in *inbound) factsFor(s *stream.Stream, pair Pair) policy.LinkFacts {
 	describeTLS(&f, state)
 	f.Proof = "dialback+tls"
 	if in.door == Outside && len(state.PeerCertificates) > 0 {
-		describeCert(&f, in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII()))
+		in.p.describeCert(&f, state, in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII()))
 	}
 	return f
 }

@@ -318,6 +318,9 @@ func (o *outbound) open(ctx context.Context) (*connection, error) {
 // up announces the link.
 func (o *outbound) up(c *connection) {
 	c.facts.ID = o.id
+	if o.r.dir == Out {
+		c.facts.Known = o.p.known(Out, o.r.pair, &c.facts)
+	}
 	o.facts.Store(&c.facts)
 	o.s.Store(c.s)
 	o.mu.Lock()
@@ -329,6 +332,15 @@ func (o *outbound) up(c *connection) {
 	e.Link = o.id
 	o.p.Record.Note(e)
 	o.log.Info("link open", "peer", o.remote, "channel", c.facts.Channel, "proof", c.facts.Proof, "tls", c.facts.TLSVersion, "cipher", c.facts.Cipher)
+	if o.r.dir == Out {
+		o.p.remember(Out, o.r.pair, &c.facts, o.log, o.note)
+	}
+}
+
+// note records an event of this link.
+func (o *outbound) note(e audit.Event) {
+	e.Link, e.Dir, e.Address = o.id, o.r.dir.String(), o.remote
+	o.p.Record.Note(e)
 }
 
 // down is the reverse of up.

@@ -10,6 +10,7 @@ import (
 	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/dialback"
+	"sallyport/internal/ratchet"
 	"sallyport/internal/resolve"
 	"sallyport/policy"
 )
@@ -27,6 +28,8 @@ type Proxy struct {
 	Policy    *policy.Engine
 	Record    Recorder
 	Certs     *certs.Manager
+	Revoked   *certs.Revocations // nil: nobody is asked
+	Ratchet   *ratchet.Book      // nil: nothing is remembered of peers
 	Resolver  *resolve.Resolver
 	Secret    dialback.Secrets // the keys of both sides are derived from it
 	Telemetry Telemetry
@@ -84,6 +87,11 @@ func (p *Proxy) secret(d Door) *dialback.Secrets {
 // Apply puts new settings in force and judges the live links again: one that the new policy forbids is closed.
 func (p *Proxy) Apply(s Settings) {
 	p.settings.Store(&s)
+	p.Review()
+}
+
+// Review judges the live links again, as is due when what is known of peers or their certificates has changed.
+func (p *Proxy) Review() {
 	p.router.forgive()
 	p.watch.at(p.review(true))
 }

@@ -90,7 +90,7 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	if !first {
 		return nil
 	}
-	if e := in.prove(s, pair, pr, "pkix"); e != nil {
+	if e := in.prove(s, pair, pr, in.factsFor(s, pair)); e != nil {
 		return e
 	}
 	return nil

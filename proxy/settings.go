@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/certs"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
 	"sallyport/internal/stanza"
@@ -35,6 +36,8 @@ type Settings struct {
 	Backends []Backend
 	// Routes are static endpoints of remote domains; they skip DNS and the address filter ([D05]).
 	Routes map[jid.Domain]resolve.Endpoint
+	// POSH fetches the documents by which domains name their certificates; nil: nobody is asked.
+	POSH   *certs.POSHSource
 	Limits Limits
 }
 

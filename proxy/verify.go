@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
+	"sallyport/policy"
 )
 
 // verification is one db:result that is being checked with the authoritative server.
@@ -43,12 +44,8 @@ func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification)
 		in.disprove(v.pair, v.proof)
 		in.unverified(s, v, err)
 	case verdict == dialback.Valid:
-		means := "dialback"
-		if s.TLS() != nil {
-			means = "dialback+tls"
-		}
 		// The pair is proved before its peer hears so, or its first stanza could come too early.
-		if e := in.prove(s, v.pair, v.proof, means); e != nil {
+		if e := in.prove(s, v.pair, v.proof, in.factsFor(s, v.pair)); e != nil {
 			in.hangUp(e)
 			return
 		}
@@ -58,6 +55,40 @@ func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification)
 		in.disprove(v.pair, v.proof)
 		in.forged(s, v)
 	}
+}
+
+// vouch answers a db:result for which policy wants more than dialback, when the certificate alone does not give it: it looks at what
+// the domain's DNS and its web server say of the certificate ([I20], [I21], [I23]). r is the answer when that does not help.
+func (in *inbound) vouch(ctx context.Context, s *stream.Stream, v verification, r refusal) {
+	defer close(v.turn[1].said)
+	state := s.TLS()
+	facts := in.factsFor(s, v.pair)
+	_, err := in.p.asking.do(ctx, in, v.pair, func(ctx context.Context) (dialback.Verdict, error) {
+		in.p.describeCert(&facts, state, in.p.identifyClient(ctx, v.pair.Remote, state.PeerCertificates, *r.lacks))
+		return dialback.Invalid, nil
+	})
+	v.turn[0].await(ctx)
+	if s.ID() != v.id {
+		in.disprove(v.pair, v.proof)
+		return
+	}
+	if err != nil {
+		in.disprove(v.pair, v.proof)
+		in.unverified(s, v, err)
+		return
+	}
+	if strength[facts.Proof] < strength[r.lacks.Proof] || in.p.linkDecision(In, v.pair, facts).Effect != policy.Allow {
+		in.disprove(v.pair, v.proof)
+		if err := in.refuseResult(ctx, s, v.message, r); err != nil {
+			in.log.Info("the refusal of a db:result could not be sent", "error", err)
+		}
+		return
+	}
+	if e := in.prove(s, v.pair, v.proof, facts); e != nil {
+		in.hangUp(e)
+		return
+	}
+	in.reply(s, v.message, dialback.Valid)
 }
 
 // ask puts the question to the authoritative server: outside the one that DNS names, inside the backend's configured address

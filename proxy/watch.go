@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/certs"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 	"sallyport/policy"
@@ -213,7 +214,7 @@ func dueAfter(d policy.LinkDecision, facts *policy.LinkFacts) time.Time {
 
 // expiry is when the certificate that proves the peer ends; zero when none does.
 func expiry(facts *policy.LinkFacts) time.Time {
-	if facts.Proof != "pkix" {
+	if facts.Proof != certs.ProofPKIX && facts.Proof != certs.ProofPOSH && facts.Proof != certs.ProofDANE {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339, facts.CertNotAfter)

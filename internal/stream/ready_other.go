@@ -10,3 +10,6 @@ type readiness struct{}
 func readinessOf(net.Conn) readiness { return readiness{} }
 
 func (readiness) wait() error { return nil }
+
+// firstByte cannot be had without taking it.
+func firstByte(net.Conn) (byte, error) { return 0, nil }

@@ -40,3 +40,22 @@ func (r readiness) wait() error {
 	}
 	return r.raw.Read(look)
 }
+
+// firstByte peeks at what a socket has to read first; zero when it has ended, or is no socket.
+func firstByte(conn net.Conn) (first byte, err error) {
+	r := readinessOf(conn)
+	if r.raw == nil {
+		return 0, nil
+	}
+	err = r.raw.Read(func(fd uintptr) bool {
+		if !look(fd) {
+			return false
+		}
+		var b [1]byte
+		if n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT); err == nil && n == 1 {
+			first = b[0]
+		}
+		return true
+	})
+	return first, err
+}

@@ -137,6 +137,9 @@ func newStream(conn net.Conn, c Config) *Stream {
 	s := &Stream{cfg: c.withDefaults(), raw: conn, conn: conn, reading: make(chan struct{}, 1), ended: make(chan struct{}), turn: make(chan struct{}, 1)}
 	if c, ok := conn.(*tls.Conn); ok {
 		s.raw = c.NetConn()
+		if r, ok := s.raw.(*records); ok {
+			s.raw = r.Conn
+		}
 	}
 	s.clock.conn = s.raw
 	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
