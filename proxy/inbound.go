@@ -84,8 +84,7 @@ func linkID() string { return stream.NewID()[:12] }
 
 // serve lives as long as the link: header, proof, stanzas, end. It logs the end, once.
 func (in *inbound) serve(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	ctx, in.setUp = in.p.Telemetry.span(ctx, "link", attribute.String("sallyport.direction", in.direction().String()), attribute.String("network.peer.address", in.peer.Addr().String()))
+	ctx, cancel := context.WithCancel(in.traced(ctx))
 	err := in.converse(ctx)
 	cancel()
 	in.verifying.Wait()
@@ -97,25 +96,42 @@ func (in *inbound) serve(ctx context.Context) {
 	in.report(err)
 }
 
+// traced begins the span of the link's set-up.
+func (in *inbound) traced(ctx context.Context) context.Context {
+	ctx, in.setUp = in.p.Telemetry.span(ctx, "link", attribute.String("sallyport.direction", in.direction().String()), attribute.String("network.peer.address", in.peer.Addr().String()))
+	return ctx
+}
+
 func (in *inbound) converse(ctx context.Context) error {
+	trusted, err := in.open(ctx)
+	if err != nil {
+		return err
+	}
+	return in.read(ctx, trusted)
+}
+
+// open takes the stream up to the first proved pair. What it needs of the stack is given back before the link may idle for days.
+func (in *inbound) open(ctx context.Context) (*stream.Trusted, error) {
 	limits := in.p.now().Limits
 	deadline := time.Now().Add(limits.PreAuthTime[in.door])
 	accept, cancel := context.WithDeadline(ctx, deadline)
 	s, err := stream.Accept(accept, in.conn, streamConfig(limits, in.door, in.log), in.hosts, in.features)
 	cancel()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in.s.Store(s)
 	// The deadline stands until a pair is proved; authenticate lifts it.
 	if err := s.SetReadDeadline(deadline); err != nil {
-		return err
+		return nil, err
 	}
-	trusted, err := in.authenticate(ctx, s)
+	t, err := in.authenticate(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return in.read(ctx, trusted)
+	in.addrs = jid.NewCache(limits.AddressesPerStream)
+	in.lang = languageOf(s.PeerHeader().Lang)
+	return t, nil
 }
 
 // streamConfig is how streams are held at a door.
@@ -151,8 +167,6 @@ const (
 
 // read carries what a proved stream brings, batch by batch, until it ends.
 func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
-	in.addrs = jid.NewCache(in.p.now().Limits.AddressesPerStream)
-	in.lang = languageOf(t.Stream().PeerHeader().Lang)
 	room := make([]stanza.Element, 0, leastBatch)
 	for {
 		batch, err := t.Batch(room, mostBatch)

@@ -38,6 +38,9 @@ func (s *Scanner) fill() error {
 		case err == io.EOF && s.state != between && s.state != atStart:
 			return io.ErrUnexpectedEOF
 		case err != nil:
+			if s.start == s.end {
+				s.giveBack()
+			}
 			return err
 		}
 	}
@@ -68,6 +71,15 @@ func (s *Scanner) move(b []byte) {
 	s.work += int64(n)
 	s.base += int64(s.start)
 	s.buf, s.start, s.end, s.full = b, 0, n, false
+}
+
+// Release ends the use of s and of the elements that it returned: others get its buffer. Further calls return err, or the fault that
+// has ended the stream before.
+func (s *Scanner) Release(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	s.giveBack()
 }
 
 // giveBack puts the shared buffer back. Nothing is in it but elements that the last call returned, which are no longer valid.

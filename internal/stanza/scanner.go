@@ -3,6 +3,7 @@ package stanza
 import (
 	"errors"
 	"io"
+	"slices"
 )
 
 // state is where in the grammar the Scanner stands between two bytes.
@@ -111,22 +112,19 @@ func (s *Scanner) Unread() { s.unread = s.held }
 func (s *Scanner) Batch(dst []Element, most int) ([]Element, error) {
 	clear(dst)
 	dst = dst[:0]
-	e, err := s.Next()
-	for err == nil && e != nil {
-		dst = append(dst, *e)
+	if _, err := s.Next(); err != nil {
+		return dst, err
+	}
+	for {
+		dst = slices.Grow(dst, 1)[:len(dst)+1]
+		dst[len(dst)-1] = s.current
 		if len(dst) >= most {
 			return dst, nil
 		}
-		e = nil
-		var ok bool
-		if ok, err = s.scan(false); ok {
-			e = &s.current
+		if more, _ := s.scan(false); !more {
+			return dst, nil // a fault is kept for the next call
 		}
 	}
-	if len(dst) > 0 {
-		return dst, nil
-	}
-	return dst, err
 }
 
 // scan brings the next first-level element into current. Without wait it takes only what the buffer holds, and returns false when

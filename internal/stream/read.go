@@ -73,13 +73,19 @@ func (s *Stream) enter() error {
 
 // leave ends it. Whoever waits for the peer's end, or for the reading goroutine, is told.
 func (s *Stream) leave(err error) {
+	var e *Error
+	reads := err == nil || errors.Is(err, ErrStanza)
+	received := errors.As(err, &e) && e.Received // its closing tag is still to be read
+	late := isTimeout(err)
+	if !reads && !received && !late {
+		s.scan.Release(err)
+	}
 	<-s.reading
-	if err == nil || errors.Is(err, ErrStanza) {
+	if reads {
 		return
 	}
 	s.carries.Store(false)
-	var e *Error
-	if isTimeout(err) || errors.As(err, &e) && !e.Received {
+	if late || e != nil && !received {
 		return
 	}
 	s.gone()

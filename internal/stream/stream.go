@@ -151,6 +151,9 @@ func newStream(conn net.Conn, c Config) *Stream {
 
 // begin starts new documents on a channel. Nothing that was learnt on the old ones holds any longer ([C11], RFC 6120 §5.4.3.3).
 func (s *Stream) begin(conn net.Conn, state *tls.ConnectionState) {
+	if s.scan != nil {
+		s.scan.Release(errRestarting)
+	}
 	s.wire = newWire(conn)
 	s.scan = stanza.NewScanner(s.wire, s.cfg.Limits.unproved())
 	s.now.Store(&facts{tls: state})
@@ -202,6 +205,9 @@ func (s *Stream) step(ctx context.Context, take func() error) error {
 	done := s.clock.during(ctx)
 	err := overdue(ctx, take())
 	done()
+	if err != nil {
+		s.scan.Release(err)
+	}
 	s.leave(err)
 	if err != nil {
 		s.dead = true
