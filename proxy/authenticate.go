@@ -193,8 +193,8 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	case refusal.cond != "" && refusal.lacks == nil:
 		return in.refuseResult(ctx, s, m, refusal)
 	}
-	if in.door == Outside && in.claimed(pair) >= in.p.now().Limits.PairsPerStream {
-		return in.refuseResult(ctx, s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits.pairs_per_stream)"))
+	if most, key := in.mostPairs(); in.claimed(pair) >= most {
+		return in.refuseResult(ctx, s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits."+key+")"))
 	}
 	pr, first := in.claim(pair)
 	if !first {
@@ -350,6 +350,16 @@ func (in *inbound) claim(pair Pair) (pr *proof, first bool) {
 	pr = &proof{done: make(chan struct{})}
 	in.pairs[pair] = pr
 	return pr, true
+}
+
+// mostPairs is how many pairs this stream may prove, and the limit's name. A backend may have put all its remote domains on it (D8): no
+// more of them than it can have links to.
+func (in *inbound) mostPairs() (n int, key string) {
+	limits := &in.p.now().Limits
+	if in.door == Inside && limits.OutboundLinks > limits.PairsPerStream {
+		return limits.OutboundLinks, "links"
+	}
+	return limits.PairsPerStream, "pairs_per_stream"
 }
 
 // claimed counts the other pairs that are proved or being proved on this stream.

@@ -136,10 +136,10 @@ func (g *gate) enter(in *inbound) string {
 	}
 	now := time.Now()
 	g.sweep(now)
-	v := g.perAddr[in.peer.Addr()]
+	v := g.perAddr[in.origin()]
 	if v == nil {
 		v = &visitor{minute: now}
-		g.perAddr[in.peer.Addr()] = v
+		g.perAddr[in.origin()] = v
 	}
 	if now.Sub(v.minute) >= time.Minute {
 		v.minute, v.count = now, 0
@@ -173,9 +173,19 @@ func (g *gate) leave(in *inbound) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.links, in)
-	if v := g.perAddr[in.peer.Addr()]; v != nil {
+	if v := g.perAddr[in.origin()]; v != nil {
 		v.open--
 	}
+}
+
+// origin is whom the limits by address hold. Whoever has one IPv6 address has the 2^64 around it (RFC 4291 §2.5.1).
+func (in *inbound) origin() netip.Addr {
+	addr := in.peer.Addr()
+	if addr.Is4() {
+		return addr
+	}
+	net, _ := addr.WithZone("").Prefix(64)
+	return net.Addr()
 }
 
 // live gives the links that are in this door now.

@@ -172,6 +172,10 @@ func limitsOfProofs(t *testing.T) map[string]each {
 			set:    func(l *proxy.Limits) { l.PairsPerStream = 1 },
 			script: include(t, "_remote_proved") + "r sends <db:result from='remote.example' to='conference.corp.example'>k</db:result>\n" + refusedResult("r", "conference.corp.example", "remote.example", "wait", "resource-constraint"),
 		},
+		"pairs_per_stream/of a backend": {
+			set:    func(l *proxy.Limits) { l.PairsPerStream, l.OutboundLinks = 1, 1 },
+			script: include(t, "_backend_speaks") + "l sends <db:result from='corp.example' to='third.example'>k</db:result>\n" + refusedResult("l", "third.example", "corp.example", "wait", "resource-constraint"),
+		},
 		"pending_per_stream": {
 			set: func(l *proxy.Limits) { l.PendingPerStream = 1 }, data: inClear,
 			script: opened + asks("r", "remote.example") + "a accepts remote\n" + asks("r", "third.example") + refusedResult("r", "corp.example", "third.example", "wait", "resource-constraint"),

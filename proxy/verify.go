@@ -292,7 +292,7 @@ func (a *asking) do(ctx context.Context, in *inbound, pair Pair, question func(c
 	if err := a.recent(pair.Remote); err != nil {
 		return dialback.Invalid, err
 	}
-	addr := in.peer.Addr()
+	addr := in.origin()
 	if !a.enter(addr, pair.Remote, limits) {
 		return dialback.Invalid, errBusy
 	}

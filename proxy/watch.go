@@ -55,8 +55,16 @@ func (w *watch) run(ctx context.Context) {
 		}
 		w.next.Store(next.UnixNano())
 		timer.Reset(time.Until(next))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(breath):
+		}
 	}
 }
+
+// breath is the least time between two looks: links that come up all the time must not keep us looking.
+const breath = time.Second
 
 // review judges the live links that are due, or all of them, and closes those that settings and policy now in force do not allow.
 // It returns when the next one is due, zero for never.
@@ -203,13 +211,22 @@ func (o *outbound) unwanted() *Failure {
 }
 
 // dueAfter is when a link has to be judged again: when its terms change by themselves, and when the certificate that proves the peer
-// ends. A policy that reads the clock without a word about it is asked every minute.
+// ends. A policy that reads the clock without a word about it is asked every minute, and so is one whose moment has passed.
 func dueAfter(d policy.LinkDecision, facts *policy.LinkFacts) time.Time {
-	due := d.Until
-	if d.Uncacheable {
-		due = sooner(due, time.Now().Add(time.Minute))
+	now := time.Now()
+	due := sooner(d.Until, expiry(facts))
+	if d.Uncacheable || !due.IsZero() && !due.After(now) {
+		due = sooner(future(due, now), now.Add(time.Minute))
 	}
-	return sooner(due, expiry(facts))
+	return due
+}
+
+// future gives t if it is still to come; zero stands for never.
+func future(t, now time.Time) time.Time {
+	if t.After(now) {
+		return t
+	}
+	return time.Time{}
 }
 
 // expiry is when the certificate that proves the peer ends; zero when none does.

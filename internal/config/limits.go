@@ -5,8 +5,8 @@ import "time"
 // Limits are the bounds of everything that a peer or a backend can make grow. Sizes count bytes.
 type Limits struct {
 	Connections           int `yaml:"connections" default:"10000" doc:"inbound connections at once, at each of the two sides"`
-	ConnectionsPerAddress int `yaml:"connections_per_address" default:"100" doc:"inbound connections at once from one remote address, outside"`
-	ConnectionRate        int `yaml:"connection_rate" default:"600" doc:"new inbound connections in a minute from one remote address, outside"`
+	ConnectionsPerAddress int `yaml:"connections_per_address" default:"100" doc:"inbound connections at once from one remote address, or IPv6 network of 64 bits, outside"`
+	ConnectionRate        int `yaml:"connection_rate" default:"600" doc:"new inbound connections in a minute from one remote address, or IPv6 network of 64 bits, outside"`
 	Links                 int `yaml:"links" default:"20000" doc:"outbound streams at once, both sides together; bounces may open a tenth more"`
 	PairsPerStream        int `yaml:"pairs_per_stream" default:"256" doc:"domain pairs that a remote server may prove on one stream"`
 	AddressesPerStream    int `yaml:"addresses_per_stream" default:"256" doc:"parsed addresses that are remembered for one inbound stream"`
@@ -32,7 +32,7 @@ type Limits struct {
 	InsideResult time.Duration `yaml:"inside_result" default:"20s" doc:"waiting for a backend to accept our dialback key"`
 
 	PendingPerStream  int `yaml:"pending_per_stream" default:"8" doc:"dialback verifications under way for one stream"`
-	PendingPerAddress int `yaml:"pending_per_address" default:"32" doc:"dialback verifications under way for one remote address"`
+	PendingPerAddress int `yaml:"pending_per_address" default:"32" doc:"dialback verifications under way for one remote address, or IPv6 network of 64 bits"`
 	PendingPerDomain  int `yaml:"pending_per_domain" default:"16" doc:"dialback verifications under way for one remote domain"`
 	Pending           int `yaml:"pending" default:"1000" doc:"dialback verifications under way at all"`
 
