@@ -13,6 +13,7 @@ import (
 var (
 	ErrNotCovered = errors.New("no certificate")
 	ErrNotInDate  = errors.New("no certificate within its dates")
+	ErrPending    = errors.New("no certificate yet")
 )
 
 // material is one load of our own certificates, found by the domains that they name.
@@ -20,7 +21,30 @@ type material struct {
 	pairs     []*pair // in the order of the configuration
 	exact     map[string][]*pair
 	wildcards map[string][]*pair // by what follows "*."
+	pending   map[string]string  // domains for which a certificate is obtained, and from whom
 }
+
+// assemble makes one of our certificates from files and of those that were obtained.
+func assemble(files []*pair, a *issuer, obtained map[string]*pair) *material {
+	if a == nil {
+		return newMaterial(files)
+	}
+	all, pending := slices.Clone(files), make(map[string]string)
+	for _, names := range a.wanted {
+		if p := obtained[names[0]]; p != nil {
+			all = append(all, p)
+		}
+		for _, domain := range names {
+			pending[domain] = fmt.Sprintf("%s by %s", a.host, a.config.challenge())
+		}
+	}
+	m := newMaterial(all)
+	m.pending = pending
+	return m
+}
+
+// names reports whether any certificate names domain.
+func (m *material) names(domain string) bool { return len(m.candidates(domain, time.Time{})) > 0 }
 
 func newMaterial(pairs []*pair) *material {
 	m := &material{pairs: pairs, exact: make(map[string][]*pair), wildcards: make(map[string][]*pair)}
@@ -71,13 +95,19 @@ func (p *pair) inDate(now time.Time) bool {
 func (m *material) covers(domain string) error {
 	now := time.Now()
 	found := m.candidates(domain, now)
+	if from := m.pending[domain]; len(found) == 0 && from != "" {
+		return fmt.Errorf("%w names %s; it is obtained from %s", ErrPending, printable(domain), from)
+	}
 	if len(found) == 0 {
 		return fmt.Errorf("%w names %s; list one under certs.files%s", ErrNotCovered, printable(domain), m.inventory())
 	}
 	if best := found[0]; !best.inDate(now) {
-		leaf := best.cert.Leaf
-		return fmt.Errorf("%w names %s: that of %s is valid from %s to %s; renew it and reload", ErrNotInDate, printable(domain),
-			best.file.Cert, leaf.NotBefore.UTC().Format(time.DateOnly), leaf.NotAfter.UTC().Format(time.DateOnly))
+		leaf, next := best.cert.Leaf, "renew it and reload"
+		if best.obtained {
+			next = "it is obtained anew"
+		}
+		return fmt.Errorf("%w names %s: that of %s is valid from %s to %s; %s", ErrNotInDate, printable(domain),
+			best.file.Cert, leaf.NotBefore.UTC().Format(time.DateOnly), leaf.NotAfter.UTC().Format(time.DateOnly), next)
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ package certs
 // system's anchors.
 type Config struct {
 	// Store is the directory of the certificates that the gate obtains by itself.
-	Store string `yaml:"store" default:"/var/lib/sallyport/certs" doc:"directory for certificates that the gate obtains by itself; not used before it can"`
+	Store string `yaml:"store" default:"/var/lib/sallyport/certs" doc:"directory for certificates that the gate obtains by itself, and for its account with the authority; made with mode 0700"`
+	// ACME says from whom certificates are obtained; nil means that none are.
+	ACME *ACME `yaml:"acme" doc:"obtaining certificates from an authority and renewing them (RFC 8555), for the local domains that no certificate of files names; left out: none are obtained"`
 	// Files are certificates that somebody else renews.
 	Files []File `yaml:"files" doc:"certificates of the local domains that somebody else renews; read again on reload"`
 	// Roots are PEM files with further trust anchors for peers.

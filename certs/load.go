@@ -19,9 +19,16 @@ const maxFile = 4 << 20
 
 // pair is one certificate of ours with its key and the domains that it speaks for.
 type pair struct {
-	file File
-	cert *tls.Certificate
-	ids  []identity
+	file     File
+	cert     *tls.Certificate
+	ids      []identity
+	obtained bool // from an authority, by ourselves
+}
+
+// covers reports whether the certificate names a domain, which is canonical.
+func (p *pair) covers(domain string) bool {
+	_, ok := find(p.ids, domain, false)
+	return ok
 }
 
 // loadPairs reads all certificate files. It goes on after a fault, so that all are told at once.
@@ -170,20 +177,30 @@ func loadAnchors(c Config) (*anchors, error) {
 }
 
 func readFile(path string) ([]byte, error) {
+	data, _, err := readFileMode(path)
+	return data, err
+}
+
+// readFileMode is readFile, and says who else may read the file.
+func readFileMode(path string) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, openFault(path, err)
+		return nil, 0, openFault(path, err)
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, openFault(path, err)
+	}
 	var data bytes.Buffer
 	n, err := io.Copy(&data, io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, openFault(path, err)
+		return nil, 0, openFault(path, err)
 	case n > maxFile:
-		return nil, &Fault{File: path, Reason: fmt.Sprintf("it is larger than %d MiB", maxFile>>20), Next: "is it the right file?"}
+		return nil, 0, &Fault{File: path, Reason: fmt.Sprintf("it is larger than %d MiB", maxFile>>20), Next: "is it the right file?"}
 	}
-	return data.Bytes(), nil
+	return data.Bytes(), info.Mode(), nil
 }
 
 func openFault(path string, err error) error {

@@ -27,12 +27,16 @@ func base() *tls.Config {
 // ServerConfig is for one stream that we receive. The domain is the stream header's 'to'; it chooses the certificate, SNI does so
 // where there is no domain or no certificate for it, and else the first certificate is shown (XEP-0368 §3): the final say is
 // that of the stream header. An empty domain stands for a stream that begins with TLS; then ALPN is answered. The result is nil when
-// there is no certificate at all.
+// there is no certificate at all, unless a stream that begins with TLS may be an authority's validator.
 //
 // With clientAuth the peer is asked for a certificate. It need not have one, the handshake does not judge it, and Verify must be
 // asked what it is worth. Session tickets are then off: a resumed session would show the certificate of an earlier day.
+//
+// Where streams begin with TLS, an authority's validator may come by: it is answered without being asked for a certificate, and its
+// connection is to be closed when IsChallenge says so.
 func (m *Manager) ServerConfig(domain string, clientAuth bool) *tls.Config {
-	if len(m.current.Load().pairs) == 0 {
+	have := m.current.Load()
+	if len(have.pairs) == 0 && (domain != "" || have.pending == nil) {
 		return nil
 	}
 	c := base()
@@ -42,6 +46,7 @@ func (m *Manager) ServerConfig(domain string, clientAuth bool) *tls.Config {
 	}
 	if domain == "" {
 		c.NextProtos = []string{ALPN}
+		c.GetConfigForClient = m.responder.forChallenge
 	}
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return m.forServer(domain, hello)

@@ -42,6 +42,9 @@ func Metrics() []Metric {
 		{"sallyport.unrecorded", "counter", "{stanza}", "Stanzas refused because the record took no events.", nil},
 		{"sallyport.policy.failures", "counter", "{decision}", "Decisions that policy failed to make, each a deny with the rule engine-error. Alarm on it.", nil},
 		{"sallyport.policy.duration", "histogram", "s", "Time to judge one batch of stanzas.", nil},
+		{"sallyport.certificate.remaining", "gauge", "s", "Time until the first of our certificates ends, of those from files and of those that the gate obtains; negative when it has ended.",
+			[]Label{{"source", []string{"file", "acme"}}}},
+		{"sallyport.certificate.failing", "gauge", "{certificate}", "Certificates that the gate could not obtain or renew when it last tried.", nil},
 		{"sallyport.audit.duration", "histogram", "s", "Time to commit one batch of stanzas to the record.", nil},
 	}
 }

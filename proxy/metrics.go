@@ -43,6 +43,8 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 	}
 	k.gauge("sallyport.queue", p.observeQueues)
 	k.counted("sallyport.policy.failures", func() uint64 { return p.Policy.Failures() })
+	k.gauge("sallyport.certificate.remaining", p.observeExpiry)
+	k.gauge("sallyport.certificate.failing", p.observeRenewals)
 	for _, d := range []Direction{In, Out} {
 		for _, e := range []policy.Effect{policy.Deny, policy.Drop, policy.Allow} {
 			i.crossed[d][e] = metric.WithAttributeSet(attribute.NewSet(attribute.String("direction", d.String()), attribute.String("effect", e.String())))
@@ -118,6 +120,30 @@ func (p *Proxy) observeQueues(_ context.Context, o metric.Int64Observer) error {
 	for d, n := range waiting {
 		o.Observe(n, metric.WithAttributes(attribute.String("door", Door(d).String())))
 	}
+	return nil
+}
+
+func (p *Proxy) observeExpiry(_ context.Context, o metric.Int64Observer) error {
+	first := make(map[string]time.Time)
+	for _, s := range p.Certs.Status() {
+		if at, known := first[s.Source]; !s.NotAfter.IsZero() && (!known || s.NotAfter.Before(at)) {
+			first[s.Source] = s.NotAfter
+		}
+	}
+	for source, at := range first {
+		o.Observe(int64(time.Until(at).Seconds()), metric.WithAttributes(attribute.String("source", source)))
+	}
+	return nil
+}
+
+func (p *Proxy) observeRenewals(_ context.Context, o metric.Int64Observer) error {
+	var failing int64
+	for _, s := range p.Certs.Status() {
+		if s.Failures > 0 {
+			failing++
+		}
+	}
+	o.Observe(failing)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,7 +41,11 @@ func (g *gate) tryReload() (changed []string, err error) {
 			faults = append(faults, c.At(key, errors.New("a reload cannot change it; restart the gate for it")))
 		}
 	}
-	material, err := g.certs.Prepare(c.Certs.Config)
+	_, was := g.config.ChallengeListen()
+	if path, is := c.ChallengeListen(); was != is {
+		faults = append(faults, c.At(cmp.Or(path, "certs.acme"), errors.New("a reload cannot open another socket for the authority; restart the gate for it")))
+	}
+	material, err := g.certs.Prepare(c.Certs)
 	if err != nil {
 		faults = append(faults, placed(c, err))
 	} else {

@@ -23,7 +23,7 @@ type rooms struct {
 // load makes the rooms. Its error has every fault of all of them, one a line, each with the place that is to be mended.
 func load(c *config.Config) (r rooms, err error) {
 	var faults []error
-	if r.certs, err = certs.New(c.Certs.Config); err != nil {
+	if r.certs, err = certs.New(c.Certs); err != nil {
 		faults = append(faults, placed(c, err))
 	} else {
 		faults = append(faults, covered(c, r.certs.Covers))
@@ -59,6 +59,11 @@ func placed(c *config.Config, err error) error {
 			return c.At(fmt.Sprintf("certs.files[%d].key", i), err)
 		}
 	}
+	for path, file := range c.ACMEFiles() {
+		if f.File == file {
+			return c.At(path, err)
+		}
+	}
 	for i, file := range c.Certs.Roots {
 		if f.File == file {
 			return c.At(fmt.Sprintf("certs.roots[%d]", i), err)
@@ -68,10 +73,10 @@ func placed(c *config.Config, err error) error {
 }
 
 // covered holds each local domain to having a certificate. One that is out of its dates is no reason to stay down, for peers that go by
-// dialback do not look at dates: outOfDate finds it.
+// dialback do not look at dates: outOfDate finds it. Nor is one that the gate is still to obtain.
 func covered(c *config.Config, covers func(domain string) error) error {
 	return eachDomain(c, func(domain string) error {
-		if err := covers(domain); !errors.Is(err, certs.ErrNotInDate) {
+		if err := covers(domain); !errors.Is(err, certs.ErrNotInDate) && !errors.Is(err, certs.ErrPending) {
 			return err
 		}
 		return nil
@@ -81,6 +86,16 @@ func covered(c *config.Config, covers func(domain string) error) error {
 func outOfDate(c *config.Config, covers func(domain string) error) error {
 	return eachDomain(c, func(domain string) error {
 		if err := covers(domain); errors.Is(err, certs.ErrNotInDate) {
+			return err
+		}
+		return nil
+	})
+}
+
+// pending are the domains for which a certificate is still to be obtained.
+func pending(c *config.Config, covers func(domain string) error) error {
+	return eachDomain(c, func(domain string) error {
+		if err := covers(domain); errors.Is(err, certs.ErrPending) {
 			return err
 		}
 		return nil

@@ -132,6 +132,10 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	for _, ln := range s.outside {
 		g.part(func() error { return g.proxy.Serve(ln, proxy.Outside) })
 	}
+	if s.acme != nil {
+		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, g.config.Certs.ACME.Challenge) })
+	}
+	g.part(func() error { g.certs.Run(ctx, g.log); return nil })
 	g.proxy.Recover(g.lost)
 	g.lost = nil
 	if s.metrics != nil {

@@ -18,6 +18,7 @@ type sockets struct {
 	inside  net.Listener
 	outside []net.Listener
 	names   *resolve.Inside // nil without one
+	acme    net.Listener    // nil where an authority's validators need none
 	metrics net.Listener    // nil without one
 }
 
@@ -46,6 +47,9 @@ func openSockets(c *config.Config, forward *resolve.Resolver, log *slog.Logger) 
 	for i, addr := range c.Outside.Listen {
 		s.outside = append(s.outside, listen(fmt.Sprintf("outside.listen[%d]", i), addr.String()))
 	}
+	if path, addr := c.ChallengeListen(); addr != "" {
+		s.acme = listen(path, addr)
+	}
 	if addr := c.Telemetry.Metrics; addr != "" {
 		s.metrics = listen("telemetry.metrics", addr)
 	}
@@ -71,7 +75,7 @@ func unopened(addr string, err error) error {
 }
 
 func (s sockets) close() {
-	for _, ln := range append(s.outside, s.inside, s.admin, s.metrics) {
+	for _, ln := range append(s.outside, s.inside, s.admin, s.acme, s.metrics) {
 		if ln != nil {
 			ln.Close()
 		}

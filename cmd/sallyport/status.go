@@ -81,7 +81,14 @@ func printStatus(w io.Writer, st status) error {
 	fmt.Fprintln(tab)
 	fmt.Fprintln(tab, "CERTIFICATE\tEXPIRES\tFROM")
 	for _, c := range st.Certs {
-		fmt.Fprintf(tab, "%s\t%s\t%s\n", strings.Join(c.Names, ", "), c.NotAfter.Format(time.DateOnly), c.File)
+		expires := "none yet"
+		if !c.NotAfter.IsZero() {
+			expires = c.NotAfter.Format(time.DateOnly)
+		}
+		if c.Failures > 0 {
+			expires += fmt.Sprintf(", %d attempts failed, next %s", c.Failures, c.NextTry.Format(time.DateTime))
+		}
+		fmt.Fprintf(tab, "%s\t%s\t%s\n", strings.Join(c.Names, ", "), expires, c.File)
 	}
 	return tab.Flush()
 }

@@ -115,6 +115,9 @@ func (c *Config) listeners() []listener {
 	for i, at := range c.Outside.DirectTLS {
 		all = append(all, listener{fmt.Sprintf("outside.direct_tls[%d]", i), at})
 	}
+	if l, ok := c.challengeListener(); ok {
+		all = append(all, l)
+	}
 	if at, err := netip.ParseAddrPort(c.Telemetry.Metrics); err == nil {
 		all = append(all, listener{"telemetry.metrics", at})
 	}
@@ -195,9 +198,7 @@ func (r report) checkRooms(c *Config) {
 	if len(c.Outside.DirectTLS) > 0 {
 		r.About("outside.direct_tls", "this version takes STARTTLS alone; leave the key out")
 	}
-	if c.Certs.ACME != nil {
-		r.About("certs.acme", "this version cannot obtain certificates; list those of another tool under certs.files")
-	}
+	r.checkACME(c)
 	for _, p := range []struct{ path, value string }{
 		{"dialback.secret_file", c.Dialback.SecretFile}, {"audit.dir", c.Audit.Dir}, {"admin.socket", c.Admin.Socket},
 	} {

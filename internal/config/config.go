@@ -20,7 +20,7 @@ type Config struct {
 	Outside    Outside              `yaml:"outside" doc:"the world's way in, and how the world is found"`
 	Federation string               `yaml:"federation" default:"listed" oneof:"listed|open" doc:"listed: only the peers below may federate; open: anyone may, held to the entry default"`
 	Peers      map[Pattern]Peer     `yaml:"peers" doc:"remote domains, as domain, as *.suffix for all domains below one, or as default for what the others leave out; policy sees them as data.peers"`
-	Certs      Certs                `yaml:"certs" doc:"our certificates, and whose word counts for the peers'"`
+	Certs      certs.Config         `yaml:"certs" doc:"our certificates, and whose word counts for the peers'"`
 	Ratchet    ratchet.Config       `yaml:"ratchet" doc:"holding each remote domain to the best that it has proved"`
 	Dialback   Dialback             `yaml:"dialback" doc:"proving our domains to others (XEP-0220)"`
 	Policy     policy.Config        `yaml:"policy" doc:"who may exchange what with whom, in Rego"`
@@ -62,20 +62,6 @@ type Peer struct {
 	Route      Route  `yaml:"route" doc:"where to call the peer, in place of what DNS says; with tls:// in front for direct TLS, which cannot be had in this version"`
 	Pins       []Pin  `yaml:"pins" doc:"public keys of which the peer's certificate must have one, whatever the proof"`
 	Deny       bool   `yaml:"deny" default:"false" doc:"the peer may not federate, whoever else may"`
-}
-
-// Certs is certs.Config with what is to come.
-type Certs struct {
-	certs.Config `yaml:",inline"`
-	ACME         *ACME `yaml:"acme" doc:"obtaining certificates; cannot be had in this version"`
-}
-
-// ACME says from whom the gate is to obtain its certificates.
-type ACME struct {
-	Directory   string `yaml:"directory" doc:"URL of the authority's directory"`
-	Email       string `yaml:"email" doc:"where the authority writes to"`
-	Challenge   string `yaml:"challenge" default:"tls-alpn-01" oneof:"tls-alpn-01|http-01|dns-01" doc:"how the authority is shown that the domain is ours"`
-	AcceptTerms bool   `yaml:"accept_terms" default:"false" doc:"that you accept the authority's terms of service"`
 }
 
 // Dialback says where the secret is.

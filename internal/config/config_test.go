@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/certs"
 	"sallyport/internal/jid"
 	"sallyport/policy"
 	"sallyport/proxy"
@@ -60,7 +61,7 @@ func TestLeast(t *testing.T) {
 	}
 }
 
-// TestDesign reads the configuration of DESIGN §4.2, but for what cannot be had yet.
+// TestDesign reads the configuration of DESIGN §4.2.
 func TestDesign(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, `
@@ -85,6 +86,7 @@ peers:
   Bücher.Example.: {tls_min: 1.3}
 certs:
   store: /var/lib/sallyport/certs
+  acme: {directory: "https://ca.example/directory", email: admin@corp.example, challenge: tls-alpn-01, accept_terms: true}
   files: [{cert: corp.pem, key: ../corp.key}]
   roots: [/etc/ssl/partner.pem]
   system_roots: false
@@ -230,5 +232,51 @@ func TestLevels(t *testing.T) {
 	}
 	if got := c.PolicyData()["peers"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("policy sees %v", got)
+	}
+}
+
+// TestACME: what the rest of the file says reaches certs, and the authority's socket is one of the gate's own.
+func TestACME(t *testing.T) {
+	t.Parallel()
+	const text = `backends:
+  - {address: 127.0.1.1:5269, domains: [corp.example, Bücher.example]}
+  - {address: 127.0.1.2:5269, domains: [corp.org]}
+inside: {listen: 127.0.2.1:5269}
+outside: {listen: [127.0.3.1:5269], resolver: [192.0.2.1:53]}
+certs:
+  acme:
+    {directory: "https://ca.example/dir", accept_terms: true, root: ca.pem, eab: {kid: k, key_file: eab.key}, `
+	for _, tt := range []struct{ name, rest, listen string }{
+		{"tls-alpn-01, of itself", "}", "[::]:443"},
+		{"tls-alpn-01", "tls_alpn_listen: 127.0.3.1:443}", "127.0.3.1:443"},
+		{"http-01", "challenge: http-01}", "[::]:80"},
+		{"dns-01", "challenge: dns-01, dns: {server: '192.0.2.53:53', tsig: {name: k, secret_file: tsig.key}}}", ""},
+	} {
+		c := mustParse(t, text+tt.rest+"\n")
+		a := c.Certs.ACME
+		if _, got := c.ChallengeListen(); got != tt.listen {
+			t.Errorf("%s: listens on %q, want %q", tt.name, got, tt.listen)
+		}
+		own := len(c.Resolver().Listeners)
+		if want := 2 + min(len(tt.listen), 1); own != want {
+			t.Errorf("%s: the resolver knows %d own sockets, want %d", tt.name, own, want)
+		}
+		want := [][]string{{"corp.example", "xn--bcher-kva.example"}, {"corp.org"}}
+		if !reflect.DeepEqual(a.Domains, want) || !reflect.DeepEqual(a.Resolvers, []certs.Resolver{{Addr: netip.MustParseAddrPort("192.0.2.1:53")}}) {
+			t.Errorf("%s: domains %v, resolvers %v", tt.name, a.Domains, a.Resolvers)
+		}
+		if a.Root != "/etc/sallyport/ca.pem" || a.EAB.KeyFile != "/etc/sallyport/eab.key" || a.DNS != nil && a.DNS.TSIG.SecretFile != "/etc/sallyport/tsig.key" {
+			t.Errorf("%s: paths are not taken from the file's folder: %q %q", tt.name, a.Root, a.EAB.KeyFile)
+		}
+	}
+}
+
+// TestDirectTLSAnswersChallenges: a door for direct TLS at the same address makes a socket for tls-alpn-01 needless.
+func TestDirectTLSAnswersChallenges(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, leastACME+"}\n")
+	c.Outside.DirectTLS = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443")}
+	if _, got := c.ChallengeListen(); got != "" {
+		t.Errorf("listens on %q, which is the door's", got)
 	}
 }

@@ -9,8 +9,11 @@ import (
 	"sallyport/internal/config/document"
 )
 
+// leastACME is the smallest configuration with an authority, as far as the keys that follow.
+const leastACME = least + "certs:\n  acme: {directory: 'https://ca.example/dir', accept_terms: true, "
+
 // TestFaults has one mistake an entry: the text, and what the operator is told, line for line. "LEAST" stands for the smallest
-// configuration, which takes three lines.
+// configuration, which takes three lines, "ACME" for leastACME, which takes four and begins another.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -83,7 +86,20 @@ func TestFaults(t *testing.T) {
 		{"certificate without a file", "LEASTcerts:\n  files:\n    - {key: corp.key}\n", []string{"6: certs.files[0]: cert is missing"}},
 		{"empty path", "LEASTaudit: {dir: ''}\n", []string{"4: audit.dir: it cannot be empty"}},
 		{"socket path too long", "LEASTadmin: {socket: /" + strings.Repeat("x", 107) + "}\n", []string{"4: admin.socket: a socket's path has 107 bytes at the most"}},
-		{"certificates from an authority", "LEASTcerts:\n  acme: {email: admin@corp.example}\n", []string{"5: certs.acme: this version cannot obtain certificates"}},
+		{"an authority that is not named", "LEASTcerts:\n  acme: {email: admin@corp.example}\n", []string{
+			"5: certs.acme: directory is missing; for example:  directory: https://acme-v02.api.letsencrypt.org/directory",
+			"5: certs.acme: read the authority's terms of service and say  accept_terms: true"}},
+		{"an authority in clear", "LEASTcerts:\n  store: ''\n  acme: {directory: 'http://ca.example/dir', accept_terms: true, email: Admin}\n", []string{
+			`6: certs.acme.directory: "http://ca.example/dir" must be an https URL`, `6: certs.acme.email: "Admin" must be an address`,
+			"5: certs.store: it cannot be empty with certs.acme"}},
+		{"half an account", "ACMEeab: {}}\n", []string{"5: certs.acme.eab: kid is missing", "5: certs.acme.eab: key_file is missing; for example:  key_file: eab.key"}},
+		{"dns-01 without a server", "ACMEchallenge: dns-01}\n", []string{"5: certs.acme.challenge: dns-01 needs certs.acme.dns"}},
+		{"dns-01 with half a server", "ACMEchallenge: dns-01, dns: {wait: 0s}}\n", []string{"5: certs.acme.dns: server is missing", "5: certs.acme.dns.wait: it must be more than zero",
+			"5: certs.acme.dns.tsig: name is missing", "5: certs.acme.dns.tsig: secret_file is missing"}},
+		{"a server for another challenge", "ACMEchallenge: http-01, dns: {server: '192.0.2.53:53', tsig: {name: a, secret_file: b}}}\n", []string{
+			"5: certs.acme.dns: it is for dns-01, and the challenge is http-01"}},
+		{"a challenge that does not exist", "ACMEchallenge: dns-02}\n", []string{`5: certs.acme.challenge: "dns-02" must be tls-alpn-01, http-01 or dns-01; did you mean dns-01?`}},
+		{"validators at the outside door", "ACMEtls_alpn_listen: 127.0.3.1:5269}\n", []string{"5: certs.acme.tls_alpn_listen: 127.0.3.1:5269 is taken by outside.listen[0]"}},
 
 		// Backends.
 		{"backend without anything", "backends:\n  - {}\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n", []string{"2: backends[0]: address is missing", "2: backends[0]: domains is missing"}},
@@ -155,7 +171,7 @@ func TestFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Parse("x.yaml", []byte(strings.Replace(tt.text, "LEAST", least, 1)))
+			_, err := Parse("x.yaml", []byte(strings.NewReplacer("LEAST", least, "ACME", leastACME).Replace(tt.text)))
 			var faults Faults
 			if !errors.As(err, &faults) {
 				t.Fatalf("Parse = %v; want faults", err)

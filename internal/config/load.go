@@ -76,6 +76,9 @@ func (c *Config) finish(folder string) {
 	for i := range c.Certs.Roots {
 		paths = append(paths, &c.Certs.Roots[i])
 	}
+	if a := c.Certs.ACME; a != nil {
+		paths = append(paths, c.finishACME(a)...)
+	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)

@@ -79,7 +79,8 @@ func defaultOf(f document.Field, path string) string {
 		}
 	}
 	switch path {
-	case "backends[].address", "backends[].domains", "certs.files[].cert":
+	case "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms",
+		"certs.acme.eab.kid", "certs.acme.eab.key_file", "certs.acme.dns.server", "certs.acme.dns.tsig.name", "certs.acme.dns.tsig.secret_file":
 		return "**required**"
 	}
 	if f.Default == "" {
@@ -121,10 +122,25 @@ func examples() map[string]string {
 		"certs.files[].key":      "corp.key",
 		"certs.roots":            "[]",
 		"certs.system_roots":     "true",
-		"telemetry.metrics":      "127.0.0.1:9469",
-		"telemetry.otlp":         `""`,
-		"policy.dir":             "policy",
-		"audit.node":             "gate-1",
+
+		"certs.acme.directory":            "https://acme-v02.api.letsencrypt.org/directory",
+		"certs.acme.email":                "admin@corp.example",
+		"certs.acme.accept_terms":         "true",
+		"certs.acme.profile":              "shortlived",
+		"certs.acme.root":                 "private-authority.pem",
+		"certs.acme.tls_alpn_listen":      `"[::]:443"`,
+		"certs.acme.http_listen":          `"[::]:80"`,
+		"certs.acme.eab.kid":              "kid-1",
+		"certs.acme.eab.key_file":         "eab.key",
+		"certs.acme.dns.server":           "192.0.2.53:53",
+		"certs.acme.dns.zone":             "acme.corp.example",
+		"certs.acme.dns.tsig.name":        "sallyport",
+		"certs.acme.dns.tsig.secret_file": "tsig.key",
+
+		"telemetry.metrics": "127.0.0.1:9469",
+		"telemetry.otlp":    `""`,
+		"policy.dir":        "policy",
+		"audit.node":        "gate-1",
 		"peers": `
   default: {channel: tls, proof: dialback, tls_min: "1.2"}
   partner.example: {proof: pkix}
@@ -149,8 +165,14 @@ func illustrate(b *strings.Builder, t reflect.Type, path, indent string) {
 		if path == "" && i > 0 {
 			b.WriteByte('\n')
 		}
-		if f.Type.Kind() == reflect.Pointer && document.KindOf(f.Type) == document.Section {
-			continue // what cannot be had yet
+		if f.Type.Kind() == reflect.Pointer && document.KindOf(f.Type) == document.Section { // what may be left out as a whole
+			var inner strings.Builder
+			fmt.Fprintf(&inner, "# %s\n%s:\n", f.Doc, f.Key)
+			illustrate(&inner, f.Type.Elem(), at, "  ")
+			for line := range strings.Lines(inner.String()) {
+				fmt.Fprintf(b, "%s# %s", indent, line)
+			}
+			continue
 		}
 		fmt.Fprintf(b, "%s# %s\n", note, f.Doc)
 		text, ok := given[at]

@@ -39,3 +39,18 @@ func TestReferenceExample(t *testing.T) {
 		}
 	}
 }
+
+// TestReferenceExampleOfACME: what the complete file has as a comment is right too.
+func TestReferenceExampleOfACME(t *testing.T) {
+	t.Parallel()
+	before, rest, found := strings.Cut(Example(), "  # # obtaining certificates")
+	section, after, ends := strings.Cut(rest, "\n  # certificates of the local domains")
+	if !found || !ends {
+		t.Fatal("the example has no section certs.acme")
+	}
+	text := before + strings.ReplaceAll("  # "+section, "\n  # ", "\n  ") + "\n  #" + after
+	c, err := Parse("sallyport.yaml", []byte(text))
+	if err != nil || c.Certs.ACME == nil {
+		t.Errorf("the example of certs.acme does not load:\n%v\n%s", err, text)
+	}
+}
