@@ -39,6 +39,7 @@ type ACME struct {
 	Challenge   string `yaml:"challenge" default:"tls-alpn-01" oneof:"tls-alpn-01|http-01|dns-01" doc:"how the authority is shown that a domain is ours: it connects to port 443 of the domain, or to its port 80, or asks for a DNS record"`
 	Per         string `yaml:"per" default:"backend" oneof:"backend|domain" doc:"backend: one certificate with all domains of a backend; domain: one for each domain"`
 	Profile     string `yaml:"profile" doc:"kind of certificate, by the authority's own name for it, such as shortlived; left out: the authority chooses"`
+	ReuseKey    bool   `yaml:"reuse_key" default:"false" doc:"renew with the same private key, for TLSA records of our own and for peers that pin our key; false: each certificate has a new one"`
 	Root        string `yaml:"root" doc:"PEM file with the trust anchors of a private authority's own server; left out: the system's count"`
 	EAB         *EAB   `yaml:"eab" doc:"an account that was arranged with the authority beforehand (RFC 8555 §7.3.4); left out: there is none"`
 

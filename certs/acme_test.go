@@ -160,6 +160,30 @@ func TestRenewalSchedule(t *testing.T) {
 	}
 }
 
+// TestReuseKey: the key changes with each renewal, unless it is to stay.
+func TestReuseKey(t *testing.T) {
+	t.Parallel()
+	for _, reuse := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, c := newPretend(t, 6*day), acmeConfig(t, HTTP01)
+			c.ACME.ReuseKey = reuse
+			m, said := gateOf(t, p, c)
+			stop := running(t, m, said)
+			defer stop()
+			seen := map[string]bool{}
+			for range 10 {
+				time.Sleep(2 * day)
+				for _, s := range m.Status() {
+					seen[s.SPKI] = true
+				}
+			}
+			if few := len(seen) == 2; few != reuse || len(p.placed()) < 6 {
+				t.Errorf("reuse_key %v: %d keys of two certificates in %d orders", reuse, len(seen), len(p.placed()))
+			}
+		})
+	}
+}
+
 // TestJitterSpreads: certificates that were issued at the same time are not renewed at the same time, and the time does not change.
 func TestJitterSpreads(t *testing.T) {
 	t.Parallel()
@@ -297,7 +321,7 @@ func TestFailingRenewalIsTold(t *testing.T) {
 		if err != nil || len(other.Concerns()) != 1 || !strings.Contains(other.Concerns()[0].Error(), "Connection refused") {
 			t.Errorf("check says %v, %v", other.Concerns(), err)
 		}
-		if len(said.with("a certificate ends soon")) == 0 {
+		if len(said.with("a certificate of ours needs a hand")) == 0 {
 			t.Error("the daily line is missing")
 		}
 		time.Sleep(27 * day)
@@ -848,13 +872,13 @@ func TestConcernsOfFiles(t *testing.T) {
 			t.Errorf("with a day left: %v", got)
 		}
 		time.Sleep(340*day + 12*time.Hour)
-		if got := m.Concerns(); len(got) != 2 || !strings.Contains(got[0].Error(), "short.example in "+short.Cert+" ended on") {
+		if got := m.Concerns(); len(got) != 1 || !strings.Contains(got[0].Error(), "long.example") || !errors.Is(m.Covers("short.example"), ErrNotInDate) {
 			t.Errorf("with 20 days left: %v", got)
 		}
 		if got := said.with("long.example"); len(got) != 2 || !strings.Contains(got[0], "level=WARN") {
 			t.Errorf("told of the year's certificate: %q; want one line a day", got)
 		}
-		if got := said.with("short.example"); !strings.Contains(got[len(got)-1], "level=ERROR") {
+		if got := said.with("short.example"); !strings.Contains(got[len(got)-1], "level=ERROR") || !strings.Contains(got[len(got)-1], "ended on") {
 			t.Errorf("of one that ended: %q", got[len(got)-1])
 		}
 	})

@@ -7,6 +7,21 @@
 // chosen by the domain of the stream header first, by SNI second (RFC 6120 §5.4.3.1); a domain that no certificate names is a
 // fault that Covers reports before the gate opens.
 //
+// # Obtained from an authority
+//
+// For the domains that no file names, a Manager obtains certificates by itself (ACME, RFC 8555), while Run runs: for all domains of a
+// backend together or for each alone, by tls-alpn-01, http-01 or dns-01. A certificate is renewed when a third of its life is left. A
+// new one is staged beside the old, proved to be able to serve, and only then takes its place; no failure of any kind touches what
+// serves. Failures are told in the log, by Status and by Concerns, in words that say what to do; attempts are repeated with growing
+// pauses, and not before the authority said.
+//
+// golang.org/x/crypto has two packages for this. autocert answers here: its Manager shows validators of tls-alpn-01 and http-01 what
+// they look for, and its DirCache, in its own format, is the store; an autocert cache of the same authority can be put there. The
+// order itself is made with package acme for all three challenges, because autocert's Manager obtains one name at a time and has no
+// dns-01 and no profiles, keeps to itself why an authority refused, repeats failed renewals after half an hour whatever the
+// authority asked for and however short the certificate lives, and cannot be stopped. The two halves meet in a cache of answers, as
+// those of a fleet do in which one machine orders and any other may be asked.
+//
 // # Theirs
 //
 // A Verifier answers one question: does this chain prove that its holder is this domain? Yes takes all of:

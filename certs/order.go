@@ -54,7 +54,7 @@ func (a *issuer) obtain(ctx context.Context, names wanted, c *client, s solver) 
 	if order.Status != acme.StatusReady {
 		return nil, fmt.Errorf("ordering: the order is %q from its beginning", printable(order.Status))
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := a.keyFor(names[0])
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +67,18 @@ func (a *issuer) obtain(ctx context.Context, names wanted, c *client, s solver) 
 		return nil, fmt.Errorf("fetching the certificate: %w", spoken(err))
 	}
 	return a.take(ctx, names, key, chain)
+}
+
+// keyFor is the private key of the next certificate of that name.
+func (a *issuer) keyFor(name string) (*ecdsa.PrivateKey, error) {
+	if a.config.ReuseKey {
+		if p, err := a.store.load(name); err == nil && p != nil {
+			if key, ok := p.cert.PrivateKey.(*ecdsa.PrivateKey); ok {
+				return key, nil
+			}
+		}
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
 // take stages a certificate, proves it and puts it in its place.

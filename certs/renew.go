@@ -312,7 +312,11 @@ func (m *Manager) tell(ctx context.Context, log *slog.Logger, told map[string]ti
 			continue
 		}
 		told[concern.about] = now
-		log.Log(ctx, concern.level, "a certificate ends soon", "error", concern.text)
+		level := slog.LevelWarn
+		if concern.ended {
+			level = slog.LevelError
+		}
+		log.Log(ctx, level, "a certificate of ours needs a hand", "error", concern.text)
 	}
 }
 

@@ -1,8 +1,8 @@
 package certs
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 )
@@ -55,31 +55,30 @@ func (p *pair) status(source string) Status {
 }
 
 // Concerns are the certificates of ours that somebody should look at, one a line: those from files that should have been renewed, and
-// those of which the renewal is late or fails. With the usual ninety days that is eighteen days ahead for files, a month for the others.
+// those of which the renewal is late or fails. With the usual ninety days that is eighteen days ahead for files, almost a month for
+// the others. Files whose certificate has ended are left to Covers.
 func (m *Manager) Concerns() []error {
 	var all []error
 	for _, c := range m.concerns(m.clock()) {
-		all = append(all, fmt.Errorf("%s", c.text))
+		if !c.ended || !c.file {
+			all = append(all, errors.New(c.text))
+		}
 	}
 	return all
 }
 
 // concern is one line for an operator.
 type concern struct {
-	about string // what tells it from others
-	text  string
-	level slog.Level
+	about       string // what tells it from others
+	text        string
+	ended, file bool
 }
 
 func (m *Manager) concerns(now time.Time) []concern {
 	var all []concern
 	for _, s := range m.Status() {
 		if text := s.concern(now); text != "" {
-			level := slog.LevelWarn
-			if now.After(s.NotAfter) {
-				level = slog.LevelError
-			}
-			all = append(all, concern{about: s.File, text: text, level: level})
+			all = append(all, concern{about: s.File, text: text, ended: now.After(s.NotAfter), file: s.Source == "file"})
 		}
 	}
 	return all
