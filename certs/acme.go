@@ -64,7 +64,7 @@ type Resolver struct {
 // EAB is an account at an authority that takes no strangers.
 type EAB struct {
 	KID     string `yaml:"kid" doc:"the account's name, as the authority gave it"`
-	KeyFile string `yaml:"key_file" doc:"file with the account's key in base64url, as the authority gave it; mode 0600"`
+	KeyFile string `yaml:"key_file" doc:"file with the account's key in base64url, as the authority gave it; mode 0640 or less"`
 }
 
 // DNSUpdate says where the records of dns-01 are put (RFC 2136).
@@ -79,7 +79,7 @@ type DNSUpdate struct {
 type TSIG struct {
 	Name       string `yaml:"name" doc:"the key's name, as the server knows it"`
 	Algorithm  string `yaml:"algorithm" default:"hmac-sha256" oneof:"hmac-sha256|hmac-sha384|hmac-sha512" doc:"the key's algorithm"`
-	SecretFile string `yaml:"secret_file" doc:"file with the key: its base64 alone, or what tsig-keygen writes; mode 0600"`
+	SecretFile string `yaml:"secret_file" doc:"file with the key: its base64 alone, or what tsig-keygen writes; mode 0640 or less"`
 }
 
 // challenge is the kind in force.
@@ -223,14 +223,14 @@ func (a *issuer) readTSIG() error {
 	return nil
 }
 
-// readSecret reads a small file that nobody else may read, and takes white space off its ends.
+// readSecret reads a small file that nobody may read but its owner and the group that the owner chose, and takes white space off its ends.
 func readSecret(path string) ([]byte, error) {
 	text, mode, err := readFileMode(path)
 	switch {
 	case err != nil:
 		return nil, err
-	case mode.Perm()&0o077 != 0:
-		return nil, &Fault{File: path, Reason: fmt.Sprintf("its mode %#o lets others read or change it", mode.Perm()), Next: "chmod 600 " + path}
+	case mode.Perm()&0o037 != 0:
+		return nil, &Fault{File: path, Reason: fmt.Sprintf("its mode %#o lets others read or change it", mode.Perm()), Next: "chmod 640 " + path}
 	}
 	return bytes.TrimSpace(text), nil
 }

@@ -786,14 +786,16 @@ func TestSecretsOfACME(t *testing.T) {
 	for name, text := range map[string]string{"good": good, "padded": good + "==", "short": "AAAA", "noise": "!!!", "keygen": "key \"sallyport\" {\n\talgorithm hmac-sha256;\n\tsecret \"" + good + "\";\n};\n"} {
 		write(t, f.path(name), []byte(text+"\n"))
 	}
-	write(t, f.path("open"), []byte(good))
-	if err := os.Chmod(f.path("open"), 0o644); err != nil {
-		t.Fatal(err)
+	for name, mode := range map[string]os.FileMode{"open": 0o644, "shared": 0o640} {
+		write(t, f.path(name), []byte(good))
+		if err := os.Chmod(f.path(name), mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, tt := range []struct{ eab, tsig, want string }{
-		{"good", "good", ""}, {"padded", "keygen", ""},
-		{"open", "good", "open: its mode 0644 lets others read or change it; chmod 600 "},
-		{"good", "open", "open: its mode 0644 lets others read or change it; chmod 600 "},
+		{"good", "good", ""}, {"padded", "keygen", ""}, {"shared", "shared", ""},
+		{"open", "good", "open: its mode 0644 lets others read or change it; chmod 640 "},
+		{"good", "open", "open: its mode 0644 lets others read or change it; chmod 640 "},
 		{"short", "good", "short: it holds no key of at least 16 bytes in base64url"},
 		{"noise", "good", "noise: it holds no key"},
 		{"good", "short", "short: it holds no key of at least 16 bytes in base64; make one: tsig-keygen"},
