@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -307,6 +308,36 @@ func TestClockGoesBackWhileTheDiskFails(t *testing.T) {
 		closeLog(t, l)
 		all := records(t, dir)
 		if got := kindsOf(all); !slices.Equal(got, []string{"stanza", "audit.clock", "stanza"}) || all[2].Seq != 3 {
+			t.Errorf("recorded %v", got)
+		}
+	})
+}
+
+// TestClockGoesBackAndNoSegmentCanBeBegun: the new time has no place to stand, so nothing is recorded and nothing passes, until a
+// segment can be begun.
+func TestClockGoesBackAndNoSegmentCanBeBegun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour) // bubbles begin on the first day that is not absurd
+		now := time.Now()
+		d := newTestDisk()
+		l := openWith(t, Config{Dir: dir}, d, func() time.Time { return now })
+		appendAll(t, l, stanzas(0, 1))
+		now = now.Add(-time.Hour)
+		d.set(func(d *testDisk) { d.noDir = syscall.EIO })
+		for range 3 {
+			if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) || !errors.Is(err, syscall.EIO) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		d.set(func(d *testDisk) { d.noDir = nil })
+		time.Sleep(time.Second)
+		appendAll(t, l, stanzas(2, 1))
+		closeLog(t, l)
+		all := records(t, dir)
+		if got := kindsOf(all); !slices.Equal(got, []string{"stanza", "audit.clock", "stanza"}) || all[2].Stanza.ID != "purple00000002" {
 			t.Errorf("recorded %v", got)
 		}
 	})

@@ -152,6 +152,33 @@ func TestEngineFaultsDeny(t *testing.T) {
 	}
 }
 
+// A decision that is put together part by part is one when all its parts are there.
+func TestPartialAnswers(t *testing.T) {
+	t.Parallel()
+	const who = "if input.stanza.kind == \"message\""
+	for _, test := range []struct{ rego, reason string }{
+		{`decision contains {"effect": "allow", "rule": "r"}`, "no object"},
+		{`decision contains "effect"`, "no object"},
+		{"decision.effect := \"allow\" if input.stanza.kind == \"iq\"\n\ndecision.rule := \"r\"", "no effect"},
+		{"decision.effect := \"allow\"\n\ndecision.rule := \"r\" if input.stanza.kind == \"iq\"", "names no rule"},
+		{"decision[key] := \"allow\" if some key in [\"effect\", \"rule\", \"rul\"]", "rul: is not a part"},
+		{"decision.effect := \"allow\" " + who + "\n\ndecision.effect := \"deny\"\n\ndecision.rule := \"r\"", "conflict"},
+		{"decision.effect.now := \"allow\"\n\ndecision.rule := \"r\"", "effect"},
+		{"decision := {\"effect\": \"allow\", \"rule\": \"r\"} " + who + "\n\ndecision := {\"effect\": \"deny\", \"rule\": \"s\"}", "conflict"},
+		{"decision := [{\"effect\": \"allow\", \"rule\": \"r\"}]", "no object"},
+		{"decision.effect := \"allow\"\n\ndecision.rule := \"r\"", ""},
+	} {
+		s := engine(t, Config{Dir: dir(t, map[string]string{"p.rego": "package sallyport.stanza\n\n" + test.rego})}, nil).Snapshot()
+		d := s.Stanza(t.Context(), between("out", "juliet@corp.example", "romeo@partner.example"))
+		switch {
+		case test.reason == "" && d.Effect != Allow:
+			t.Errorf("%s\n%+v", test.rego, d)
+		case test.reason != "" && (d.Effect != Deny || d.Rule != RuleEngineError || !strings.Contains(d.Reason, test.reason)):
+			t.Errorf("%s\n%+v, want %s for %q", test.rego, d, RuleEngineError, test.reason)
+		}
+	}
+}
+
 func TestLinkFaultsDeny(t *testing.T) {
 	t.Parallel()
 	decisions := []string{

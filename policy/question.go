@@ -29,7 +29,7 @@ const answerVar = ast.Var("answer")
 // newQuestion prepares the query for a rule. has tells which attributes the question knows; a rule that names another is
 // refused.
 func newQuestion(c *ast.Compiler, w *world, rule string, has func(Field) bool) (*question, error) {
-	if len(c.GetRulesExact(ast.MustParseRef(rule))) == 0 {
+	if len(c.GetRulesWithPrefix(ast.MustParseRef(rule))) == 0 {
 		return nil, Faults{{Text: "nothing defines " + rule}}
 	}
 	query, err := c.QueryCompiler().Compile(ast.MustParseBody(rule + " = " + string(answerVar)))

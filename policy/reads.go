@@ -38,44 +38,70 @@ func (r *readings) among(has func(Field) bool) (fields []Field) {
 }
 
 // readingsOf reads the compiled rules behind a query twice. The walk below counts each place where `input` is named, and
-// so cannot miss one. OPA's own dependencies, which follow variables from rule to rule by other means, are the second
-// opinion: what they find and the walk has found no part of is read too.
+// so cannot miss one. OPA's own dependencies, which follow variables by other means, are the second opinion: what they find and
+// the walk has found no part of is read too.
 func readingsOf(c *ast.Compiler, query ast.Body) (*readings, error) {
-	w := &walk{compiler: c, found: &readings{at: map[Field]*ast.Location{}}, seen: map[*ast.Rule]bool{}}
-	w.follow(query)
-	refs, err := dependencies.Base(c, query)
-	if err != nil {
+	w := newWalk(c)
+	if err := w.follow(query); err != nil {
 		return nil, err
 	}
-	for _, ref := range refs {
-		if ref[0].Equal(ast.InputRootDocument) && !w.found.some(constants(ref)) {
-			w.found.add(constants(ref), query.Loc())
+	for _, path := range w.second {
+		if !w.found.some(path) {
+			w.found.add(path, query.Loc())
 		}
 	}
 	return w.found, nil
 }
 
-// walk visits all rules that a query can reach.
+// walk visits all rules that a query can reach. It does so itself also for the second opinion, for dependencies.Base compares rules,
+// and panics at two that share a name and only one of which has a key (as of OPA 1.22).
 type walk struct {
 	compiler *ast.Compiler
 	found    *readings
+	second   [][]string // paths of input that dependencies finds
 	seen     map[*ast.Rule]bool
 }
 
+func newWalk(c *ast.Compiler) *walk {
+	return &walk{compiler: c, found: &readings{at: map[Field]*ast.Location{}}, seen: map[*ast.Rule]bool{}}
+}
+
 // follow notes what x reads and goes on into the rules that x names.
-func (w *walk) follow(x any) {
+func (w *walk) follow(x any) error {
 	names := namesIn(x)
 	for _, n := range names.inputs {
 		w.found.add(n.path, n.at)
 	}
 	for _, ref := range names.data {
-		for _, rule := range w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
-			if !w.seen[rule] {
-				w.seen[rule] = true
-				w.follow(rule)
-			}
+		if err := w.into(ref); err != nil {
+			return err
 		}
 	}
+	refs, err := dependencies.Minimal(x)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if ref[0].Equal(ast.InputRootDocument) {
+			w.second = append(w.second, constants(ref))
+		} else if err := w.into(ref.ConstantPrefix()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) into(ref ast.Ref) error {
+	for _, rule := range w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
+		if w.seen[rule] {
+			continue
+		}
+		w.seen[rule] = true
+		if err := w.follow(rule); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inputName is one place where input is named, and the constant path that stands there.

@@ -120,8 +120,15 @@ func TestWalkMissesNothing(t *testing.T) {
 	t.Parallel()
 	for _, test := range readers {
 		c, query := compiled(t, test.rego)
-		w := &walk{compiler: c, found: &readings{at: map[Field]*ast.Location{}}, seen: map[*ast.Rule]bool{}}
-		w.follow(query)
+		w := newWalk(c)
+		if err := w.follow(query); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range w.second {
+			if len(fieldsUnder(path)) > 0 && !w.found.some(path) {
+				t.Errorf("%s: the walk missed %v", test.name, path)
+			}
+		}
 		refs, err := dependencies.Base(c, query)
 		if err != nil {
 			t.Fatal(err)

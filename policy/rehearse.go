@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/tester"
 )
@@ -66,12 +67,15 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	all := maps.Clone(m.modules)
+	maps.Copy(all, tests)
+	if err := checkTests(all); err != nil {
+		return nil, err
+	}
 	compiler, err := newCompiler()
 	if err != nil {
 		return nil, err
 	}
-	all := maps.Clone(m.modules)
-	maps.Copy(all, tests)
 	reached := cover.New()
 	results, err := tester.NewRunner().
 		SetCompiler(compiler.WithEnablePrintStatements(true)).SetStore(m.world.store).SetModules(all).
@@ -89,6 +93,22 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	})
 	report.cover(reached.Report(tested), slices.Sorted(maps.Keys(tested)))
 	return report, ctx.Err()
+}
+
+// checkTests compiles the tests with what they test. An input with an attribute that no gate gives would prove nothing.
+func checkTests(modules map[string]*ast.Module) error {
+	c, err := newCompiler()
+	if err != nil {
+		return err
+	}
+	if c.Compile(modules); c.Failed() {
+		return faultsOf(c.Errors)
+	}
+	schema, err := inputSchema()
+	if err != nil {
+		return err
+	}
+	return unknownAttributes(c, schema).orNil()
 }
 
 func resultOf(r *tester.Result) TestResult {

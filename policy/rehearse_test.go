@@ -57,6 +57,7 @@ func TestTestOfWhatDoesNotLoad(t *testing.T) {
 		"policy": {"p.rego": "package x\n\ny if z\n"},
 		"syntax": {"p_test.rego": "package x\n\ntest_y if {\n"},
 		"tests":  {"p_test.rego": "package x\n\ntest_y if z\n"},
+		"inputs": {"p_test.rego": "package x\n\ntest_y if data.sallyport.stanza.decision with input as {\"stanza\": {\"knd\": \"iq\"}}\n"},
 	} {
 		_, err := Test(t.Context(), Config{Dir: dir(t, files)}, nil)
 		var faults Faults
