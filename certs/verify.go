@@ -117,6 +117,9 @@ func contain(r *Result) {
 	}
 }
 
+// Roots are the trust anchors in force; not to be changed.
+func (v *Verifier) Roots() *x509.CertPool { return v.anchors.Load().pool }
+
 // presentable refuses what is not worth looking at.
 func presentable(chain []*x509.Certificate) error {
 	if len(chain) == 0 {

@@ -41,8 +41,14 @@ func (g *gate) init(p *Proxy, d Door) {
 	g.perAddr = make(map[netip.Addr]*visitor)
 }
 
-// Serve accepts connections on ln until ln is closed or the proxy shuts down. It returns nil in the latter case.
-func (p *Proxy) Serve(ln net.Listener, d Door) error {
+// Serve accepts connections on ln until ln is closed or the proxy shuts down. It returns nil in the latter case. Outside, streams may
+// begin with TLS (XEP-0368) or take STARTTLS: the first byte tells.
+func (p *Proxy) Serve(ln net.Listener, d Door) error { return p.serve(ln, d, false) }
+
+// ServeDirect is Serve for an outside listener on which every stream begins with TLS.
+func (p *Proxy) ServeDirect(ln net.Listener) error { return p.serve(ln, Outside, true) }
+
+func (p *Proxy) serve(ln net.Listener, d Door, direct bool) error {
 	g := &p.doors[d]
 	if !g.add(ln) {
 		return ln.Close()
@@ -53,7 +59,7 @@ func (p *Proxy) Serve(ln net.Listener, d Door) error {
 		switch {
 		case err == nil:
 			backoff = 5 * time.Millisecond
-			g.admit(conn)
+			g.admit(conn, direct)
 		case g.isClosed():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -89,13 +95,14 @@ func (g *gate) isClosed() bool {
 
 // admit starts a link for a connection, or closes it without a byte when its address has no business here (D1) or holds or
 // opens too many ([M13]).
-func (g *gate) admit(conn net.Conn) {
+func (g *gate) admit(conn net.Conn, direct bool) {
 	addr, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
 		conn.Close()
 		return
 	}
 	in := newInbound(g.p, g.door, conn, addr)
+	in.direct = direct
 	if reason := g.enter(in); reason != "" {
 		conn.Close()
 		g.p.instruments.refused(g.door, reason)

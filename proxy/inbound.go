@@ -27,6 +27,7 @@ type inbound struct {
 	door    Door
 	id      string
 	conn    net.Conn
+	direct  bool // the stream has to begin with TLS
 	peer    netip.AddrPort
 	backend *Backend // inside: who calls
 	log     *slog.Logger
@@ -42,7 +43,7 @@ type inbound struct {
 	lang      language
 	load      *load     // what is to be carried, nil for nothing
 	last      *outbound // the link that the last stanza went to
-	verdict   linkVerdict
+	verdicts  map[Pair]linkVerdict
 	saslTries int
 
 	// Guarded by mu.
@@ -75,7 +76,7 @@ func newInbound(p *Proxy, d Door, conn net.Conn, peer netip.AddrPort) *inbound {
 	return &inbound{
 		p: p, door: d, id: id, conn: conn, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
 		log:    p.Log.With("link", id, "door", d.String(), "peer", peer.String()),
-		opened: time.Now(), gone: make(chan struct{}), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]*proof),
+		opened: time.Now(), gone: make(chan struct{}), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]*proof), verdicts: make(map[Pair]linkVerdict),
 	}
 }
 
@@ -114,8 +115,12 @@ func (in *inbound) converse(ctx context.Context) error {
 func (in *inbound) open(ctx context.Context) (*stream.Trusted, error) {
 	limits := in.p.now().Limits
 	deadline := time.Now().Add(limits.PreAuthTime[in.door])
+	conn, err := in.begin(deadline)
+	if err != nil {
+		return nil, err
+	}
 	accept, cancel := context.WithDeadline(ctx, deadline)
-	s, err := stream.Accept(accept, in.conn, streamConfig(limits, in.door, in.log), in.hosts, in.features)
+	s, err := stream.Accept(accept, conn, streamConfig(limits, in.door, in.log), in.hosts, in.features)
 	cancel()
 	if err != nil {
 		return nil, err
@@ -132,6 +137,29 @@ func (in *inbound) open(ctx context.Context) (*stream.Trusted, error) {
 	in.addrs = jid.NewCache(limits.AddressesPerStream)
 	in.lang = languageOf(s.PeerHeader().Lang)
 	return t, nil
+}
+
+// begin puts TLS under a stream that begins with it ([M08]). Inside nothing does. A peer that has said nothing in time is left to the
+// stream, which tells it so.
+func (in *inbound) begin(deadline time.Time) (net.Conn, error) {
+	if in.door == Inside {
+		return in.conn, nil
+	}
+	in.conn.SetReadDeadline(deadline)
+	withTLS, err := stream.BeginsWithTLS(in.conn)
+	in.conn.SetReadDeadline(time.Time{})
+	switch {
+	case err != nil && (in.direct || !isTimeout(err)):
+		return nil, err
+	case withTLS:
+		if cfg := in.p.Certs.ServerConfig("", true); cfg != nil {
+			return stream.DirectServer(in.conn, cfg), nil
+		}
+		return nil, errors.New("the stream begins with TLS, and there is no certificate")
+	case in.direct:
+		return nil, errors.New("the stream begins in clear at a door for direct TLS")
+	}
+	return in.conn, nil
 }
 
 // streamConfig is how streams are held at a door.

@@ -105,6 +105,7 @@ certs:
   roots: [ca.pem]
   system_roots: false
 dialback: {secret_file: state/dialback.secret}
+ratchet: {file: state/peers.json}
 policy: {dir: policy, timeout: 10s}
 audit: {dir: state/audit, durability: async}
 telemetry: {metrics: "METRICS"}

@@ -60,7 +60,8 @@ func (g *gate) tryReload() (changed []string, err error) {
 		return nil, err
 	}
 	material.Apply()
-	g.proxy.Apply(c.Settings())
+	g.peers.Configure(c.Ratchet)
+	g.proxy.Apply(g.settings(c))
 	setLevel(c.Log, g.level)
 	g.config = c
 	return changed, nil

@@ -63,14 +63,14 @@ func TestReloadRefused(t *testing.T) {
 		name, file, text string
 		want             []string // each in a line of its own
 	}{
-		{"unknown keys", "sallyport.yaml", good["sallyport.yaml"] + "pears: {}\nfoo: 1\n", []string{h.config + `:22: unknown key \"pears\"; did you mean peers?`, h.config + `:23: unknown key \"foo\"`}},
+		{"unknown keys", "sallyport.yaml", good["sallyport.yaml"] + "pears: {}\nfoo: 1\n", []string{h.config + `:23: unknown key \"pears\"; did you mean peers?`, h.config + `:24: unknown key \"foo\"`}},
 		{"no configuration", "sallyport.yaml", "\x00", []string{h.config + ":1: control character"}},
 		{"policy", "policy/house.rego", "package sallyport.stanza\n\ndeny contains x if { y }\n", []string{h.dir + "/policy/house.rego:3: "}},
 		{"data file", "policy/groups.yaml", "groups:\n  staff: [\n", []string{h.dir + "/policy/groups.yaml:2: "}},
 		{"certificate", "corp.pem", "-----BEGIN NONSENSE-----\n", []string{h.config + ":14: certs.files[0].cert: " + h.dir + "/corp.pem: "}},
 		{"no certificate for a domain", "sallyport.yaml", yaml("[corp.example]", "[corp.example, conference.corp.example]"), []string{h.config + ":3: backends[0].domains[1]: no certificate names conference.corp.example"}},
 		{"what stands until a restart", "sallyport.yaml", yaml("durability: async", "durability: sync, segment_age: 1h") + "log: {format: json}\nlimits: {pending: 7}\n",
-			[]string{h.config + ":19: audit.durability: a reload cannot change it", h.config + ":19: audit.segment_age:", h.config + ":22: log.format:", h.config + ":23: limits.pending:"}},
+			[]string{h.config + ":20: audit.durability: a reload cannot change it", h.config + ":20: audit.segment_age:", h.config + ":23: log.format:", h.config + ":24: limits.pending:"}},
 	} {
 		h.write(test.file, test.text)
 		h.own()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -13,9 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/config"
 	"sallyport/internal/console"
+	"sallyport/internal/ratchet"
+	"sallyport/internal/resolve"
 	"sallyport/internal/telemetry"
 	"sallyport/proxy"
 )
@@ -62,6 +66,7 @@ type gate struct {
 	telemetry *telemetry.Telemetry
 	rooms
 	record *audit.Log
+	peers  *ratchet.Book
 	proxy  *proxy.Proxy
 	lost   []audit.Record // what was on its way when the gate last ended
 	failed chan error     // a part that must not end has ended
@@ -116,11 +121,15 @@ func (g *gate) open(ctx context.Context) (err error) {
 	if g.lost, err = audit.Unsettled(c.Audit.Dir); err != nil {
 		g.log.Error("what a crash left behind cannot be read; no sender is told", "error", err)
 	}
+	if g.peers, err = ratchet.Open(c.Ratchet, g.log); err != nil {
+		return c.At("ratchet.file", err)
+	}
 	g.proxy = &proxy.Proxy{
-		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Log: g.log,
+		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
-	return g.proxy.Start(c.Settings())
+	g.proxy.Revoked = &certs.Revocations{Client: g.resolver.HTTP(crlFetching), Changed: g.proxy.Review}
+	return g.proxy.Start(g.settings(c))
 }
 
 // serve lets the world in.
@@ -132,6 +141,10 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	for _, ln := range s.outside {
 		g.part(func() error { return g.proxy.Serve(ln, proxy.Outside) })
 	}
+	for _, ln := range s.direct {
+		g.part(func() error { return g.proxy.ServeDirect(ln) })
+	}
+	g.part(func() error { g.peers.Run(ctx); return nil })
 	if s.acme != nil {
 		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, g.config.Certs.ACME.Challenge) })
 	}
@@ -141,8 +154,28 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	if s.metrics != nil {
 		g.part(func() error { return g.telemetry.Serve(ctx, s.metrics) })
 	}
-	admin := &console.Server{Log: g.log, Status: g.status}
+	admin := &console.Server{Log: g.log, Status: g.status, Peers: &console.Peers{Book: g.peers, Changed: g.peerChanged}}
 	g.part(func() error { return admin.Serve(ctx, s.admin) })
+}
+
+// crlFetching is for revocation lists: they are signed, and most authorities offer them in clear.
+var crlFetching = resolve.Fetching{InClear: true, Redirects: 1, Bytes: 8 << 20}
+
+// settings are the configuration's for the proxy, with what a reload makes anew: documents that were fetched under other trust anchors
+// are fetched again.
+func (g *gate) settings(c *config.Config) proxy.Settings {
+	s := c.Settings()
+	if c.Outside.POSH {
+		s.POSH = &certs.POSHSource{Client: g.resolver.HTTP(resolve.Fetching{Roots: g.certs.Verifier().Roots(), Redirects: 1})}
+	}
+	return s
+}
+
+// peerChanged follows a change by hand of what is remembered of a remote domain.
+func (g *gate) peerChanged(order string, o console.PeerOrder) {
+	g.record.Note(audit.Event{Kind: audit.ConfigPeer, Remote: o.Domain, Text: strings.Join(append([]string{order}, o.Pins...), " ")})
+	g.log.Info("what is remembered of a peer was changed by hand", "domain", o.Domain, "order", order)
+	g.proxy.Review()
 }
 
 // part runs something that must not end before the gate does.
@@ -209,6 +242,9 @@ func (g *gate) close() error {
 	var errs []error
 	if g.record != nil {
 		errs = append(errs, g.record.Close())
+	}
+	if g.peers != nil {
+		errs = append(errs, g.peers.Close())
 	}
 	if g.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

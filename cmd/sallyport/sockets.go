@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"syscall"
 
 	"sallyport/internal/config"
@@ -17,6 +18,7 @@ type sockets struct {
 	admin   net.Listener
 	inside  net.Listener
 	outside []net.Listener
+	direct  []net.Listener
 	names   *resolve.Inside // nil without one
 	acme    net.Listener    // nil where an authority's validators need none
 	metrics net.Listener    // nil without one
@@ -47,6 +49,9 @@ func openSockets(c *config.Config, forward *resolve.Resolver, log *slog.Logger) 
 	for i, addr := range c.Outside.Listen {
 		s.outside = append(s.outside, listen(fmt.Sprintf("outside.listen[%d]", i), addr.String()))
 	}
+	for i, addr := range c.Outside.DirectTLS {
+		s.direct = append(s.direct, listen(fmt.Sprintf("outside.direct_tls[%d]", i), addr.String()))
+	}
 	if path, addr := c.ChallengeListen(); addr != "" {
 		s.acme = listen(path, addr)
 	}
@@ -75,7 +80,7 @@ func unopened(addr string, err error) error {
 }
 
 func (s sockets) close() {
-	for _, ln := range append(s.outside, s.inside, s.admin, s.acme, s.metrics) {
+	for _, ln := range slices.Concat(s.outside, s.direct, []net.Listener{s.inside, s.admin, s.acme, s.metrics}) {
 		if ln != nil {
 			ln.Close()
 		}

@@ -195,9 +195,6 @@ func (r report) checkRooms(c *Config) {
 			r.About(fmt.Sprintf("certs.roots[%d]", i), "a file name is missing")
 		}
 	}
-	if len(c.Outside.DirectTLS) > 0 {
-		r.About("outside.direct_tls", "this version takes STARTTLS alone; leave the key out")
-	}
 	r.checkACME(c)
 	for _, p := range []struct{ path, value string }{
 		{"dialback.secret_file", c.Dialback.SecretFile}, {"audit.dir", c.Audit.Dir}, {"admin.socket", c.Admin.Socket},

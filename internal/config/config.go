@@ -44,8 +44,9 @@ type Backend struct {
 
 // Outside is the gate's face to the world.
 type Outside struct {
-	Listen         []netip.AddrPort `yaml:"listen" doc:"doors for streams that begin in clear and take STARTTLS"`
-	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS (XEP-0368); cannot be had in this version"`
+	Listen         []netip.AddrPort `yaml:"listen" doc:"doors for streams; they may begin in clear and take STARTTLS, or begin with TLS (XEP-0368)"`
+	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS and nothing else (XEP-0368), such as port 5270"`
+	POSH           bool             `yaml:"posh" default:"true" doc:"where a certificate does not prove as much of a peer as its entry asks for, look whether the domain's web server vouches for it (RFC 7711)"`
 	resolve.Config `yaml:",inline"`
 }
 
@@ -54,12 +55,12 @@ type Outside struct {
 type Peer struct {
 	Level      string `yaml:"level" oneof:"permissive|verified|encrypted|trusted" doc:"channel and proof in one word, as in XEP-0238: trusted is tls and pkix, encrypted is tls and dialback, verified is plaintext and dialback; permissive is the same as verified here, because nobody unproved is let in"`
 	Channel    string `yaml:"channel" oneof:"plaintext|tls" doc:"the least that may carry stanzas; plaintext needs until"`
-	Proof      string `yaml:"proof" oneof:"dialback|pkix|dane|posh|pin" doc:"the least that proves the peer's domain: a verified dialback key, a certificate that a trust anchor vouches for, or a pinned key. Dialback proves the caller to the called: outbound it means no more than the address that DNS gave. dane and posh cannot be had in this version"`
+	Proof      string `yaml:"proof" oneof:"dialback|pkix|dane|posh|pin" doc:"the least that proves the peer's domain: a verified dialback key, a certificate that a trust anchor vouches for, one that the domain itself names in DNS or on its web server, or a pinned key. Dialback proves the caller to the called: outbound it means no more than the address that DNS gave. dane needs outside.dnssec, posh needs outside.posh"`
 	TLSMin     string `yaml:"tls_min" oneof:"1.2|1.3" doc:"the oldest version of TLS"`
 	Revocation string `yaml:"revocation" oneof:"soft|hard" doc:"soft, which is the default: a certificate counts unless it is known to be revoked; hard: only if its authority says that it is good"`
 	Ratchet    *bool  `yaml:"ratchet" doc:"false sets the peer free from what it proved before"`
 	Until      Date   `yaml:"until" doc:"the last day, in UTC, on which the entry counts; afterwards it is as if it were not there"`
-	Route      Route  `yaml:"route" doc:"where to call the peer, in place of what DNS says; with tls:// in front for direct TLS, which cannot be had in this version"`
+	Route      Route  `yaml:"route" doc:"where to call the peer, in place of what DNS says; with tls:// in front for direct TLS"`
 	Pins       []Pin  `yaml:"pins" doc:"public keys of which the peer's certificate must have one, whatever the proof"`
 	Deny       bool   `yaml:"deny" default:"false" doc:"the peer may not federate, whoever else may"`
 }

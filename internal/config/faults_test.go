@@ -71,7 +71,6 @@ func TestFaults(t *testing.T) {
 		{"date of no calendar", "LEASTpeers: {a.example: {channel: plaintext, until: 2027-02-30}}\n", []string{`4: peers[a.example].until: "2027-02-30" must be date, such as 2027-06-30`, "4: peers[a.example].channel: plaintext needs"}},
 		{"pin that is too short", "LEASTpeers: {a.example: {pins: [sha256/AAAA]}}\n", []string{`4: peers[a.example].pins[0]: "sha256/AAAA" must be pin`}},
 		{"route without port", "LEASTpeers: {a.example: {route: xmpp.example}}\n", []string{`4: peers[a.example].route: "xmpp.example" must be host:port`}},
-		{"route with direct TLS", "LEASTpeers: {a.example: {route: 'tls://xmpp.example:5270'}}\n", []string{`4: peers[a.example].route: this version calls with STARTTLS alone`}},
 		{"backend with direct TLS", "backends: [{address: 'tls://127.0.1.1:5269', domains: [a.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n",
 			[]string{`1: backends[0].address: "tls://127.0.1.1:5269" must be host:port`}},
 		{"dnssec by a resolver that anybody can speak for", "backends: [{address: 127.0.1.1:5269, domains: [a.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside:\n  listen: [127.0.3.1:5269]\n  dnssec: true\n  resolver:\n  - 127.0.0.1:53\n  - 'tls://192.0.2.1#dns.example'\n  - 192.0.2.1:53\n",
@@ -152,8 +151,8 @@ func TestFaults(t *testing.T) {
 		{"pin without pins", "LEASTpeers:\n  a.example: {proof: pin}\n", []string{"5: peers[a.example].proof: proof pin needs pins"}},
 		{"for somebody, given to everybody", "LEASTpeers: {default: {until: 2027-06-30, proof: pin, deny: true}}\n",
 			[]string{"4: peers[default].deny: it would hold for everyone", "4: peers[default].proof: pin for everyone", "4: peers[default].until: it would hold for everyone"}},
-		{"a proof that cannot be had", "LEASTpeers: {a.example: {proof: dane}}\n", []string{"4: peers[a.example].proof: dane cannot be had in this version"}},
-		{"a proof that cannot be had, for everyone", "LEASTpeers: {default: {proof: posh}}\n", []string{"4: peers[default].proof: posh cannot be had in this version"}},
+		{"a proof that cannot be had", "LEASTpeers: {a.example: {proof: dane}}\n", []string{"4: peers[a.example].proof: dane needs a resolver that validates; set outside.dnssec"}},
+		{"a proof that cannot be had, for everyone", "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269], posh: false}\npeers: {default: {proof: posh}}\n", []string{"4: peers[default].proof: posh is asked for, and outside.posh is false"}},
 		{"a route for many", "LEASTpeers: {'*.a.example': {route: '192.0.2.1:5269'}}\n", []string{"4: peers[*.a.example].route: a route leads to one domain"}},
 		{"denied and more", "LEASTpeers: {a.example: {deny: true, proof: pkix}}\n", []string{"4: peers[a.example].deny: the peer is denied"}},
 

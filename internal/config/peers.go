@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"sallyport/internal/jid"
 	"sallyport/policy"
@@ -45,6 +44,7 @@ func (r report) checkPeers(c *Config, owners map[jid.Domain]string) {
 			r.About(path+".level", "%s is %s and %s already; give either the level, or channel and proof", entry.Level, ladder[entry.Level].Channel, ladder[entry.Level].Proof)
 		}
 		entry = entry.climbed()
+		r.checkAvailable(path, entry, c.Outside)
 		domain, wildcard := pattern.Domain()
 		switch {
 		case pattern == DefaultPeer:
@@ -54,9 +54,6 @@ func (r report) checkPeers(c *Config, owners map[jid.Domain]string) {
 			r.About(path, "it is no domain that could federate: it needs a dot and must not be an address")
 		default:
 			r.checkForeign(path, domain, owners)
-		}
-		if entry.Route.Endpoint().DirectTLS {
-			r.About(path+".route", "this version calls with STARTTLS alone; leave tls:// out")
 		}
 		if wildcard && entry.Route != "" {
 			r.About(path+".route", "a route leads to one domain; name it")
@@ -93,7 +90,6 @@ func (r report) checkDefault(path string, entry Peer) {
 	if entry.Proof == "pin" {
 		r.About(path+".proof", "pin for everyone cannot be had; give it to the peers whose pins you have")
 	}
-	r.checkAvailable(path, entry)
 }
 
 // checkTerms finds demands that no link could meet, and leave that should have an end.
@@ -121,12 +117,15 @@ func (r report) checkTerms(path string, own, effective Peer) {
 	if effective.Proof == "pin" && len(own.Pins) == 0 {
 		r.About(firstOf(r, path+".proof", path), "proof pin needs pins; for example:  pins: [\"sha256/…\"]")
 	}
-	r.checkAvailable(path, own)
 }
 
-func (r report) checkAvailable(path string, entry Peer) {
-	if slices.Contains([]string{"dane", "posh"}, entry.Proof) {
-		r.About(path+".proof", "%s cannot be had in this version; no link would reach it", entry.Proof)
+// checkAvailable finds proofs that no link could reach.
+func (r report) checkAvailable(path string, entry Peer, o Outside) {
+	if entry.Proof == "dane" && !o.DNSSEC {
+		r.About(path+".proof", "dane needs a resolver that validates; set outside.dnssec")
+	}
+	if entry.Proof == "posh" && !o.POSH {
+		r.About(path+".proof", "posh is asked for, and outside.posh is false")
 	}
 }
 

@@ -28,6 +28,7 @@ func (c *Config) Settings() proxy.Settings {
 // Resolver is the configuration of the resolver, which never calls the gate's own sockets.
 func (c *Config) Resolver() resolve.Config {
 	rc := c.Outside.Config
+	rc.DirectTLS = true
 	for _, l := range c.listeners() {
 		rc.Listeners = append(rc.Listeners, l.at)
 	}

@@ -140,6 +140,7 @@ certs:
   roots: [ca.pem]
   system_roots: false
 dialback: {secret_file: dialback.secret}
+ratchet: {file: peers.json}
 policy: {dir: policy, mode: enforce}
 audit: {dir: audit, durability: sync, on_failure: refuse}
 admin: {socket: admin.sock}

@@ -135,6 +135,7 @@ certs:
   roots: [ROOT]
   system_roots: false
 dialback: {secret_file: DIR/dialback.secret}
+ratchet: {file: DIR/peers.json}
 audit: {dir: DIR/audit, durability: sync, on_failure: refuse}
 admin: {socket: SOCKET}
 limits: {queue_age: 30s}

@@ -106,6 +106,7 @@ certs:
   roots: [ca.pem]
   system_roots: false
 dialback: {secret_file: dialback.secret}
+ratchet: {file: peers.json}
 policy: {dir: policy, mode: enforce, timeout: 5s}  # an evaluation may wait for a CPU while the generator has all of them
 audit: {dir: audit, durability: @DURABILITY@, on_failure: refuse}
 admin: {socket: admin.sock}

@@ -55,7 +55,7 @@ func Open(c Config, log *slog.Logger) (*Book, error) {
 		return b, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(c.File), 0o700); err != nil {
-		return nil, fmt.Errorf("making the folder of ratchet.file: %w", err)
+		return nil, fmt.Errorf("making its folder: %w", err)
 	}
 	if err := b.claim(); err != nil {
 		return nil, err
@@ -71,11 +71,11 @@ func Open(c Config, log *slog.Logger) (*Book, error) {
 func (b *Book) claim() error {
 	f, err := os.OpenFile(b.config.File+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("ratchet.file: %w", err)
+		return err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return fmt.Errorf("ratchet.file %s: %w", b.config.File, ErrInUse)
+		return fmt.Errorf("%s: %w", b.config.File, ErrInUse)
 	}
 	b.lock = f
 	return nil
@@ -90,11 +90,11 @@ func (b *Book) read() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("ratchet.file: %w", err)
+		return err
 	}
 	var d document
 	if err := json.Unmarshal(text, &d); err != nil || d.Version != 1 {
-		return fmt.Errorf("ratchet.file %s is damaged or of another version (%w); put a good copy back, or move it away to learn anew", b.config.File, cmp.Or(err, errors.New("version")))
+		return fmt.Errorf("%s is damaged or of another version (%w); put a good copy back, or move it away to learn anew", b.config.File, cmp.Or(err, errors.New("version")))
 	}
 	for _, p := range d.Peers {
 		if p != nil && p.Domain != "" {
