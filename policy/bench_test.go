@@ -82,13 +82,25 @@ func BenchmarkStanzaFull(b *testing.B) {
 	}
 }
 
-func BenchmarkLink(b *testing.B) {
+func BenchmarkLinkMemoised(b *testing.B) {
+	s := engine(b, Config{}, large()).Snapshot()
+	in := crossing()
+	if d := s.Link(b.Context(), in); d.Effect != Allow {
+		b.Fatal(d)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Link(b.Context(), in)
+	}
+}
+
+func BenchmarkLinkFull(b *testing.B) {
 	s := engine(b, Config{}, large()).Snapshot()
 	in := crossing()
 	b.ReportAllocs()
 	for b.Loop() {
-		if d := s.Link(b.Context(), in); d.Effect != Allow {
-			b.Fatal(d)
+		if d, err := s.judgeLink(b.Context(), in); err != nil || d.Effect != Allow {
+			b.Fatal(d, err)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func load(c Config, base Data) (s *Snapshot, err error) {
 		return nil, err
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
-	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, memo: newMemo(c.Cache)}, nil
+	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, memo: newMemo[Decision](c.Cache), links: newMemo[LinkDecision](c.Cache / 8)}, nil
 }
 
 // material is what a revision is made of.

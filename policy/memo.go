@@ -10,34 +10,37 @@ const shards = 32
 // memo remembers decisions under their keys. It holds two generations: a decision that is asked for moves to the young
 // one, and when the young one is full the old one is forgotten. So it is bounded, keeps what is in use, and needs no list.
 // It belongs to one revision of the policy and goes with it.
-type memo struct {
+type memo[D answered] struct {
 	seed  maphash.Seed
-	shard [shards]shard
+	shard [shards]shard[D]
 }
 
+// answered is a decision of either kind.
+type answered interface{ Decision | LinkDecision }
+
 // shard finds decisions by the hash of their key. The key itself is compared; of two with one hash the later stays.
-type shard struct {
+type shard[D answered] struct {
 	mu         sync.Mutex
-	young, old map[uint64]*remembered
+	young, old map[uint64]*remembered[D]
 	limit      int // entries of one generation
 }
 
-type remembered struct {
+type remembered[D answered] struct {
 	key      string
-	decision Decision
+	decision D
 }
 
 // newMemo makes a memo of the given number of entries at the most.
-func newMemo(entries int) *memo {
-	m := &memo{seed: maphash.MakeSeed()}
+func newMemo[D answered](entries int) *memo[D] {
+	m := &memo[D]{seed: maphash.MakeSeed()}
 	for i := range m.shard {
-		m.shard[i] = shard{young: map[uint64]*remembered{}, old: map[uint64]*remembered{}, limit: entries / shards / 2}
+		m.shard[i] = shard[D]{young: map[uint64]*remembered[D]{}, old: map[uint64]*remembered[D]{}, limit: entries / shards / 2}
 	}
 	return m
 }
 
 // get does not allocate, but for the growth of a map when an old decision moves. What it returns is shared.
-func (m *memo) get(key []byte) *remembered {
+func (m *memo[D]) get(key []byte) *remembered[D] {
 	hash := maphash.Bytes(m.seed, key)
 	s := &m.shard[hash%shards]
 	s.mu.Lock()
@@ -54,26 +57,28 @@ func (m *memo) get(key []byte) *remembered {
 	return r
 }
 
+// put remembers a decision, which must be brief.
+func (m *memo[D]) put(key []byte, d D) {
+	hash := maphash.Bytes(m.seed, key)
+	s := &m.shard[hash%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(hash, &remembered[D]{key: string(key), decision: d})
+}
+
 // answerSpace bounds what is remembered of a decision, in bytes of its texts. A policy that writes more is evaluated each time.
 const answerSpace = 2048
 
-func (m *memo) put(key []byte, d Decision) {
-	size := len(d.Rule) + len(d.Reason) + len(d.Message)
-	for _, l := range d.Labels {
+// brief says whether a decision with these texts may be remembered.
+func brief(rule, reason, message string, labels []string) bool {
+	size := len(rule) + len(reason) + len(message)
+	for _, l := range labels {
 		size += len(l)
 	}
-	if size > answerSpace || len(d.Labels) > answerSpace/16 {
-		return
-	}
-	hash := maphash.Bytes(m.seed, key)
-	s := &m.shard[hash%shards]
-	d.Cached = true
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.add(hash, &remembered{key: string(key), decision: d})
+	return size <= answerSpace && len(labels) <= answerSpace/16
 }
 
-func (s *shard) add(hash uint64, r *remembered) {
+func (s *shard[D]) add(hash uint64, r *remembered[D]) {
 	if s.limit == 0 {
 		return
 	}
@@ -85,7 +90,7 @@ func (s *shard) add(hash uint64, r *remembered) {
 }
 
 // len counts the entries. One that moved counts twice, as it takes two places.
-func (m *memo) len() (n int) {
+func (m *memo[D]) len() (n int) {
 	for i := range m.shard {
 		s := &m.shard[i]
 		s.mu.Lock()

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -64,6 +65,61 @@ deny contains {"rule": "acme"} if {
 	for f, want := range map[Field]bool{FieldSize: true, FieldHasBody: true, FieldPayloads: true, FieldBody: false, FieldURLs: false, FieldID: false} {
 		if s.Reads(f) != want {
 			t.Errorf("Reads(%v) is %v", f, !want)
+		}
+	}
+}
+
+// A link decision is remembered under what the policy reads of the link, and what the gate does not know yet is told anew each time.
+func TestLinkMemoIsExact(t *testing.T) {
+	t.Parallel()
+	s := engine(t, Config{}, listed()).Snapshot()
+	ask := func(change func(*Input)) LinkDecision {
+		in := crossing()
+		in.Remote = "partner.example"
+		change(in)
+		return s.Link(t.Context(), in)
+	}
+	first := ask(func(*Input) {})
+	if first.Effect != Allow || s.links.len() != 1 {
+		t.Fatalf("%+v, %d remembered", first, s.links.len())
+	}
+	for name, change := range map[string]func(*Input){
+		"nothing": func(*Input) {},
+		"id":      func(in *Input) { in.Link.ID = "l2" },
+		"stanza":  func(in *Input) { in.Stanza.Kind, in.From.Bare = "iq", "x@corp.example" },
+	} {
+		if d := ask(change); !reflect.DeepEqual(d, first) || s.links.len() != 1 {
+			t.Errorf("%s: %+v, %d remembered", name, d, s.links.len())
+		}
+	}
+	for name, change := range map[string]func(*Input){
+		"remote":  func(in *Input) { in.Remote = "stranger.example" },
+		"proof":   func(in *Input) { in.Link.Proof = "none" },
+		"channel": func(in *Input) { in.Link.Channel = "plaintext" },
+	} {
+		before := s.links.len()
+		if d := ask(change); d.Effect != Deny || s.links.len() != before+1 {
+			t.Errorf("%s is read: %+v, %d more remembered", name, d, s.links.len()-before)
+		}
+	}
+	early := ask(func(in *Input) { in.Link = LinkFacts{} })
+	if again := ask(func(in *Input) { in.Link = LinkFacts{} }); !early.Provisional || !again.Provisional || first.Provisional {
+		t.Errorf("provisional: at first %v, remembered %v, when all is known %v", early.Provisional, again.Provisional, first.Provisional)
+	}
+}
+
+// What read the clock, and what policy failed to say, is asked again.
+func TestLinkIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	for _, rego := range []string{
+		`decision := {"effect": "allow", "rule": "r"} if time.now_ns() > 0`,
+		`decision := 7`,
+		`decision := {"effect": "allow", "rule": "r", "reason": concat("", ["long" | some n in numbers.range(1, 1000)])}`,
+	} {
+		s := engine(t, Config{Dir: dir(t, map[string]string{"p.rego": "package sallyport.link\n\n" + rego})}, listed()).Snapshot()
+		s.Link(t.Context(), crossing())
+		if n := s.links.len(); n != 0 {
+			t.Errorf("%s\n%d are remembered", rego, n)
 		}
 	}
 }
@@ -158,11 +214,11 @@ func TestClockIsNotRemembered(t *testing.T) {
 func TestMemoIsBounded(t *testing.T) {
 	t.Parallel()
 	const bound = 1024
-	m := newMemo(bound)
+	m := newMemo[Decision](bound)
 	for i := range 20 * bound {
 		key := fmt.Append(nil, "key ", i)
 		m.put(key, Decision{Rule: string(key)})
-		if r := m.get(key); r == nil || r.decision.Rule != string(key) || !r.decision.Cached {
+		if r := m.get(key); r == nil || r.decision.Rule != string(key) {
 			t.Fatalf("%s: got %+v", key, r)
 		}
 		if m.get([]byte("key 0")) == nil {
@@ -178,7 +234,7 @@ func TestMemoIsBounded(t *testing.T) {
 	if m.get([]byte("key 1")) != nil {
 		t.Error("nothing was forgotten")
 	}
-	none := newMemo(1)
+	none := newMemo[Decision](1)
 	none.put([]byte("x"), Decision{})
 	if none.get([]byte("x")) != nil || none.len() != 0 {
 		t.Error("a memo without room remembers")

@@ -17,7 +17,8 @@ type Snapshot struct {
 	revision     string
 	observe      bool
 	link, stanza *question
-	memo         *memo
+	memo         *memo[Decision]
+	links        *memo[LinkDecision]
 	failures     *failures // of the engine
 }
 
@@ -38,8 +39,10 @@ func (s *Snapshot) Stanza(ctx context.Context, in *Input) Decision {
 		}
 	}
 	d, clock, err := s.judge(ctx, in)
-	if err == nil && !clock && fits {
-		s.memo.put(k.bytes[:k.n], d)
+	if err == nil && !clock && fits && brief(d.Rule, d.Reason, d.Message, d.Labels) {
+		kept := d
+		kept.Cached = true
+		s.memo.put(k.bytes[:k.n], kept)
 	}
 	return d
 }
@@ -62,10 +65,30 @@ func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool
 	return d, clock, err
 }
 
-// Link decides on a link. From, To and Stanza of the input are not looked at. It is evaluated each time.
+// Link decides on a link. From, To and Stanza of the input are not looked at. Decisions are remembered as those on stanzas are: on its
+// way up a link asks the same several times.
 func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
+	var k key
+	fits := k.fill(in, s.link.reads)
+	d, known := LinkDecision{}, false
+	if fits {
+		if r := s.links.get(k.bytes[:k.n]); r != nil {
+			d, known = r.decision, true
+		}
+	}
+	if !known {
+		var err error
+		if d, err = s.judgeLink(ctx, in); err == nil && !d.Uncacheable && fits && brief(d.Rule, d.Reason, d.Message, d.Labels) {
+			s.links.put(k.bytes[:k.n], d)
+		}
+	}
+	d.Provisional = in.Link.Channel == "" || in.Link.Proof == ""
+	return d
+}
+
+// judgeLink is judge for a link.
+func (s *Snapshot) judgeLink(ctx context.Context, in *Input) (d LinkDecision, err error) {
 	answer, clock, err := s.link.ask(ctx, in)
-	var d LinkDecision
 	if err == nil {
 		d, err = linkAnswer(answer)
 	}
@@ -75,11 +98,10 @@ func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
 	}
 	d.Condition = conditionOf(d.Effect, d.Condition)
 	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
-	d.Provisional = in.Link.Channel == "" || in.Link.Proof == ""
 	if s.observe {
 		d.Effect = Allow
 	}
-	return d
+	return d, err
 }
 
 // conditionOf fills in RFC 6120 §8.3.3.12 where a denial names no condition.

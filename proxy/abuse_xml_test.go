@@ -26,6 +26,7 @@ func nested() string {
 	return b.String() + "]>"
 }
 
+// badXMLs are also what [X01], [X03] and [X04] name.
 func badXMLs() []badXML {
 	return []badXML{
 		{"ABUSE 19 billion laughs between elements", nested(), "restricted-xml", true},

@@ -43,7 +43,7 @@ type inbound struct {
 	lang      language
 	load      *load     // what is to be carried, nil for nothing
 	last      *outbound // the link that the last stanza went to
-	verdicts  map[Pair]linkVerdict
+	verdict   linkVerdict
 	saslTries int
 
 	// Guarded by mu.
@@ -76,7 +76,7 @@ func newInbound(p *Proxy, d Door, conn net.Conn, peer netip.AddrPort) *inbound {
 	return &inbound{
 		p: p, door: d, id: id, conn: conn, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
 		log:    p.Log.With("link", id, "door", d.String(), "peer", peer.String()),
-		opened: time.Now(), gone: make(chan struct{}), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]*proof), verdicts: make(map[Pair]linkVerdict),
+		opened: time.Now(), gone: make(chan struct{}), pairs: make(map[Pair]*proof), senders: make(map[jid.Domain]*proof),
 	}
 }
 

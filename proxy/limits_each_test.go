@@ -161,7 +161,7 @@ func limitsOfStanzas(t *testing.T) map[string]each {
 	}
 }
 
-// limitsOfProofs bound what a proof may cost ([B07], [B08], [B10]).
+// limitsOfProofs bound what a proof may cost ([B07], [B08], [B10]); a peer that is waited for in vain hears connection-timeout ([C23]).
 func limitsOfProofs(t *testing.T) map[string]each {
 	asks := func(part, domain string) string {
 		return part + " sends <db:result from='" + domain + "' to='corp.example'>k</db:result>\n"
