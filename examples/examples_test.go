@@ -23,7 +23,8 @@ func TestEachConfigurationLoads(t *testing.T) {
 	}
 }
 
-var fenced = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+// fenced finds the blocks of a page, with the space before them where they stand in a list.
+var fenced = regexp.MustCompile("(?s)\n( *)```yaml\n(.*?)```")
 
 // required are the sections without which there is no configuration; a fragment in a document leaves out those that it is not about.
 var required = map[string]string{
@@ -53,8 +54,8 @@ func TestEachConfigurationInTheDocsLoads(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range fenced.FindAllSubmatch(text, -1) {
-			whole := string(m[1])
-			if file == "../docs/policy.md" && !strings.HasPrefix(whole, "backends:") {
+			whole := strings.ReplaceAll("\n"+string(m[2]), "\n"+string(m[1]), "\n")
+			if file == "../docs/policy.md" && !strings.HasPrefix(whole, "\nbackends:") {
 				continue // that page's are the policy's data, not the file
 			}
 			found++
@@ -64,7 +65,7 @@ func TestEachConfigurationInTheDocsLoads(t *testing.T) {
 				}
 			}
 			if _, err := config.Parse(file, []byte(whole)); err != nil && missing.ReplaceAllString(err.Error(), "") != "" {
-				t.Errorf("%v\nin\n%s", err, m[1])
+				t.Errorf("%v\nin\n%s", err, m[2])
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -43,7 +44,25 @@ Try "sallyport demo" first. Exit codes: 0 done, 1 a fault was found, 2 called wr
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	return group(root, runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
+	group(root, runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
+	explain(root)
+	return root
+}
+
+// explain puts our own words in place of Cobra's for arguments that are too many or too few: what the command takes stands in its Use.
+func explain(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		if check := sub.Args; check != nil && !sub.HasSubCommands() {
+			sub.Args = func(cmd *cobra.Command, args []string) error {
+				if check(cmd, args) == nil {
+					return nil
+				}
+				_, takes, _ := strings.Cut(cmd.Use, " ")
+				return fmt.Errorf("it takes %s; see %s --help", cmp.Or(takes, "no arguments"), cmd.CommandPath())
+			}
+		}
+		explain(sub)
+	}
 }
 
 // group makes a command that only holds others. Cobra by itself takes an unknown one below the root for a call for help.

@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"sallyport/internal/config"
 	"sallyport/internal/xmpptest"
 )
 
@@ -36,9 +38,12 @@ func TestCommandLine(t *testing.T) {
 		"runn":                              {2, ``, "sallyport: unknown command \"sallyport runn\"; did you mean run\\?\n"},
 		"audit nonsense":                    {2, ``, "sallyport: unknown command \"sallyport audit nonsense\"; see sallyport audit --help\n"},
 		"policy chek":                       {2, ``, "sallyport: unknown command \"sallyport policy chek\"; did you mean check\\?\n"},
-		"run extra":                         {2, ``, "sallyport: unknown command \"extra\" for \"sallyport run\"\n"},
+		"run extra":                         {2, ``, "sallyport: it takes no arguments; see sallyport run --help\n"},
 		"run --foo":                         {2, ``, "sallyport: unknown flag: --foo; see sallyport run --help\n"},
 		"run -c":                            {2, ``, "sallyport: flag needs an argument: 'c' in -c; see sallyport run --help\n"},
+		"peers show":                        {2, ``, "sallyport: it takes DOMAIN; see sallyport peers show --help\n"},
+		"peers show a.example b.example":    {2, ``, "sallyport: it takes DOMAIN; see sallyport peers show --help\n"},
+		"peers pin":                         {2, ``, "sallyport: it takes DOMAIN \\[sha256/KEY ...\\]; see sallyport peers pin --help\n"},
 		"audit tail -n many":                {2, ``, "sallyport: invalid argument \"many\" for .*; see sallyport audit tail --help\n"},
 		"audit search --since yesterday":    {2, ``, "sallyport: --since: \"yesterday\" is neither a day .*\n"},
 		"audit search --until 2026-13-01":   {2, ``, "sallyport: --until: .*\n"},
@@ -182,19 +187,47 @@ func TestDemo(t *testing.T) {
 		Config  string
 	}
 	must(t, json.Unmarshal([]byte(stdout), &result))
-	config := filepath.Join(kept, "sallyport.yaml")
-	if result.Config != config || result.Lost != 0 || result.Exposed != 0 {
+	file := filepath.Join(kept, "sallyport.yaml")
+	if result.Config != file || result.Lost != 0 || result.Exposed != 0 {
 		t.Errorf("result: %+v", result)
 	}
+	text, err := os.ReadFile(file)
+	must(t, err)
+	for key, value := range settings(t, file, text) {
+		if strings.HasPrefix(value, "/var/lib/") || strings.HasPrefix(value, "/run/") {
+			t.Errorf("the demo leaves its folder: %s is %s", key, value)
+		}
+	}
 	for _, line := range []string{"check", "policy check", "audit verify", "audit tail -n 3", "audit search --effect deny"} {
-		if code, stdout, stderr := call(append(strings.Fields(line), "-c", config)...); code != 0 || stdout == "" || stderr != "" {
+		if code, stdout, stderr := call(append(strings.Fields(line), "-c", file)...); code != 0 || stdout == "" || stderr != "" {
 			t.Errorf("%s: exit %d, %q, %q", line, code, stdout, stderr)
 		}
 	}
-	_, stdout, _ = call("audit", "search", "-c", config, "--json", "--kind", "stanza", "--limit", "1")
+	_, stdout, _ = call("audit", "search", "-c", file, "--json", "--kind", "stanza", "--limit", "1")
 	hasKeys(t, stdout, "v", "seq", "time", "id", "kind", "dir", "from", "to", "decision.effect", "stanza.kind")
-	_, stdout, _ = call("audit", "verify", "-c", config, "--json")
+	_, stdout, _ = call("audit", "verify", "-c", file, "--json")
 	hasKeys(t, stdout, "segments", "events", "first", "last", "begin", "end", "kinds.stanza", "unsettled", "torn", "faults[]", "found")
+}
+
+// settings are all texts of a configuration, by the names of their fields.
+func settings(t *testing.T, file string, text []byte) map[string]string {
+	t.Helper()
+	c, err := config.Parse(file, text)
+	must(t, err)
+	found := map[string]string{}
+	var walk func(v reflect.Value, path string)
+	walk = func(v reflect.Value, path string) {
+		switch v.Kind() {
+		case reflect.String:
+			found[path] = v.String()
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i), path+"."+v.Type().Field(i).Name)
+			}
+		}
+	}
+	walk(reflect.ValueOf(*c), "")
+	return found
 }
 
 // A record that does not verify is a fault in JSON too.

@@ -104,6 +104,7 @@ certs:
   files: [{cert: corp.pem, key: corp.key}]
   roots: [ca.pem]
   system_roots: false
+ratchet: {file: state/peers.json}
 dialback: {secret_file: state/dialback.secret}
 ratchet: {file: state/peers.json}
 policy: {dir: policy, timeout: 10s}

@@ -153,7 +153,7 @@ func TestFaultsAtStart(t *testing.T) {
 			h.config + ":15: certs.roots[1]: " + h.dir + "/none.pem: no such file or directory",
 			h.dir + "/policy/house.rego:4: ",
 			h.dir + "/policy/groups.yaml:",
-			h.config + ":17: dialback.secret_file: ",
+			h.config + ":18: dialback.secret_file: ",
 		} {
 			if !strings.Contains("\n"+stderr, "\n"+want) {
 				t.Errorf("%s: not told: %s\n%s", command, want, stderr)

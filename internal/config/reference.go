@@ -15,6 +15,8 @@ const preface = `# Configuration
 One YAML file: sallyport.yaml in the current folder, or what "-c" names. Unknown keys are faults. All faults are told at once, each
 with its line, by "sallyport check" and at start; at a reload they leave the running configuration as it is.
 
+A reload takes new values of RELOADABLE (but not of limits.pending). All other keys stand until the gate is started again.
+
 Relative paths are taken from the folder of the file. Durations have a unit (30s, 5m, 24h), sizes may have one (512KiB, 64MiB).
 Anchors, aliases and several documents are not accepted.
 
@@ -30,7 +32,7 @@ need it.
 // Reference is docs/reference/configuration.md, written from the tags of the structs.
 func Reference() string {
 	var b strings.Builder
-	b.WriteString(preface)
+	b.WriteString(strings.Replace(preface, "RELOADABLE", strings.Join(reloadable(), ", "), 1))
 	b.WriteString("```yaml\n" + Example() + "```\n")
 	describe(&b, reflect.TypeFor[Config](), "", "The keys of the first level")
 	return b.String()

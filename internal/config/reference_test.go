@@ -54,3 +54,17 @@ func TestReferenceExampleOfACME(t *testing.T) {
 		t.Errorf("the example of certs.acme does not load:\n%v\n%s", err, text)
 	}
 }
+
+// The operators' page says what a reload takes.
+func TestReferenceOfReloads(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range reloadable() {
+		if !strings.Contains(string(text), "`"+key+"`") {
+			t.Errorf("docs/operate.md does not say that a reload takes %s", key)
+		}
+	}
+}

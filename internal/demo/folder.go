@@ -139,6 +139,7 @@ certs:
   files: [{cert: corp.pem, key: corp.key}]
   roots: [ca.pem]
   system_roots: false
+ratchet: {file: peers.json}
 dialback: {secret_file: dialback.secret}
 ratchet: {file: peers.json}
 policy: {dir: policy, mode: enforce}
