@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -70,7 +71,8 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, c *crossing) {
 	c.link = in.outsideLeg(c)
 	if d := in.linkDecision(ctx, rules, c); d.Effect != policy.Allow {
-		c.decision = policy.Decision{Effect: policy.Deny, Rule: d.Rule, Reason: d.Reason, Condition: string(stanza.NotAllowed), Revision: d.Revision}
+		c.decision = policy.Decision{Effect: policy.Deny, Rule: d.Rule, Reason: d.Reason, Message: d.Message, Revision: d.Revision, Labels: d.Labels,
+			Condition: cmp.Or(d.Condition, string(stanza.NotAllowed))}
 		return
 	}
 	p.fill(rules, in, c)

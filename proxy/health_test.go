@@ -98,3 +98,24 @@ v sends <db:verify from='corp.example' to='{d}' id='{q}' type='valid'/>
 	}
 	xmpptest.Converse(t, s.Stage, script)
 }
+
+// 11.3: a key that a backend has shown inside can be known outside only by a leak: the answer is invalid, and an alarm.
+func TestLeakedKeyAlarms(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{})
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+opened+`
+r sends <db:verify from='remote.example' to='corp.example' id='{q7}'>some other key</db:verify>
+r receives <db:verify from='corp.example' to='remote.example' id='{q7}' type='invalid'/>
+`)
+	if log := s.log.String(); strings.Contains(log, "level=ERROR") {
+		t.Errorf("any wrong key is an alarm:\n%s", log)
+	}
+	xmpptest.Converse(t, s.Stage, opened+`
+r sends <db:verify from='remote.example' to='corp.example' id='i'>key-of-the-backend</db:verify>
+r receives <db:verify from='corp.example' to='remote.example' id='i' type='invalid'/>
+record has "kind":"dialback.invalid" inside outside
+`)
+	if log := s.log.String(); !strings.Contains(log, "level=ERROR") || strings.Contains(log, "key-of-the-backend") {
+		t.Errorf("a leaked key is no alarm, or is written down:\n%s", log)
+	}
+}

@@ -44,6 +44,7 @@ type Proxy struct {
 	doors       [2]gate
 	watch       watch
 	innerIDs    innerIDs
+	shown       shownKeys
 	asking      asking
 
 	ctx      context.Context // of all links; ended by Shutdown's last step
@@ -67,7 +68,7 @@ func (p *Proxy) Start(s Settings) error {
 	p.router.init(p)
 	p.doors[Outside].init(p, Outside)
 	p.doors[Inside].init(p, Inside)
-	p.asking.init(s.Limits.PendingTotal)
+	p.asking.init()
 	p.watch.init(p)
 	p.links.Go(func() { p.watch.run(p.ctx) })
 	return nil
@@ -93,6 +94,7 @@ func (p *Proxy) Apply(s Settings) {
 // Review judges the live links again, as is due when what is known of peers or their certificates has changed.
 func (p *Proxy) Review() {
 	p.router.forgive()
+	p.asking.forgive()
 	p.watch.at(p.review(true))
 }
 

@@ -215,3 +215,23 @@ func TestReloadDoesNotWaitForPeers(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// [B10]: after a reload a domain that could not be asked is asked again at once.
+func TestReloadForgivesThoseWhoCouldNotBeAsked(t *testing.T) {
+	t.Parallel()
+	data := policyData(t, inClear)
+	s := newStage(t, options{data: data})
+	s.reloads(data, nil)
+	xmpptest.Converse(t, s.Stage, opened+`
+r sends <db:result from='remote.example' to='corp.example'>k</db:result>
+a accepts remote
+a closes
+r receives <db:result from='corp.example' to='remote.example' type='error'>…</db:result>
+r sends <db:result from='remote.example' to='corp.example'>k</db:result>
+r receives <db:result from='corp.example' to='remote.example' type='error'>…</db:result>
+do reload
+r sends <db:result from='remote.example' to='corp.example'>k</db:result>
+a accepts remote
+a receives header from='corp.example' to='remote.example'
+`)
+}

@@ -5,16 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"sync"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"golang.org/x/sync/semaphore"
 
 	"sallyport/audit"
 	"sallyport/dialback"
-	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 	"sallyport/policy"
@@ -144,32 +139,6 @@ func (in *inbound) forged(s *stream.Stream, v verification) {
 	s.Close()
 }
 
-// answerVerify answers, as authoritative server, whether a key is one of ours. It needs no state outside, and inside only the
-// ids of our own streams, so it holds in every state of every stream ([B17], D4, D12, D13).
-func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
-	from, errFrom := jid.ParseDomain(m.From)
-	to, errTo := jid.ParseDomain(m.To)
-	settings := p.now()
-	ours := settings.hosts(to)
-	if d == Inside {
-		ours = !settings.claims(to) && settings.hosts(from)
-	}
-	if errFrom != nil || errTo != nil || !ours {
-		return dialback.ErrorReply(m, string(stanza.ItemNotFound))
-	}
-	valid := p.secret(d).Verify(dialback.Challenge{Receiving: from.String(), Originating: to.String(), StreamID: m.ID}, m.Key)
-	if d == Inside {
-		valid = valid && p.innerIDs.has(m.ID)
-	}
-	p.instruments.verified(d, valid)
-	if !valid {
-		p.Record.Note(audit.Event{Kind: audit.DialbackInvalid, From: m.From, To: m.To, Error: "asked as authoritative server: not a key of ours"})
-		p.Log.Warn("a key that we did not issue was shown in our name", "door", d.String(), "shown_to", m.From, "shown_by", m.To)
-		return m.Reply(dialback.Invalid)
-	}
-	return m.Reply(dialback.Valid)
-}
-
 // errUnanswered: the authoritative server was reached and asked.
 var errUnanswered = errors.New("waiting for the answer to db:verify")
 
@@ -208,174 +177,4 @@ func (p *Proxy) put(ctx context.Context, s *stream.Stream, q dialback.Message) (
 		}
 		return m.Verdict(), nil
 	}
-}
-
-// innerIDs are the ids that backends gave to our inner streams while those live: a key over any other id is an old one (D13).
-type innerIDs struct {
-	mu  sync.Mutex
-	ids map[string]int
-}
-
-func (i *innerIDs) add(id string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.ids == nil {
-		i.ids = make(map[string]int)
-	}
-	i.ids[id]++
-}
-
-func (i *innerIDs) remove(id string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.ids[id]--; i.ids[id] <= 0 {
-		delete(i.ids, id)
-	}
-}
-
-func (i *innerIDs) has(id string) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.ids[id] > 0
-}
-
-// asking bounds the connections that strangers make us open: in total, per address, per domain that is asked, and none to a domain
-// that just failed ([B10]); and those that a backend makes us open to itself (D3).
-type asking struct {
-	slots *semaphore.Weighted
-
-	mu       sync.Mutex
-	byAddr   map[netip.Addr]int
-	byDomain map[jid.Domain]int
-	failed   map[jid.Domain]failedAsk
-	backends map[string]*callbacks
-}
-
-type failedAsk struct {
-	until time.Time
-	err   error
-}
-
-// callbacks are the questions to one backend.
-type callbacks struct {
-	slots    *semaphore.Weighted
-	disowned time.Time // when it last disowned a key,
-	link     string    // and on which stream that was shown
-}
-
-var errBusy = errors.New("too many verifications are under way")
-
-const maxFailedAsks = 4096
-
-func (a *asking) init(total int) {
-	a.slots = semaphore.NewWeighted(int64(total))
-	a.byAddr = make(map[netip.Addr]int)
-	a.byDomain = make(map[jid.Domain]int)
-	a.failed = make(map[jid.Domain]failedAsk)
-	a.backends = make(map[string]*callbacks)
-}
-
-// do runs one question within the bounds. A stranger that is beyond them is refused; a backend waits, for it takes a refusal for the
-// end of a stream that may carry all its domains (D8).
-func (a *asking) do(ctx context.Context, in *inbound, pair Pair, question func(context.Context) (dialback.Verdict, error)) (dialback.Verdict, error) {
-	limits := &in.p.now().Limits
-	if in.door == Inside {
-		slots := a.backend(in.backend.Address, limits.PendingPerStream).slots
-		if err := slots.Acquire(ctx, 1); err != nil {
-			return dialback.Invalid, err
-		}
-		defer slots.Release(1)
-		ctx, cancel := context.WithTimeout(ctx, limits.Callback)
-		defer cancel()
-		return question(ctx)
-	}
-	if err := a.recent(pair.Remote); err != nil {
-		return dialback.Invalid, err
-	}
-	addr := in.origin()
-	if !a.enter(addr, pair.Remote, limits) {
-		return dialback.Invalid, errBusy
-	}
-	defer a.leave(addr, pair.Remote)
-	if !a.slots.TryAcquire(1) {
-		return dialback.Invalid, errBusy
-	}
-	defer a.slots.Release(1)
-	ctx, cancel := context.WithTimeout(ctx, limits.Verify)
-	defer cancel()
-	verdict, err := question(ctx)
-	if err != nil && ctx.Err() != context.Canceled {
-		a.remember(pair.Remote, err, in.p.now().Limits.NegativeVerify)
-	}
-	return verdict, err
-}
-
-func (a *asking) enter(addr netip.Addr, d jid.Domain, limits *Limits) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.byAddr[addr] >= limits.PendingPerAddress || a.byDomain[d] >= limits.PendingPerDomain {
-		return false
-	}
-	a.byAddr[addr]++
-	a.byDomain[d]++
-	return true
-}
-
-func (a *asking) leave(addr netip.Addr, d jid.Domain) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.byAddr[addr]--; a.byAddr[addr] <= 0 {
-		delete(a.byAddr, addr)
-	}
-	if a.byDomain[d]--; a.byDomain[d] <= 0 {
-		delete(a.byDomain, d)
-	}
-}
-
-// backend gives the place of one backend's questions; at once so many of them run.
-func (a *asking) backend(address string, atOnce int) *callbacks {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.backends[address]
-	if c == nil {
-		c = &callbacks{slots: semaphore.NewWeighted(int64(atOnce))}
-		a.backends[address] = c
-	}
-	return c
-}
-
-// disowned notes that a backend disowned a key that was shown in its name. again says that it did so not long ago on another stream:
-// one such key may have been on its way when the backend restarted with a new secret, two are an alarm (D3, 11.9 no. 24).
-func (a *asking) disowned(in *inbound) (again bool) {
-	const memory = 10 * time.Minute
-	c := a.backend(in.backend.Address, in.p.now().Limits.PendingPerStream)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := time.Now()
-	again = c.link != "" && c.link != in.id && now.Sub(c.disowned) < memory
-	c.link, c.disowned = in.id, now
-	return again
-}
-
-func (a *asking) recent(d jid.Domain) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	f, ok := a.failed[d]
-	if !ok {
-		return nil
-	}
-	if time.Now().After(f.until) {
-		delete(a.failed, d)
-		return nil
-	}
-	return fmt.Errorf("not asked again for a while: %w", f.err)
-}
-
-func (a *asking) remember(d jid.Domain, err error, wait time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.failed) >= maxFailedAsks {
-		clear(a.failed)
-	}
-	a.failed[d] = failedAsk{until: time.Now().Add(wait), err: err}
 }
