@@ -24,7 +24,7 @@ func TestNothingIsWrittenBehindTheEnd(t *testing.T) {
 	said := make(chan error, 1)
 	said <- stream.ErrClosed
 	// Writing would meet a nil stream.
-	if err := o.feed(nil, said); !errors.Is(err, stream.ErrClosed) || o.current.empty() {
+	if err := o.feed(nil, stream.Capacity{}, said); !errors.Is(err, stream.ErrClosed) || o.current.empty() {
 		t.Errorf("feed returned %v, and %d stanzas are left", err, len(o.current.items))
 	}
 }

@@ -25,7 +25,7 @@ func TestBackendDown(t *testing.T) {
 	}
 	again := strings.NewReplacer("r connects", "s connects", "r sends", "s sends", "r receives", "s receives", "r tls", "s tls", "{p", "{s").Replace
 	offered := "r receives <stream:features>…</stream:features>\nr sends <db:result"
-	down := strings.Replace(include(t, "_remote_proved"), offered, "r receives <stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>\nr sends <db:result", 1)
+	down := strings.Replace(include(t, "_remote_proved"), offered, "r receives <stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>…</stream:features>\nr sends <db:result", 1)
 	down = down[:strings.LastIndex(down, "r receives <db:result")]
 	xmpptest.Converse(t, s.Stage, include(t, "_remote_proved")+`
 r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>

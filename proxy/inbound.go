@@ -120,7 +120,11 @@ func (in *inbound) open(ctx context.Context) (*stream.Trusted, error) {
 		return nil, err
 	}
 	accept, cancel := context.WithDeadline(ctx, deadline)
-	s, err := stream.Accept(accept, conn, streamConfig(limits, in.door, in.log), in.hosts, in.features)
+	cfg := streamConfig(limits, in.door, in.log)
+	if in.door == Outside {
+		cfg.Idle = limits.OutsideIdle
+	}
+	s, err := stream.Accept(accept, conn, cfg, in.hosts, in.features)
 	cancel()
 	if err != nil {
 		return nil, err
@@ -198,7 +202,12 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 	room := make([]stanza.Element, 0, leastBatch)
 	for {
 		batch, err := t.Batch(room, mostBatch)
-		if err != nil {
+		switch {
+		case errors.Is(err, stream.ErrSilent):
+			// What the peer still sends before it hears of the end is carried.
+			in.p.links.Go(func() { t.Stream().Close() })
+			continue
+		case err != nil:
 			return err
 		}
 		room = batch

@@ -267,6 +267,22 @@ func limitsOfLinks(t *testing.T) map[string]each {
 			set: func(l *proxy.Limits) { l.Idle, l.Keepalive = 200*time.Millisecond, 50*time.Millisecond }, data: inClear,
 			script: speaks + standing + "r receives </stream:stream>\nr sends </stream:stream>\nr closed\nrecord has link.close remote.example",
 		},
+		"idle/as the peer has it": {
+			// A peer that ends idle streams after a second finds ours ended before ([M09], XEP-0478 §3.1).
+			set: func(l *proxy.Limits) { l.Idle, l.Keepalive = time.Hour, 5*time.Minute }, data: inClear,
+			script: speaks + gateCalled + "r sends header id='r1' version='1.0'\n" +
+				"r sends <stream:features><dialback xmlns='urn:xmpp:features:dialback'/><limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>1</idle-seconds></limits></stream:features>\n" +
+				"r receives <db:result …</db:result>\nr sends <db:result from='remote.example' to='corp.example' type='valid'/>\n" +
+				"r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/>\n" +
+				"r receives </stream:stream>\nr sends </stream:stream>\nr closed\nrecord has link.close limits.idle",
+		},
+		"outside_idle": {
+			// What the peer sends before it hears of the end is carried.
+			set: func(l *proxy.Limits) { l.OutsideIdle = 500 * time.Millisecond },
+			script: include(t, "_remote_proved") + "r receives </stream:stream>\n" +
+				"r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/></stream:stream>\nr closed\n" +
+				takes + "b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>",
+		},
 		"close": {
 			within: 4 * time.Second,
 			set: func(l *proxy.Limits) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/audit"
+	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 )
 
@@ -28,7 +29,7 @@ func (o *outbound) pump(s *stream.Stream) error {
 			s.Abort() // the peer does not read
 		}
 	})
-	err := o.feed(s, said)
+	err := o.feed(s, s.FeatureLimits(), said)
 	close(fed)
 	release()
 	finish(s, err)
@@ -38,9 +39,10 @@ func (o *outbound) pump(s *stream.Stream) error {
 }
 
 // feed is pump without the end.
-func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
+func (o *outbound) feed(s *stream.Stream, told stream.Capacity, said <-chan error) error {
 	limits := &o.p.now().Limits
-	quiet := time.NewTimer(limits.Keepalive)
+	ping, rest := rhythm(limits, told.Idle)
+	quiet := time.NewTimer(ping)
 	defer quiet.Stop()
 	last := time.Now()
 	for {
@@ -51,6 +53,9 @@ func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
 			case <-o.ctx.Done():
 				return context.Cause(o.ctx)
 			default:
+			}
+			if o.fit(told.Bytes); o.current.empty() {
+				continue
 			}
 			if last = time.Now(); o.current.items[0].since.Add(limits.QueueAge).Before(last) {
 				o.expire((&Failure{Step: StepStream, Err: errors.New("the peer takes its stanzas too slowly")}).stanzaError(o.r.pair.Local.String()))
@@ -68,10 +73,15 @@ func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
 		case err := <-o.redo:
 			return err
 		case <-quiet.C:
-			quiet.Reset(limits.Keepalive)
-			if time.Since(last) >= limits.Idle {
+			silent := time.Since(last)
+			if silent >= rest {
 				return errIdle
 			}
+			if silent < ping {
+				quiet.Reset(ping - silent)
+				continue
+			}
+			quiet.Reset(ping)
 			if _, err := s.Write([]byte(" ")); err != nil {
 				s.Abort()
 				return o.because(<-said, err)
@@ -79,6 +89,28 @@ func (o *outbound) feed(s *stream.Stream, said <-chan error) error {
 		case <-o.ctx.Done():
 			return context.Cause(o.ctx)
 		}
+	}
+}
+
+// rhythm says how often a link shows that it is there, and how long it may rest. A peer that says it waits less than the one
+// (XEP-0478 §3.1) wants no link to rest: ours ends before the peer ends it, perhaps in the face of a stanza.
+func rhythm(limits *Limits, told time.Duration) (ping, rest time.Duration) {
+	if told > 0 && told <= limits.Keepalive {
+		early := told - told/10
+		return early, early
+	}
+	return limits.Keepalive, limits.Idle
+}
+
+// fit bounces what the peer says it does not take, in the words of XEP-0478 §4: the rule is the peer's, so nobody stands for it.
+// most is the longest stanza that may go out; 0: the peer does not say.
+func (o *outbound) fit(most int) {
+	if most == 0 {
+		return
+	}
+	if long := o.current.sieve(most); !long.empty() {
+		o.settled(len(long.items))
+		o.returned(&long, stanza.Error{Condition: stanza.PolicyViolation, Text: fmt.Sprintf("the recipient's server takes messages of %d bytes at the most", most)})
 	}
 }
 

@@ -30,6 +30,7 @@ type queue struct {
 	buf   []byte
 	items []queued
 	room  *room // that both are in; nil while the queue is empty
+	peak  int   // bytes of the longest stanza that came in
 }
 
 // room is what a queue holds its stanzas in. Queues share them: a link that idles has none.
@@ -49,6 +50,7 @@ func (q *queue) push(stanza []byte, it queued) {
 		q.buf, q.items = q.room.buf, q.room.items
 	}
 	q.buf = append(q.buf, stanza...)
+	q.peak = max(q.peak, len(stanza))
 	it.end = len(q.buf)
 	q.items = append(q.items, it)
 }
@@ -109,6 +111,24 @@ func (q *queue) shift(n int) queue {
 	head.items = head.items[:n]
 	*q = rest
 	return head
+}
+
+// sieve takes the items off that are longer than most bytes, into a queue of their own.
+func (q *queue) sieve(most int) (long queue) {
+	if q.peak <= most {
+		return queue{}
+	}
+	var rest queue
+	for i := range q.items {
+		if b := q.stanza(i); len(b) > most {
+			long.push(b, q.items[i])
+		} else {
+			rest.push(b, q.items[i])
+		}
+	}
+	q.reset()
+	*q = rest
+	return long
 }
 
 // ranges lists the record's seqs of items[from:to] as closed ranges: what one delivery event settles.

@@ -20,7 +20,20 @@ func (in *inbound) features(s *stream.Stream) []byte {
 	if in.offersExternal(s) {
 		b = stream.AppendExternalFeature(b)
 	}
-	return stream.AppendDialbackFeature(b, in.door == Outside)
+	if b = stream.AppendDialbackFeature(b, in.door == Outside); in.door == Inside {
+		return b
+	}
+	return stream.AppendLimits(b, in.capacity(s))
+}
+
+// capacity is what we take on a stream from outside as it stands ([M09]). Dialback is followed by no other features: what is told where
+// it may begin holds behind it, too.
+func (in *inbound) capacity(s *stream.Stream) stream.Capacity {
+	limits := &in.p.now().Limits
+	if s.TLS() == nil && in.tlsRequired(s) {
+		return stream.Capacity{Bytes: min(limits.PreAuthBytes[Outside], limits.Stanza.Stanza), Idle: limits.PreAuthTime[Outside]}
+	}
+	return stream.Capacity{Bytes: limits.Stanza.Stanza, Idle: limits.OutsideIdle}
 }
 
 // tlsRequired says so in the features only where the caller is known to need it; what is required is held at db:result anyway.

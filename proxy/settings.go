@@ -108,6 +108,7 @@ type Limits struct {
 	Write              time.Duration // one write to a peer
 	Idle               time.Duration // an outbound link without stanzas
 	Keepalive          time.Duration // white space on an idle outbound link
+	OutsideIdle        time.Duration // an inbound stream from outside without a byte, white space included
 	Close              time.Duration // waiting for the peer's closing tag
 	NegativeMin        time.Duration // after a failed link, stanzas bounce at once for this long,
 	NegativeMax        time.Duration // doubling up to this
@@ -128,7 +129,7 @@ func DefaultLimits() Limits {
 		Result: 40 * time.Second, ResultInside: 20 * time.Second,
 		PendingPerStream: 8, PendingPerAddress: 32, PendingPerDomain: 16, PendingTotal: 1000,
 		QueueCount: 5000, QueueBytes: 8 << 20, QueueTotal: 256 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
-		BackendDown: 10 * time.Second, Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute,
+		BackendDown: 10 * time.Second, Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute, OutsideIdle: 2 * time.Hour,
 		Close: 5 * time.Second, NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute, NegativeVerify: 60 * time.Second,
 		Drain:         25 * time.Second,
 		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,

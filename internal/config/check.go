@@ -243,6 +243,7 @@ func (r report) checkLimits(l *Limits) {
 		lessTime, moreTime time.Duration
 	}{
 		{"keepalive", "idle", l.Keepalive, l.Idle},
+		{"outside_preauth_time", "outside_idle", l.OutsidePreauthTime, l.OutsideIdle},
 		{"negative_first", "negative_max", l.NegativeFirst, l.NegativeMax},
 		{"queue_wait", "queue_age", l.QueueWait, l.QueueAge},
 		{"tls", "outside_preauth_time", l.TLS, l.OutsidePreauthTime},

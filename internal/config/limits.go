@@ -46,6 +46,7 @@ type Limits struct {
 	Write          time.Duration `yaml:"write" default:"30s" doc:"one write to a peer"`
 	Idle           time.Duration `yaml:"idle" default:"30m" doc:"an outbound link without stanzas is closed"`
 	Keepalive      time.Duration `yaml:"keepalive" default:"5m" doc:"white space is sent on an idle outbound link"`
+	OutsideIdle    time.Duration `yaml:"outside_idle" default:"2h" doc:"a stream that a remote server opened and on which nothing comes, not even white space, is closed; it is told so (XEP-0478)"`
 	Close          time.Duration `yaml:"close" default:"5s" doc:"waiting for the peer's closing tag when a stream ends"`
 	NegativeFirst  time.Duration `yaml:"negative_first" default:"10s" doc:"how long stanzas bounce at once after a link could not be made; doubled with each further failure"`
 	NegativeMax    time.Duration `yaml:"negative_max" default:"10m" doc:"the longest of these times"`

@@ -63,6 +63,7 @@ func (l Limits) proxy() proxy.Limits {
 		Write:              l.Write,
 		Idle:               l.Idle,
 		Keepalive:          l.Keepalive,
+		OutsideIdle:        l.OutsideIdle,
 		Close:              l.Close,
 		NegativeMin:        l.NegativeFirst,
 		NegativeMax:        l.NegativeMax,

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// clock keeps a connection's deadlines. Three parties set one for reading, and the earliest counts: the caller by
-// SetReadDeadline, the context of the step that is being taken, and the end of the stream.
+// clock keeps a connection's deadlines. Four parties set one for reading, and the earliest counts: the caller by
+// SetReadDeadline, the context of the step that is being taken, the end of the stream, and the peer's silence.
 type clock struct {
 	conn net.Conn
 
@@ -20,6 +20,7 @@ type clock struct {
 	caller time.Time
 	step   time.Time
 	end    time.Time
+	silent time.Time
 }
 
 // past is a deadline that ends a call which is already waiting.
@@ -30,7 +31,15 @@ func (c *clock) set(deadline *time.Time, t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	*deadline = t
-	return c.conn.SetReadDeadline(earliest(c.caller, c.step, c.end))
+	return c.conn.SetReadDeadline(earliest(c.caller, c.step, c.end, c.silent))
+}
+
+// patient says, when a wait for the peer has timed out, that nobody's deadline but that for its silence has passed.
+func (c *clock) patient() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := earliest(c.caller, c.step, c.end)
+	return !c.silent.IsZero() && (first.IsZero() || time.Now().Before(first))
 }
 
 // writeWithin bounds the next writing by d and by the step's context.

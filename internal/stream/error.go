@@ -20,6 +20,8 @@ var (
 	ErrStanza = errors.New("a stanza on a stream that is not trusted")
 	// ErrClosed: the peer closed the stream with its closing tag.
 	ErrClosed = errors.New("the peer closed the stream")
+	// ErrSilent: nothing came for Config.Idle. It is told once, and reading may go on.
+	ErrSilent = errors.New("the peer has sent nothing for a long time")
 )
 
 // Error is a stream error: one that we send, or one that the peer sent. It ends the stream in either case (RFC 6120 §4.9.1.1).

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"time"
 
 	"sallyport/internal/stanza"
 )
@@ -74,7 +75,7 @@ func (s *Stream) enter() error {
 // leave ends it. Whoever waits for the peer's end, or for the reading goroutine, is told.
 func (s *Stream) leave(err error) {
 	var e *Error
-	reads := err == nil || errors.Is(err, ErrStanza)
+	reads := err == nil || errors.Is(err, ErrStanza) || errors.Is(err, ErrSilent)
 	received := errors.As(err, &e) && e.Received // its closing tag is still to be read
 	late := isTimeout(err)
 	if !reads && !received && !late {
@@ -99,6 +100,10 @@ func (s *Stream) Trust() *Trusted {
 	if s.enter() == nil {
 		s.scan.SetLimits(s.cfg.Limits.proved())
 		s.wire.ahead = true
+		s.wire.heard = time.Now()
+		if s.cfg.Idle > 0 {
+			s.clock.set(&s.clock.silent, s.wire.heard.Add(s.cfg.Idle))
+		}
 		s.carries.Store(true)
 		s.leave(nil)
 	}
@@ -113,7 +118,7 @@ func (t *Trusted) Stream() *Stream { return t.stream }
 
 // Batch waits for a first-level element, stanza or not, and appends it to dst[:0] with all that are whole in the buffer behind it,
 // up to most of them. They are valid until the next call. Errors are those of Stream.Next but ErrStanza, and come after
-// the elements before them. After the first error there is no more to read.
+// the elements before them. After the first error but ErrSilent there is no more to read.
 //
 // Stanzas that come while the stream is being closed from elsewhere are still returned: the goroutine that reads goes on until
 // there is an error, or they are lost.
@@ -132,6 +137,11 @@ func (s *Stream) batch(dst []stanza.Element, most int) ([]stanza.Element, error)
 		return nil, s.said
 	}
 	batch, err := s.scan.Batch(dst, most)
+	for isTimeout(err) && s.clock.patient() {
+		if err = s.silence(); err == nil {
+			batch, err = s.scan.Batch(dst, most)
+		}
+	}
 	if err != nil {
 		return nil, faulty(err)
 	}
@@ -147,6 +157,16 @@ func (s *Stream) batch(dst []stanza.Element, most int) ([]stanza.Element, error)
 	return batch, nil
 }
 
+// silence moves the deadline on if something has come since it was set, white space for one; otherwise it lifts it, for good.
+func (s *Stream) silence() error {
+	until := s.wire.heard.Add(s.cfg.Idle)
+	if !time.Now().Before(until) {
+		s.clock.set(&s.clock.silent, time.Time{})
+		return ErrSilent
+	}
+	return s.clock.set(&s.clock.silent, until)
+}
+
 // wire is what the scanner reads.
 type wire struct {
 	conn  net.Conn
@@ -154,6 +174,7 @@ type wire struct {
 	ready readiness // without TLS
 	quiet bool      // an exchange is under way that has no room for white space
 	ahead bool      // all that the peer has sent is taken at once
+	heard time.Time // when something came last, once ahead
 }
 
 func newWire(conn net.Conn) *wire {
@@ -184,6 +205,9 @@ func (w *wire) Read(b []byte) (int, error) {
 			return 0, &Error{Condition: PolicyViolation, Err: errors.New("white space within a STARTTLS or SASL exchange")}
 		}
 		w.quiet = false
+	}
+	if n > 0 && w.ahead {
+		w.heard = time.Now()
 	}
 	if err == nil && w.ahead && w.below != nil && n < len(b) {
 		n += w.below.more(w.conn, b[n:])

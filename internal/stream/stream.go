@@ -36,6 +36,7 @@ type Config struct {
 	Strict       bool          // the peer is a stranger: no tolerance for what only old servers do
 	WriteTimeout time.Duration // for one Write; default 30 s
 	Farewell     time.Duration // how long Close waits for the peer's closing tag ([C17], RFC 6120 §4.4); default 5 s
+	Idle         time.Duration // how long a trusted peer may send nothing, not even white space, before Batch says ErrSilent; 0: for ever
 }
 
 func (c Config) withDefaults() Config {
