@@ -106,7 +106,6 @@ certs:
   system_roots: false
 ratchet: {file: state/peers.json}
 dialback: {secret_file: state/dialback.secret}
-ratchet: {file: state/peers.json}
 policy: {dir: policy, timeout: 10s}
 audit: {dir: state/audit, durability: async}
 telemetry: {metrics: "METRICS"}

@@ -141,7 +141,6 @@ certs:
   system_roots: false
 ratchet: {file: peers.json}
 dialback: {secret_file: dialback.secret}
-ratchet: {file: peers.json}
 policy: {dir: policy, mode: enforce}
 audit: {dir: audit, durability: sync, on_failure: refuse}
 admin: {socket: admin.sock}
