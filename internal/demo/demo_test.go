@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport/internal/peer"
 )
 
 // perform plays once around a pretend gate with one fault.
@@ -152,5 +154,20 @@ func TestKeep(t *testing.T) {
 	}
 	if _, err := keep(); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("a second run into the same directory: %v, want a refusal", err)
+	}
+}
+
+// What arrives before its sender was told its id counts as of when it arrived: else two that overtake each other there would pass for
+// being in order.
+func TestOrderIsThatOfArrival(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	one, two := l.open(&attempt{}), l.open(&attempt{})
+	l.sent(one, "1")
+	l.arrived(peer.Stanza{ID: "2"})
+	l.arrived(peer.Stanza{ID: "1"})
+	l.sent(two, "2")
+	if l.inOrder([]*attempt{one, two}) {
+		t.Error("the second came first, and the ledger says that they are in order")
 	}
 }

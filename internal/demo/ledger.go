@@ -34,13 +34,13 @@ type ledger struct {
 	mu       sync.Mutex
 	attempts []*attempt
 	byID     map[string]*attempt
-	early    map[string]peer.Stanza // arrived before their sender told the id
+	early    map[string]arrival // arrived before their sender told the id
 	arrivals int
 	strays   int // arrivals that nobody sent
 }
 
 func newLedger() *ledger {
-	return &ledger{byID: make(map[string]*attempt), early: make(map[string]peer.Stanza)}
+	return &ledger{byID: make(map[string]*attempt), early: make(map[string]arrival)}
 }
 
 // open enters an attempt that is about to be made.
@@ -58,9 +58,9 @@ func (l *ledger) sent(a *attempt, id string) {
 	defer l.mu.Unlock()
 	a.id = id
 	l.byID[id] = a
-	if st, ok := l.early[id]; ok {
+	if was, ok := l.early[id]; ok {
 		delete(l.early, id)
-		l.settle(a, st)
+		l.settle(a, was)
 	}
 }
 
@@ -68,20 +68,27 @@ func (l *ledger) sent(a *attempt, id string) {
 func (l *ledger) arrived(st peer.Stanza) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.arrivals++
+	is := arrival{st, l.arrivals}
 	if a, ok := l.byID[st.ID]; ok {
-		l.settle(a, st)
+		l.settle(a, is)
 	} else {
-		l.early[st.ID] = st
+		l.early[st.ID] = is
 	}
 }
 
-func (l *ledger) settle(a *attempt, st peer.Stanza) {
+// arrival is a stanza that came, and its place among all that came.
+type arrival struct {
+	st    peer.Stanza
+	order int
+}
+
+func (l *ledger) settle(a *attempt, is arrival) {
 	first := !a.delivered && a.bounce == nil
-	l.arrivals++
-	if st.Error != nil {
-		a.bounce = st.Error
+	if is.st.Error != nil {
+		a.bounce = is.st.Error
 	} else {
-		a.delivered, a.order = true, l.arrivals
+		a.delivered, a.order = true, is.order
 	}
 	if first {
 		a.took = time.Since(a.begun)
@@ -109,7 +116,8 @@ func (l *ledger) answered(a *attempt, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.id = id
-	l.settle(a, peer.Stanza{ID: id})
+	l.arrivals++
+	l.settle(a, arrival{peer.Stanza{ID: id}, l.arrivals})
 }
 
 // view is what is known of an attempt now.
