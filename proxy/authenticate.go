@@ -236,7 +236,7 @@ func (in *inbound) insidePetition(s *stream.Stream, settings *Settings, pair Pai
 	from, to := pair.Local, pair.Remote
 	owner, ok := settings.backendOf(from)
 	switch {
-	case in.backend.TLS == TLSRequired && s.TLS() == nil:
+	case in.backend.TLS >= TLSRequired && s.TLS() == nil:
 		return denied(stanza.PolicyViolation, "TLS is required of this backend (backends[].tls)")
 	case !ok || owner.Address != in.backend.Address:
 		return denied(stanza.ItemNotFound, from.String()+" is not a domain of this backend")

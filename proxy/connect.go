@@ -156,11 +156,15 @@ func (p *Proxy) connectBackend(ctx context.Context, r route) (*connection, error
 	case backend.TLS == TLSOff, backend.TLS == TLSOptional && !offered:
 		return c, nil
 	}
-	// Which certificate a backend shows on its own network decides nothing: address and call-back do (D10).
+	cfg, err := p.innerClient(r, backend)
+	if err != nil {
+		c.s.Abort()
+		return nil, failure(StepTLS, backend.Address, err)
+	}
 	tlsCtx, cancel := context.WithTimeout(ctx, p.now().Limits.TLSHandshake)
 	defer cancel()
 	tlsCtx, span = p.Telemetry.span(tlsCtx, "tls")
-	err = c.s.ClientTLS(tlsCtx, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: r.pair.Local.ASCII()})
+	err = c.s.ClientTLS(tlsCtx, cfg)
 	endSpan(span, err)
 	if err != nil {
 		c.s.Abort()

@@ -43,7 +43,7 @@ func readScript(t *testing.T, file string) (string, options) {
 			o.data = policyData(t, line[5:])
 			line = ""
 		case strings.HasPrefix(line, "inner "):
-			o.innerTLS = map[string]proxy.InnerTLS{"optional": proxy.TLSOptional, "required": proxy.TLSRequired}[line[6:]]
+			o.innerTLS = map[string]proxy.InnerTLS{"optional": proxy.TLSOptional, "required": proxy.TLSRequired, "certificate": proxy.TLSCertificate}[line[6:]]
 			line = ""
 		case strings.HasPrefix(line, "include "):
 			included, _ := readScript(t, filepath.Join(filepath.Dir(file), line[8:]+".txt"))

@@ -90,6 +90,7 @@ type options struct {
 func newStage(t testing.TB, o options) *stage {
 	t.Helper()
 	s := &stage{dir: t.TempDir(), log: &logBook{t: t}}
+	s.Client, s.Server = make(map[string]*tls.Config), make(map[string]*tls.Config)
 	s.ca = newAuthority(t)
 	ca := s.ca
 	var names []string
@@ -131,7 +132,11 @@ func newStage(t testing.TB, o options) *stage {
 	if o.recorder != nil {
 		s.proxy.Record = o.recorder(s.record)
 	}
-	must(t, s.proxy.Start(s.settings(o)))
+	settings := s.settings(o)
+	if o.innerTLS == proxy.TLSCertificate {
+		settings.Inner = s.equip(t, o)
+	}
+	must(t, s.proxy.Start(settings))
 	go s.proxy.Serve(outside, proxy.Outside)
 	go s.proxy.Serve(inside, proxy.Inside)
 	t.Cleanup(func() {
@@ -143,8 +148,10 @@ func newStage(t testing.TB, o options) *stage {
 	})
 
 	s.Key = key
-	s.Client = map[string]*tls.Config{"none": ca.client(t), "good": ca.client(t, remote), "conference": ca.client(t, "conference."+remote), "other": ca.client(t, "other.example")}
-	s.Server = map[string]*tls.Config{"good": ca.server(t, remote), "other": ca.server(t, "other.example"), "expired": ca.expired(t, remote), "stranger": newAuthority(t).server(t, remote)}
+	s.Client["none"], s.Client["good"] = ca.client(t), ca.client(t, remote)
+	s.Client["conference"], s.Client["other"] = ca.client(t, "conference."+remote), ca.client(t, "other.example")
+	s.Server["good"], s.Server["other"] = ca.server(t, remote), ca.server(t, "other.example")
+	s.Server["expired"], s.Server["stranger"] = ca.expired(t, remote), newAuthority(t).server(t, remote)
 	s.Record = s.recorded
 	s.Patience = patience
 	s.Do = map[string]func() error{
@@ -152,6 +159,25 @@ func newStage(t testing.TB, o options) *stage {
 		"silence": func() error { s.names.Break("", xmpptest.Silent); return nil },
 	}
 	return s
+}
+
+// equip makes the inner authority, and a backend that has what it was given by it: "equipped" in scripts, as client and as server.
+func (s *stage) equip(t testing.TB, o options) *certs.Inner {
+	t.Helper()
+	inner, err := certs.OpenInner(filepath.Join(s.dir, "inner"))
+	must(t, err)
+	cert, key, err := inner.Equip(o.served())
+	must(t, err)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	must(t, err)
+	root, err := os.ReadFile(inner.RootFile())
+	must(t, err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(root)
+	s.Client["equipped"] = &tls.Config{RootCAs: pool, ServerName: remote, Certificates: []tls.Certificate{pair}}
+	s.Client["unequipped"] = &tls.Config{RootCAs: pool, ServerName: remote, Certificates: []tls.Certificate{s.ca.issue(t, time.Now().Add(time.Hour), local)}}
+	s.Server["equipped"] = &tls.Config{ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, Certificates: []tls.Certificate{pair}}
+	return inner
 }
 
 func (s *stage) policyData(o options) policy.Data {

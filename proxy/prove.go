@@ -67,10 +67,14 @@ func farewell(s *stream.Stream, err error) {
 }
 
 // prove makes the peer accept us for the route's sender: SASL EXTERNAL where the peer offers it and we have the certificate,
-// dialback otherwise (PROTOCOL 11.7, W3–W5). Inside it is always dialback, with the inside secret (W12).
+// dialback otherwise (PROTOCOL 11.7, W3–W5). Inside it is dialback, with the inside secret (W12), or for backends that want it our own
+// authority's certificate (D10b).
 func (p *Proxy) prove(ctx context.Context, r route, c *connection, with credentials) error {
 	stop := context.AfterFunc(ctx, c.s.Abort)
 	defer stop()
+	if backend, ok := p.now().backendOf(r.pair.Local); r.dir == In && ok && backend.TLS == TLSCertificate {
+		return p.proveByCertificate(ctx, r, c)
+	}
 	if r.dir == In || with != externalToo || c.s.TLS() == nil || !c.s.FeatureExternal() {
 		return p.proveByDialback(ctx, r, c)
 	}

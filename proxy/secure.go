@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 
+	"sallyport/certs"
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
@@ -39,7 +40,7 @@ func (in *inbound) capacity(s *stream.Stream) stream.Capacity {
 // tlsRequired says so in the features only where the caller is known to need it; what is required is held at db:result anyway.
 func (in *inbound) tlsRequired(s *stream.Stream) bool {
 	if in.door == Inside {
-		return in.backend.TLS == TLSRequired
+		return in.backend.TLS >= TLSRequired
 	}
 	from := s.PeerHeader().From
 	if from.IsZero() {
@@ -52,8 +53,11 @@ func (in *inbound) tlsRequired(s *stream.Stream) bool {
 // tlsConfig is what the door secures a stream with; nil where it has no certificate to show.
 func (in *inbound) tlsConfig(s *stream.Stream) *tls.Config {
 	if in.door == Inside {
-		if in.backend.TLS == TLSOff {
+		switch in.backend.TLS {
+		case TLSOff:
 			return nil
+		case TLSCertificate:
+			return in.innerServer(s)
 		}
 		return in.p.Certs.ServerConfig(in.backend.Domains[0].ASCII(), false)
 	}
@@ -63,7 +67,10 @@ func (in *inbound) tlsConfig(s *stream.Stream) *tls.Config {
 // offersExternal says whether EXTERNAL would succeed: offering it to a certificate that then fails breaks peers ([S01]).
 func (in *inbound) offersExternal(s *stream.Stream) bool {
 	from := s.PeerHeader().From
-	if in.door == Inside || s.TLS() == nil || from.IsZero() || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
+	if in.door == Inside {
+		return in.certifiedBackend(s)
+	}
+	if s.TLS() == nil || from.IsZero() || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
 		return false
 	}
 	if !in.certificateNames(s.TLS().PeerCertificates, from) {
@@ -98,12 +105,16 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	if err := s.Restart(restart); err != nil {
 		return err
 	}
-	pair := Pair{Local: s.Local(), Remote: from}
+	pair := pairOf(in.direction(), from, s.Local())
 	pr, first := in.claim(pair)
 	if !first {
 		return nil
 	}
-	if e := in.prove(s, pair, pr, in.factsFor(s, pair)); e != nil {
+	facts := in.factsFor(s, pair)
+	if in.door == Inside {
+		facts.Proof = certs.ProofPKIX // of our own authority
+	}
+	if e := in.prove(s, pair, pr, facts); e != nil {
 		return e
 	}
 	return nil
@@ -111,7 +122,7 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 
 // externalFault is why an attempt fails: a *stream.SASLError to answer with, or the end of the stream; nil when it succeeds.
 func (in *inbound) externalFault(ctx context.Context, s *stream.Stream, el *stanza.Element, from jid.Domain) error {
-	if in.door == Inside || s.TLS() == nil {
+	if s.TLS() == nil || in.door == Inside && in.backend.TLS != TLSCertificate {
 		return &stream.SASLError{Condition: "encryption-required"}
 	}
 	_, as, err := stream.ParseAuth(el.Tree())

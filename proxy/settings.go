@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/stanza"
 )
 
-// InnerTLS says what the leg to a backend uses. The trust decision stays with address and call-back in each mode (D10).
+// InnerTLS says what the leg to a backend uses. The trust decision stays with address and call-back (D10), but for TLSCertificate.
 type InnerTLS uint8
 
 const (
@@ -21,6 +21,8 @@ const (
 	TLSOptional
 	// TLSRequired: no stream without TLS.
 	TLSRequired
+	// TLSCertificate: no stream without TLS, and certificates of the gate's own inner authority in the place of dialback (D10b).
+	TLSCertificate
 )
 
 // Backend is one Jabber server behind the gate.
@@ -37,7 +39,9 @@ type Settings struct {
 	// Routes are static endpoints of remote domains; they skip DNS and the address filter ([D05]).
 	Routes map[jid.Domain]resolve.Endpoint
 	// POSH fetches the documents by which domains name their certificates; nil: nobody is asked.
-	POSH   *certs.POSHSource
+	POSH *certs.POSHSource
+	// Inner vouches for both sides of the leg to backends with TLSCertificate; nil where there is none.
+	Inner  *certs.Inner
 	Limits Limits
 }
 

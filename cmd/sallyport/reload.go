@@ -51,6 +51,10 @@ func (g *gate) tryReload() (changed []string, err error) {
 	} else {
 		faults = append(faults, covered(c, material.Covers))
 	}
+	inner, err := openInner(c, g.log)
+	if err != nil {
+		faults = append(faults, err)
+	}
 	// The policy's reload is the last that can fail. When something else has failed before, its faults are asked for alone.
 	if err := errors.Join(faults...); err != nil {
 		_, more := policy.New(c.Policy, c.PolicyData())
@@ -61,6 +65,7 @@ func (g *gate) tryReload() (changed []string, err error) {
 	}
 	material.Apply()
 	g.peers.Configure(c.Ratchet)
+	g.inner = inner
 	g.proxy.Apply(g.settings(c))
 	setLevel(c.Log, g.level)
 	g.config = c

@@ -67,6 +67,7 @@ type gate struct {
 	rooms
 	record *audit.Log
 	peers  *ratchet.Book
+	inner  *certs.Inner // nil while no backend goes by certificates
 	proxy  *proxy.Proxy
 	lost   []audit.Record // what was on its way when the gate last ended
 	failed chan error     // a part that must not end has ended
@@ -128,6 +129,9 @@ func (g *gate) open(ctx context.Context) (err error) {
 		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
+	if g.inner, err = openInner(c, g.log); err != nil {
+		return err
+	}
 	g.proxy.Revoked = &certs.Revocations{Client: g.resolver.HTTP(crlFetching), Changed: g.proxy.Review}
 	return g.proxy.Start(g.settings(c))
 }
@@ -165,6 +169,7 @@ var crlFetching = resolve.Fetching{InClear: true, Redirects: 1, Bytes: 8 << 20}
 // are fetched again.
 func (g *gate) settings(c *config.Config) proxy.Settings {
 	s := c.Settings()
+	s.Inner = g.inner
 	if c.Outside.POSH {
 		s.POSH = &certs.POSHSource{Client: g.resolver.HTTP(resolve.Fetching{Roots: g.certs.Verifier().Roots(), Redirects: 1})}
 	}

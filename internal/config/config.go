@@ -39,7 +39,7 @@ type Backend struct {
 	Address HostPort     `yaml:"address" doc:"where the server takes server-to-server streams"`
 	From    []netip.Addr `yaml:"from" doc:"addresses that it calls from; left out: that of address"`
 	Domains []jid.Domain `yaml:"domains" doc:"what it serves; each component, such as conference.corp.example, is a domain of its own"`
-	TLS     string       `yaml:"tls" default:"off" oneof:"off|optional|required" doc:"TLS between gate and backend; who the backend is, is found out by address and call-back in any case"`
+	TLS     string       `yaml:"tls" default:"off" oneof:"off|optional|required|certificate" doc:"TLS between gate and backend; who the backend is, is found out by address and call-back. certificate is for backends that take certificates and no dialback: an authority that the gate makes in certs.store/inner vouches for both sides, and the backend has to be told of it"`
 }
 
 // Outside is the gate's face to the world.

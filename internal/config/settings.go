@@ -11,7 +11,7 @@ import (
 // Settings is the part of the configuration that the proxy lives by and that a reload may change.
 func (c *Config) Settings() proxy.Settings {
 	s := proxy.Settings{Routes: make(map[jid.Domain]resolve.Endpoint), Limits: c.Limits.proxy()}
-	words := map[string]proxy.InnerTLS{"off": proxy.TLSOff, "optional": proxy.TLSOptional, "required": proxy.TLSRequired}
+	words := map[string]proxy.InnerTLS{"off": proxy.TLSOff, "optional": proxy.TLSOptional, "required": proxy.TLSRequired, "certificate": proxy.TLSCertificate}
 	for _, b := range c.Backends {
 		s.Backends = append(s.Backends, proxy.Backend{Address: string(b.Address), From: b.From, Domains: b.Domains, TLS: words[b.TLS]})
 	}
