@@ -23,7 +23,7 @@ const (
 	maxAddresses = 8               // of each of them
 	recordTTL    = 60              // seconds; nobody asks twice
 	updateFudge  = 300             // seconds that the server's clock may differ (RFC 8945 §10)
-	cleanupTime  = 15 * time.Second
+	cleanupTime  = 5 * time.Second // the gate's end waits for it
 )
 
 // updater puts the records of dns-01 into a zone (RFC 8555 §8.4, RFC 2136), signed with TSIG, and takes them away again.

@@ -175,12 +175,10 @@ func isToken(token string) bool {
 	return token != "" && len(token) <= 256 && strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
-// relinquish gives questions back that were not answered, because authorities limit how many may be open.
+// relinquish gives questions back that were not answered, because authorities limit how many may be open. The gate's end is not held up
+// for it.
 func relinquish(ctx context.Context, c *client, open []proofOfControl) {
-	if len(open) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, p := range open {
 		if z, err := c.GetAuthorization(ctx, p.authorization); err == nil && z.Status == acme.StatusPending {

@@ -18,6 +18,15 @@ type Bind struct {
 	keys string // directory of the keys of signed zones
 }
 
+// Updates are zones of BIND that take dynamic updates (RFC 2136) of TXT records, signed with the key UpdateKey.
+type Updates []string
+
+// UpdateKey is the name of the key for Updates, UpdateSecret the key itself in base64. Its algorithm is hmac-sha256.
+const (
+	UpdateKey    = "sallyport"
+	UpdateSecret = "mmH6XN4wA6Jtdg0zsVB0UJB2R2oWvKcMVL3S3Hx9u8k="
+)
+
 // Zone returns the records of an XMPP domain whose server is at addr: SRV for the domain and for each of its services
 // (names below it), as resource records of RFC 1035 §5.1.
 func Zone(domain string, addr netip.AddrPort, services ...string) map[string][]string {
@@ -34,11 +43,22 @@ func Zone(domain string, addr netip.AddrPort, services ...string) map[string][]s
 // Bind starts the DNS server on host; hosts whose nameserver is not set otherwise ask it from now on.
 func (l *Lab) Bind(host *Host, zones ...map[string][]string) *Bind {
 	l.t.Helper()
-	return l.BindSigned(host, nil, zones...)
+	return l.bind(host, nil, nil, zones)
 }
 
 // BindSigned is Bind with some of the zones signed.
 func (l *Lab) BindSigned(host *Host, signed map[string]Signing, zones ...map[string][]string) *Bind {
+	l.t.Helper()
+	return l.bind(host, signed, nil, zones)
+}
+
+// BindUpdated is Bind with some of the zones taking updates.
+func (l *Lab) BindUpdated(host *Host, updated Updates, zones ...map[string][]string) *Bind {
+	l.t.Helper()
+	return l.bind(host, nil, updated, zones)
+}
+
+func (l *Lab) bind(host *Host, signed map[string]Signing, updated Updates, zones []map[string][]string) *Bind {
 	l.t.Helper()
 	dir := filepath.Join(l.dir, host.name+"-bind")
 	b := &Bind{Addr: netip.AddrPortFrom(host.Addr(Outside), 53), keys: filepath.Join(dir, "cache")}
@@ -52,7 +72,8 @@ func (l *Lab) BindSigned(host *Host, signed map[string]Signing, zones ...map[str
 	recursion yes; allow-recursion { any; }; dnssec-validation no; empty-zones-enable no; querylog yes;
 };
 controls { };
-`, b.Addr.Addr())
+key %q { algorithm hmac-sha256; secret %q; };
+`, b.Addr.Addr(), UpdateKey, UpdateSecret)
 	l.write(filepath.Join(b.keys, "keep"), "")
 	for i, name := range slices.Sorted(maps.Keys(all)) {
 		file := fmt.Sprintf("zone%d", i)
@@ -63,6 +84,9 @@ controls { };
 			policy = "dnssec-policy default; inline-signing yes; "
 		} else if ok {
 			text = b.sign(l, name, text, s)
+		}
+		if slices.Contains(updated, name) {
+			policy += "update-policy { grant " + UpdateKey + " zonesub TXT; }; "
 		}
 		conf += fmt.Sprintf("zone %q { type primary; file \"/var/cache/bind/%s\"; %s};\n", name, file, policy)
 		l.write(filepath.Join(b.keys, file), text)
