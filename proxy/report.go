@@ -91,7 +91,7 @@ func (in *inbound) certFacts(s *stream.Stream) string {
 
 // harmless says whether a stream ended as streams may.
 func harmless(err error) bool {
-	for _, end := range []error{stream.ErrClosed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.Canceled, syscall.ECONNRESET, stream.SystemShutdown} {
+	for _, end := range []error{stream.ErrClosed, stream.ErrProtocol, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.Canceled, syscall.ECONNRESET, stream.SystemShutdown} {
 		if errors.Is(err, end) {
 			return true
 		}

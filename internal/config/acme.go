@@ -3,12 +3,13 @@ package config
 import (
 	"net/mail"
 	"net/url"
+	"slices"
 
 	"sallyport/certs"
 	"sallyport/internal/config/document"
 )
 
-// challengeListener is the socket at which an authority is answered, unless a door for direct TLS has it and answers too.
+// challengeListener is the socket at which an authority is answered, unless an outside door has it: that answers too.
 func (c *Config) challengeListener() (listener, bool) {
 	a := c.Certs.ACME
 	if a == nil || !a.Listen().IsValid() {
@@ -17,7 +18,7 @@ func (c *Config) challengeListener() (listener, bool) {
 	if a.Challenge == certs.HTTP01 {
 		return listener{"certs.acme.http_listen", a.HTTPListen}, true
 	}
-	for _, at := range c.Outside.DirectTLS {
+	for _, at := range slices.Concat(c.Outside.DirectTLS, c.Outside.Listen) {
 		if clash(at, a.TLSALPNListen) {
 			return listener{}, false
 		}

@@ -271,12 +271,13 @@ certs:
 	}
 }
 
-// TestDirectTLSAnswersChallenges: a door for direct TLS at the same address makes a socket for tls-alpn-01 needless.
-func TestDirectTLSAnswersChallenges(t *testing.T) {
+// TestOutsideDoorsAnswerChallenges: a door at the same address makes a socket for tls-alpn-01 needless, for each begins with TLS if asked to.
+func TestOutsideDoorsAnswerChallenges(t *testing.T) {
 	t.Parallel()
-	c := mustParse(t, leastACME+"}\n")
-	c.Outside.DirectTLS = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443")}
-	if _, got := c.ChallengeListen(); got != "" {
-		t.Errorf("listens on %q, which is the door's", got)
+	for _, outside := range []string{"{listen: [127.0.3.1:5269], direct_tls: ['192.0.2.1:443']}", "{listen: [127.0.3.1:5269, '192.0.2.1:443']}"} {
+		c := mustParse(t, strings.Replace(leastACME, "{listen: [127.0.3.1:5269]}", outside, 1)+"}\n")
+		if _, got := c.ChallengeListen(); got != "" {
+			t.Errorf("%s: listens on %q, which is the door's", outside, got)
+		}
 	}
 }

@@ -98,7 +98,7 @@ func TestFaults(t *testing.T) {
 		{"a server for another challenge", "ACMEchallenge: http-01, dns: {server: '192.0.2.53:53', tsig: {name: a, secret_file: b}}}\n", []string{
 			"5: certs.acme.dns: it is for dns-01, and the challenge is http-01"}},
 		{"a challenge that does not exist", "ACMEchallenge: dns-02}\n", []string{`5: certs.acme.challenge: "dns-02" must be tls-alpn-01, http-01 or dns-01; did you mean dns-01?`}},
-		{"validators at the outside door", "ACMEtls_alpn_listen: 127.0.3.1:5269}\n", []string{"5: certs.acme.tls_alpn_listen: 127.0.3.1:5269 is taken by outside.listen[0]"}},
+		{"validators at the inside door", "ACMEtls_alpn_listen: 127.0.2.1:5269}\n", []string{"5: certs.acme.tls_alpn_listen: 127.0.2.1:5269 is taken by inside.listen"}},
 
 		// Backends.
 		{"backend without anything", "backends:\n  - {}\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269]}\n", []string{"2: backends[0]: address is missing", "2: backends[0]: domains is missing"}},

@@ -33,6 +33,7 @@ type certified struct {
 }
 
 // TestCertificatesFromAnAuthority: the gate obtains certificates by each challenge, and renews them under traffic without dropping a link ([I12]).
+// The door for direct TLS, which asks peers for certificates, answers tls-alpn-01.
 func TestCertificatesFromAnAuthority(t *testing.T) {
 	t.Parallel()
 	w := &certified{Lab: lab.New(t)}
@@ -94,7 +95,7 @@ func (w *certified) config(t *testing.T, store, challenge string) string {
 		"OUTSIDE", netip.AddrPortFrom(w.gateHost.Addr(lab.Outside), 5269).String(), "ADDRESS", w.gateHost.Addr(lab.Outside).String(), "RESOLVER", w.dns.Addr.String(),
 		"DIRECTORY", w.authority.Directory, "ROOT", w.authority.Root, "STORE", filepath.Join(dir, store), "DIR", dir, "CHALLENGE", challenge,
 	).Replace(`
-outside: {listen: ["OUTSIDE"], resolver: ["RESOLVER"], allow_private: true}
+outside: {listen: ["OUTSIDE"], direct_tls: ["ADDRESS:443"], resolver: ["RESOLVER"], allow_private: true}
 federation: open
 certs:
   store: STORE

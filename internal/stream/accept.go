@@ -139,10 +139,13 @@ func (s *Stream) handshake(ctx context.Context, conn *tls.Conn) error {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
+	state := conn.ConnectionState()
+	if p := state.NegotiatedProtocol; p != "" && p != alpn {
+		return fmt.Errorf("%w: %q", ErrProtocol, p)
+	}
 	s.turn <- struct{}{}
 	s.conn, s.securing = conn, false
 	<-s.turn
-	state := conn.ConnectionState()
 	s.begin(conn, &state)
 	return nil
 }

@@ -5,6 +5,9 @@ import (
 	"net"
 )
 
+// alpn is the protocol of a stream that begins with TLS (XEP-0368 §3).
+const alpn = "xmpp-server"
+
 // DirectServer puts TLS under a connection that begins with it, for Accept (XEP-0368 §3).
 func DirectServer(conn net.Conn, cfg *tls.Config) *tls.Conn { return tls.Server(newRecords(conn), cfg) }
 

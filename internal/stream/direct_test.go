@@ -76,3 +76,28 @@ func TestDirectTLSStream(t *testing.T) {
 		t.Errorf("TLS is %v", state)
 	}
 }
+
+// A connection that negotiated another protocol ends with its handshake: not a byte of XML crosses it (RFC 8737 §3).
+func TestAnotherProtocolIsNoStream(t *testing.T) {
+	t.Parallel()
+	here, there := loopback(t)
+	server, client := testTLS().server.Clone(), testTLS().client.Clone()
+	server.NextProtos, client.NextProtos = []string{"xmpp-server", "acme-tls/1"}, []string{"acme-tls/1"}
+	done := make(chan error, 1)
+	go func() {
+		_, err := Accept(t.Context(), DirectServer(here, server), strict, hostsCorp, nothing)
+		here.Close()
+		done <- err
+	}()
+	conn := tls.Client(there, client)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' to='corp.example' version='1.0'>")
+	if n, err := conn.Read(make([]byte, 100)); n > 0 || err == nil {
+		t.Errorf("%d bytes come back", n)
+	}
+	if err := <-done; !errors.Is(err, ErrProtocol) {
+		t.Errorf("Accept = %v", err)
+	}
+}

@@ -18,6 +18,8 @@ const (
 var (
 	// ErrStanza: a stanza comes next, and the stream is not trusted to send one.
 	ErrStanza = errors.New("a stanza on a stream that is not trusted")
+	// ErrProtocol: the connection is for something other than a stream, such as an authority's validation (RFC 8737 §3).
+	ErrProtocol = errors.New("the connection is for another protocol")
 	// ErrClosed: the peer closed the stream with its closing tag.
 	ErrClosed = errors.New("the peer closed the stream")
 	// ErrSilent: nothing came for Config.Idle. It is told once, and reading may go on.
