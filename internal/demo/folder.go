@@ -141,7 +141,7 @@ certs:
   system_roots: false
 ratchet: {file: peers.json}
 dialback: {secret_file: dialback.secret}
-policy: {dir: policy, mode: enforce}
+policy: {dir: policy, mode: enforce, timeout: 5s}  # 100ms unless told; a demo must go on a busy machine, too
 audit: {dir: audit, durability: sync, on_failure: refuse}
 admin: {socket: admin.sock}
 log: {level: info}
