@@ -51,6 +51,7 @@ type Revocations struct {
 	mu       sync.Mutex
 	lists    map[string]*crlCopy // by URL and issuer
 	fetching int
+	idle     chan struct{} // closed when fetching is zero again; nil: nobody waits for that
 }
 
 // crlCopy is what is known of one list.
@@ -170,7 +171,10 @@ func (rv *Revocations) makeRoom() {
 func (rv *Revocations) refresh(c *crlCopy, url string, issuer *x509.Certificate) {
 	next, err := rv.load(url, issuer)
 	rv.mu.Lock()
-	rv.fetching--
+	if rv.fetching--; rv.fetching == 0 && rv.idle != nil {
+		close(rv.idle)
+		rv.idle = nil
+	}
 	c.pending, c.err = false, err
 	changed := false
 	if err == nil {
@@ -197,6 +201,25 @@ func (rv *Revocations) load(url string, issuer *x509.Certificate) (list *crl, er
 		return nil, err
 	}
 	return parseCRL(der, issuer, time.Now())
+}
+
+// Settle waits until no list is being fetched, for those who would rather wait than hear Unknown. Its error is the end of ctx.
+func (rv *Revocations) Settle(ctx context.Context) error {
+	rv.mu.Lock()
+	if rv.fetching > 0 && rv.idle == nil {
+		rv.idle = make(chan struct{})
+	}
+	idle := rv.idle
+	rv.mu.Unlock()
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Troubles lists the lists that could not be had, by address, for an operator.

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -152,7 +153,9 @@ func TestRevocationsFetch(t *testing.T) {
 		if got := rv.Check(proof, nil); got != Unknown {
 			t.Errorf("before any list: %v", got)
 		}
-		synctest.Wait()
+		if err := rv.Settle(t.Context()); err != nil {
+			t.Error(err)
+		}
 		if got := rv.Check(proof, nil); got != Good {
 			t.Errorf("with both lists: %v (%v)", got, rv.Troubles())
 		}
@@ -169,6 +172,31 @@ func TestRevocationsFetch(t *testing.T) {
 		}
 		if len(changed) != 3 {
 			t.Errorf("told of %d changes, want 3", len(changed))
+		}
+	})
+}
+
+// Who waits for lists is told when the wait is over, and may give up; with nothing to wait for there is no wait.
+func TestRevocationsSettle(t *testing.T) {
+	t.Parallel()
+	root := newRoot(t, "Root", signsLists)
+	chain := root.issue(t, names(san{dns: []string{"partner.example"}}), points("http://crl.example/"))
+	proof := trusting(root).Verify(chain, "partner.example")
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		rv := &Revocations{Client: &http.Client{Transport: answers(func(*http.Request) []byte { <-answer; return nil })}}
+		if err := rv.Settle(t.Context()); err != nil {
+			t.Error("nothing is fetched:", err)
+		}
+		rv.Check(proof, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := rv.Settle(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting for a silent server ended with %v", err)
+		}
+		close(answer)
+		if err := rv.Settle(t.Context()); err != nil || len(rv.Troubles()) != 1 {
+			t.Errorf("after its answer: %v, troubles %v", err, rv.Troubles())
 		}
 	})
 }

@@ -44,7 +44,7 @@ Try "sallyport demo" first. Exit codes: 0 done, 1 a fault was found, 2 called wr
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	group(root, runCommand(), demoCommand(), checkCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
+	group(root, runCommand(), demoCommand(), checkCommand(), probeCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
 	explain(root)
 	return root
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func statusCommand() *cobra.Command {
 				}
 				socket = cfg.Admin.Socket
 			}
-			st, err := askStatus(cmd, socket)
+			st, err := askStatus(cmd.Context(), socket)
 			if err != nil {
 				return fault(err)
 			}
@@ -56,8 +57,8 @@ type status struct {
 	Certs   []certs.Status `json:"certificates"`
 }
 
-func askStatus(cmd *cobra.Command, socket string) (st status, err error) {
-	return st, console.Ask(cmd.Context(), socket, "/status", &st)
+func askStatus(ctx context.Context, socket string) (st status, err error) {
+	return st, console.Ask(ctx, socket, "/status", &st)
 }
 
 func printStatus(w io.Writer, st status) error {

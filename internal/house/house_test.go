@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/ratchet":         {},
 	"internal/config":          {"internal/config/document", "proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
 	"internal/config/document": {},
+	"internal/probe":           {"policy", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
 	"internal/telemetry":       {},
 	"internal/console":         {"proxy", "policy", "audit", "certs", "internal/ratchet"},
 	"internal/house":           {},

@@ -84,6 +84,25 @@ func (p *Peer) face(direction string) *Face {
 	return &p.Out
 }
 
+// Known says what a link of the peer is held to now, under the terms of c.
+func (p *Peer) Known(c Config, s Sighting) (k Known) {
+	now := time.Now()
+	face := p.face(s.Direction)
+	if face.Channel.stage(c, now) == enforcing {
+		k.Channel = face.Channel.Best
+	}
+	if face.Proof.stage(c, now) == enforcing {
+		k.Proof = face.Proof.Best
+	}
+	if len(p.Pins) > 0 {
+		k.Pin = "other"
+		if slices.Contains(p.Pins, "sha256/"+s.SPKI) {
+			k.Pin = "match"
+		}
+	}
+	return k
+}
+
 // rank orders what a link can show, by axis; the ladder is that of XEP-0238.
 var rank = map[string]map[string]int{
 	"channel": {"plaintext": 1, "tls": 2},

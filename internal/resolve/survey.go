@@ -32,6 +32,7 @@ type ServiceSurvey struct {
 	Name    string   `json:"name"`
 	Records []string `json:"records,omitempty"` // "priority weight port target", as zone files have it
 	Secure  bool     `json:"secure"`            // DNSSEC vouches for the answer, also if there are none
+	Silent  bool     `json:"silent,omitempty"`  // there was no answer, which says nothing
 	Problem string   `json:"problem,omitempty"` // why there are none
 }
 
@@ -69,7 +70,7 @@ func (s *Survey) noteServices(answers []said) {
 		note := ServiceSurvey{Name: strings.TrimSuffix(a.name, ".")}
 		switch {
 		case a.err != nil:
-			note.Problem = a.err.Error()
+			note.Silent, note.Problem = true, a.err.Error()
 		case !a.answer.exists():
 			note.Problem = a.answer.why()
 		}
