@@ -247,11 +247,23 @@ func (x *examination) externalFix() Fix {
 // smallFixes make a good domain better.
 func (x *examination) smallFixes() (all []Fix) {
 	v := x.seen()
-	if v == nil || v.out.TLS == nil || v.ways() == "" {
+	switch {
+	case v == nil:
+		return nil
+	case v.out.TLS == nil:
+		return []Fix{{Who: Them, What: "turn TLS on: everything crosses in clear"}}
+	case v.ways() == "":
 		return nil
 	}
 	if end := v.result.NotAfter; !end.IsZero() && time.Until(end) < expiresSoon {
 		all = append(all, Fix{Who: Them, What: "renew the certificate: it ends on " + end.UTC().Format(time.DateOnly)})
+	}
+	if x.chosen != nil && x.report.Proof.External.Result == NotOffered {
+		what := "ask for a certificate of those who call, and offer EXTERNAL, so that we need not prove ourselves by DNS"
+		if v.out.TLS.AsksForOur {
+			what = "it asks for our certificate and does not offer EXTERNAL: it trusts another authority, or takes none that is for TLS servers alone"
+		}
+		all = append(all, Fix{Who: Them, What: what})
 	}
 	if v.out.TLS.Version == "TLS 1.2" {
 		all = append(all, Fix{Who: Them, What: "allow TLS 1.3"})

@@ -58,6 +58,8 @@ func (x *examination) offers() (Grade, string) {
 		return Weak, "encrypted, and nothing proves who answers: " + told(v.result.Err)
 	case len(x.report.Flaws) > 0:
 		return Good, fmt.Sprintf("it proves itself by %s; %s", v.ways(), x.report.Flaws[0])
+	case proof.External.Result != Accepted:
+		return Good, fmt.Sprintf("it proves itself by %s; whether it accepts us was not tried", v.ways())
 	}
 	return Strong, fmt.Sprintf("it proves itself by %s over %s, and takes our certificate", v.ways(), v.out.TLS.Version)
 }

@@ -57,8 +57,9 @@ func (x *examination) calling(v *visit) policy.LinkFacts {
 		return f
 	}
 	// Without an SRV record to go by, its certificate must name the domain itself ([D08]).
-	if r := x.Certs.Verifier().Verify(v.s.TLS().PeerCertificates, x.remote.ASCII()); !r.Proved {
-		f.Proof = "dialback+tls"
+	f.Proof = "dialback+tls"
+	if r := x.Certs.Verifier().Verify(v.s.TLS().PeerCertificates, x.remote.ASCII()); r.Proved {
+		f.Proof = r.Proof
 	}
 	return f
 }

@@ -112,10 +112,13 @@ func label(i int, text string) string {
 	return text
 }
 
-// String writes it as "12 ms", or "1.2 s".
+// String writes it as "1.2 ms", "12 ms" or "1.2 s".
 func (m Milliseconds) String() string {
-	if m >= 1000 {
+	switch {
+	case m >= 1000:
 		return fmt.Sprintf("%.1f s", m/1000)
+	case m < 10:
+		return fmt.Sprintf("%.1f ms", m)
 	}
 	return fmt.Sprintf("%.0f ms", m)
 }
@@ -130,13 +133,20 @@ func (d *DNS) page(p *page) {
 	for _, s := range d.Services {
 		p.row(strings.TrimPrefix(strings.SplitN(s.Name, ".", 2)[0], "_"), "%s%s", or(strings.Join(s.Records, "; "), "none: "+s.Problem), signed(s.DNSSEC))
 	}
+	shown := map[string]bool{}
 	for _, place := range d.Places {
+		if shown[place.Target] {
+			continue // it stands there for another port
+		}
+		shown[place.Target] = true
 		p.row("host", "%s: %s%s", place.Target, or(strings.Join(place.Addresses, ", "), place.Problem), signed(place.DNSSEC))
 		if place.Canonical != "" {
 			p.row("", "which is an alias of %s", place.Canonical)
 		}
+	}
+	for _, place := range d.Places {
 		for _, record := range place.TLSA {
-			p.row("", "TLSA %s: %s", place.TLSAName, record)
+			p.row("TLSA", "%s: %s", place.TLSAName, record)
 		}
 	}
 	for _, f := range d.Refused {

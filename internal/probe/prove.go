@@ -141,8 +141,8 @@ func answerOf(el *stanza.Element) (dialback.Message, bool) {
 	return m, errors.Join(errFrom, errTo, m.Check()) == nil
 }
 
-// decide asks policy about a link with these facts.
+// decide asks policy about a link with these facts, also when the time for asking others is over.
 func (x *examination) decide(ctx context.Context, direction string, facts policy.LinkFacts) policy.LinkDecision {
 	facts.Known = policy.Known(x.known(direction, &facts))
-	return x.Policy.Link(ctx, &policy.Input{Direction: direction, Local: x.From.String(), Remote: x.remote.String(), Link: facts})
+	return x.Policy.Link(context.WithoutCancel(ctx), &policy.Input{Direction: direction, Local: x.From.String(), Remote: x.remote.String(), Link: facts})
 }
