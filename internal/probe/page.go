@@ -196,7 +196,7 @@ func (e *Endpoint) page(p *page, now time.Time) {
 			c.page(p, i, now)
 		}
 		p.row("proof", "%s: %s", t.Proof, strings.Join([]string{t.PKIX.say("PKIX"), t.DANE.say("DANE"), t.POSH.say("POSH")}, "; "))
-		p.row("revoked", "%s", t.Revocation)
+		p.row("revocation", "%s", t.Revocation)
 	}
 	e.Secure.page(p, "over TLS")
 	if e.Step != "" {
