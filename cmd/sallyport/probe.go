@@ -11,13 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/config"
 	"sallyport/internal/jid"
 	"sallyport/internal/probe"
 	"sallyport/internal/ratchet"
-	"sallyport/internal/resolve"
 )
 
 func probeCommand() *cobra.Command {
@@ -94,27 +92,14 @@ func prober(ctx context.Context, path, from string, remote jid.Domain) (*probe.P
 	if err != nil {
 		return nil, fault(err)
 	}
-	names, err := bothKinds(c)
-	if err != nil {
-		return nil, fault(err)
-	}
-	p := &probe.Prober{From: as, Resolver: names, Routes: c.Settings().Routes, Certs: r.certs, Policy: r.policy.Snapshot(), Ratchet: c.Ratchet,
-		Revoked: &certs.Revocations{Client: names.HTTP(resolve.Fetching{InClear: true, Redirects: 3, Bytes: 8 << 20})},
-		POSH:    &certs.POSHSource{Client: names.HTTP(resolve.Fetching{Redirects: 3})},
-		Memory:  remembered(ctx, c, remote)}
+	p := &probe.Prober{From: as, Resolver: r.resolver, Routes: c.Settings().Routes, Certs: r.certs, Policy: r.policy.Snapshot(), Ratchet: c.Ratchet,
+		Revoked: r.revocations(nil), POSH: r.posh(c), Memory: remembered(ctx, c, remote)}
 	secret, keyless := secretOf(c)
 	p.Secret, p.Keyless = secret.Derive("outside"), keyless
 	if _, err := askStatus(ctx, c.Admin.Socket); err != nil {
 		p.Absent = err.Error()
 	}
 	return p, nil
-}
-
-// bothKinds makes a resolver that asks for services of both kinds, whether or not the gate uses both.
-func bothKinds(c *config.Config) (*resolve.Resolver, error) {
-	rc := c.Resolver()
-	rc.DirectTLS = true
-	return resolve.New(rc)
 }
 
 // localDomain is the domain of ours that is named, or the first.

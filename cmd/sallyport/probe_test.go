@@ -60,14 +60,26 @@ func TestProbe(t *testing.T) {
 	if r.Proof.External.Result != probe.Accepted || r.Proof.Dialback.Result != probe.Accepted || r.Domain != "remote.example" {
 		t.Errorf("EXTERNAL %s, dialback %s, with %s", r.Proof.External, r.Proof.Dialback, r.Domain)
 	}
-	g.signal(syscall.SIGTERM)
-	if _, said := g.end(); strings.Contains(said, "a key that we did not issue") {
-		t.Errorf("the gate does not know the key as its own:\n%s", said)
-	}
 	code, page, stderr = call("probe", "rival.example", "-c", h.config)
 	if code != 1 || !strings.Contains(page, "REFUSED BY OUR POLICY") || !strings.HasPrefix(stderr, "rival.example: refused by our policy: links to it: rival.example: data.peers denies it") {
 		t.Errorf("a domain that the policy denies: exit %d\n%s%s", code, page, stderr)
 	}
+	// What is remembered comes from the running gate, and from its file when it does not run.
+	if code, _, stderr := call("peers", "pin", "remote.example", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "-c", h.config); code != 0 {
+		t.Fatal(stderr)
+	}
+	pinned := func() {
+		t.Helper()
+		if code, page, stderr := call("probe", "remote.example", "-c", h.config); code != 1 || !strings.Contains(page, "pinned       sha256/AAAA") || !strings.Contains(stderr, "(rule pin)") {
+			t.Errorf("with another key pinned: exit %d\n%s%s", code, page, stderr)
+		}
+	}
+	pinned()
+	g.signal(syscall.SIGTERM)
+	if _, said := g.end(); strings.Contains(said, "a key that we did not issue") {
+		t.Errorf("the gate does not know the key as its own:\n%s", said)
+	}
+	pinned()
 }
 
 // Without a gate there is nobody who could answer for the key, before the first start there is none, and the probe makes none.
@@ -89,8 +101,8 @@ func TestProbeUsage(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	for args, want := range map[string]string{
-		"":                                "accepts 1 arg(s), received 0",
-		"a.example b.example":             "accepts 1 arg(s), received 2",
+		"":                                "it takes DOMAIN; see sallyport probe --help",
+		"a.example b.example":             "it takes DOMAIN; see sallyport probe --help",
 		"localhost":                       "localhost is no domain that could federate",
 		"127.0.0.1":                       "127.0.0.1 is no domain that could federate",
 		"a..b":                            "domain is not a host name",

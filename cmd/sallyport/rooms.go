@@ -38,6 +38,19 @@ func load(c *config.Config) (r rooms, err error) {
 	return r, errors.Join(faults...)
 }
 
+// posh is where peers' POSH documents come from; nil if nobody is to be asked.
+func (r rooms) posh(c *config.Config) *certs.POSHSource {
+	if !c.Outside.POSH {
+		return nil
+	}
+	return &certs.POSHSource{Client: r.resolver.HTTP(resolve.Fetching{Roots: r.certs.Verifier().Roots(), Redirects: 1})}
+}
+
+// revocations is where lists of revoked certificates come from. They are signed, and most authorities offer them in clear.
+func (r rooms) revocations(changed func()) *certs.Revocations {
+	return &certs.Revocations{Client: r.resolver.HTTP(resolve.Fetching{InClear: true, Redirects: 1, Bytes: 8 << 20}), Changed: changed}
+}
+
 // placed puts the line of the configuration that names a certificate file before each fault of the file.
 func placed(c *config.Config, err error) error {
 	if all, ok := err.(interface{ Unwrap() []error }); ok {

@@ -19,7 +19,6 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/console"
 	"sallyport/internal/ratchet"
-	"sallyport/internal/resolve"
 	"sallyport/internal/telemetry"
 	"sallyport/proxy"
 )
@@ -132,7 +131,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 	if g.inner, err = openInner(c, g.log); err != nil {
 		return err
 	}
-	g.proxy.Revoked = &certs.Revocations{Client: g.resolver.HTTP(crlFetching), Changed: g.proxy.Review}
+	g.proxy.Revoked = g.revocations(g.proxy.Review)
 	return g.proxy.Start(g.settings(c))
 }
 
@@ -162,17 +161,12 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	g.part(func() error { return admin.Serve(ctx, s.admin) })
 }
 
-// crlFetching is for revocation lists: they are signed, and most authorities offer them in clear.
-var crlFetching = resolve.Fetching{InClear: true, Redirects: 1, Bytes: 8 << 20}
-
 // settings are the configuration's for the proxy, with what a reload makes anew: documents that were fetched under other trust anchors
 // are fetched again.
 func (g *gate) settings(c *config.Config) proxy.Settings {
 	s := c.Settings()
 	s.Inner = g.inner
-	if c.Outside.POSH {
-		s.POSH = &certs.POSHSource{Client: g.resolver.HTTP(resolve.Fetching{Roots: g.certs.Verifier().Roots(), Redirects: 1})}
-	}
+	s.POSH = g.posh(c)
 	return s
 }
 

@@ -1,10 +1,14 @@
 package probe_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 
 	"sallyport/internal/jid"
@@ -62,5 +66,37 @@ func TestGivenUp(t *testing.T) {
 	cancel()
 	if r := s.prober(scene{data: policy.Data{"federation": "open"}}).Remote(ctx, jid.MustDomain(remote)); r.Grade != probe.Broken || r.DNS.Problem == "" {
 		t.Errorf("grade %s, DNS %q", r.Grade, r.DNS.Problem)
+	}
+}
+
+// The page that describes the document knows each of its keys.
+func TestDocumentIsDescribed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/probe.md")
+	must(t, err)
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] || !strings.HasSuffix(typ.PkgPath(), "internal/probe") {
+			return
+		}
+		seen[typ] = true
+		for field := range typ.Fields() {
+			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if key == "" {
+				continue
+			}
+			if !bytes.Contains(text, []byte("`"+key+"`")) && !bytes.Contains(text, []byte("`"+key+"[]`")) && !bytes.Contains(text, []byte("[]."+key+"`")) && !bytes.Contains(text, []byte("`."+key+"`")) {
+				t.Errorf("docs/probe.md does not describe %s of %s", key, typ.Name())
+			}
+			walk(field.Type)
+		}
+	}
+	walk(reflect.TypeFor[probe.Report]())
+	if len(seen) < 15 {
+		t.Errorf("only %d parts of the document found", len(seen))
 	}
 }

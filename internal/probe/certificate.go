@@ -86,8 +86,7 @@ func (x *examination) judgeChain(v *visit, chain []*x509.Certificate) certs.Resu
 		return dane
 	}
 	v.out.TLS.DANE.Reason = x.undane(v)
-	asked := v.need(x.terms).Proof
-	if posh.Proved && (asked == certs.ProofPOSH || !pkix.Proved && strong(x.terms.Require)) {
+	if posh.Proved && (x.terms.Require.Proof == certs.ProofPOSH || !pkix.Proved && strong(x.terms.Require)) {
 		return posh
 	}
 	return pkix

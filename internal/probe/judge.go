@@ -24,7 +24,7 @@ func (x *examination) judge(ctx context.Context) {
 	var facts policy.LinkFacts
 	if seen != nil {
 		out, facts = seen.decision, seen.facts
-		in = x.calling(seen)
+		in = x.calling(ctx, seen)
 	}
 	x.report.Policy = Policy{Revision: x.Policy.Revision(), Out: x.judgement("out", out, facts), In: x.judgement("in", x.decide(ctx, "in", in), in)}
 }
@@ -47,19 +47,24 @@ func (v *visit) judged() bool { return v.decision.Rule != "" }
 
 // calling are the facts of a link that the domain opens, if it shows there what it showed here: the same certificate, or none, and in any
 // case a dialback key.
-func (x *examination) calling(v *visit) policy.LinkFacts {
+func (x *examination) calling(ctx context.Context, v *visit) policy.LinkFacts {
 	f := v.facts
-	switch {
-	case f.Channel != "tls":
+	if f.Channel != "tls" {
 		f.Proof = "dialback"
 		return f
-	case v.result.Proved && v.result.Proof != certs.ProofPKIX:
-		return f
 	}
-	// Without an SRV record to go by, its certificate must name the domain itself ([D08]).
+	// Nothing leads to a caller: its certificate must name the domain itself ([D08]), and the rest is looked at where policy asks for it.
 	f.Proof = "dialback+tls"
-	if r := x.Certs.Verifier().Verify(v.s.TLS().PeerCertificates, x.remote.ASCII()); r.Proved {
-		f.Proof = r.Proof
+	pkix := x.Certs.Verifier().Verify(v.s.TLS().PeerCertificates, x.remote.ASCII())
+	if pkix.Proved {
+		f.Proof = pkix.Proof
+	}
+	switch asked := x.decide(ctx, "in", policy.LinkFacts{}).Require; {
+	case !strong(asked), pkix.Proved && asked.Proof != certs.ProofDANE && asked.Proof != certs.ProofPOSH:
+	case v.out.TLS.DANE.Proved && asked.Proof != certs.ProofPOSH:
+		f.Proof = certs.ProofDANE
+	case v.out.TLS.POSH.Proved && asked.Proof != certs.ProofDANE:
+		f.Proof = certs.ProofPOSH
 	}
 	return f
 }

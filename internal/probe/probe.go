@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 
 // Prober is what the gate is made of, as far as a probe needs it. Nothing of it is changed.
 type Prober struct {
-	From     jid.Domain        // the local domain in whose name others are asked
-	Resolver *resolve.Resolver // one that asks for both kinds of SRV records
+	From     jid.Domain // the local domain in whose name others are asked
+	Resolver *resolve.Resolver
 	Routes   map[jid.Domain]resolve.Endpoint
 	Certs    *certs.Manager
 	Revoked  *certs.Revocations // nil: no list is fetched
@@ -44,6 +45,7 @@ type examination struct {
 	remote    jid.Domain
 	report    *Report
 	survey    *resolve.Survey
+	encrypted bool                // DNS says that there is TLS
 	terms     policy.LinkDecision // about a link out of which nothing is known yet
 	published []certs.Fingerprint // POSH
 	visits    []*visit            // in the order in which the gate would try them
@@ -77,7 +79,7 @@ func (p *Prober) Remote(ctx context.Context, remote jid.Domain) *Report {
 // posh fetches the domain's POSH document.
 func (x *examination) posh(ctx context.Context) {
 	if x.POSH == nil {
-		x.report.POSH.Problem = "not asked for"
+		x.report.POSH.Problem = "not asked for (outside.posh)"
 		return
 	}
 	begin := time.Now()
@@ -111,6 +113,8 @@ func (x *examination) places() (all []resolve.Endpoint, skipped int) {
 // visitAll calls all addresses, a few at once. Streams that stand are held until prove has chosen among them.
 func (x *examination) visitAll(ctx context.Context) {
 	places, skipped := x.places()
+	// Who says so in DNS has TLS: without it, it is somebody else ([M08], RFC 7673 §3.4).
+	x.encrypted = slices.ContainsFunc(places, func(ep resolve.Endpoint) bool { return ep.DirectTLS || ep.DANE })
 	x.report.Skipped = skipped
 	x.visits = make([]*visit, len(places))
 	slots := make(chan struct{}, atOnce)

@@ -80,7 +80,7 @@ func (x *examination) dial(ctx context.Context, v *visit) (net.Conn, error) {
 		return conn, nil
 	}
 	begin = time.Now()
-	over := tls.Client(conn, x.clientTLS(v))
+	over := stream.DirectClient(conn, x.clientTLS(v))
 	err = over.HandshakeContext(ctx)
 	v.out.Took.TLS = since(begin)
 	if err != nil {
@@ -94,7 +94,7 @@ func (x *examination) dial(ctx context.Context, v *visit) (net.Conn, error) {
 // secure puts TLS under a stream that began in clear, as the gate does, whether or not it is offered ([T10]). False: the visit is over.
 func (x *examination) secure(ctx context.Context, v *visit) bool {
 	v.out.Clear = offered(v.s)
-	if v.out.Clear.StartTLS == "no" && v.need(x.terms).Channel == "plaintext" {
+	if v.out.Clear.StartTLS == "no" && x.terms.Require.Channel == "plaintext" && !x.encrypted {
 		return true
 	}
 	begin := time.Now()
@@ -116,15 +116,6 @@ func (x *examination) secure(ctx context.Context, v *visit) bool {
 		v.end(stepTLS, err)
 	}
 	return false
-}
-
-// need is what policy asks of the channel and the proof. Who says in DNS that there is TLS has it ([M08], RFC 7673 §3.4).
-func (v *visit) need(terms policy.LinkDecision) policy.Requirement {
-	need := terms.Require
-	if v.ep.DirectTLS || v.ep.DANE {
-		need.Channel = "tls"
-	}
-	return need
 }
 
 // clientTLS is how the gate shakes hands with this endpoint; it notes what it sees of it.
