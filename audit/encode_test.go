@@ -150,7 +150,7 @@ func TestLongValues(t *testing.T) {
 // encoding/json as it was, or as U+FFFD where it is no UTF-8.
 func TestEveryByteInALine(t *testing.T) {
 	t.Parallel()
-	for room := range 40 {
+	for _, room := range []int{0, 1, 8, 16, 17, 18, 19, 60} {
 		for c := range 256 {
 			for at := range 17 {
 				value := strings.Repeat("x", at) + string([]byte{byte(c)}) + strings.Repeat("y", 16-at)

@@ -1,15 +1,18 @@
 package policy
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// forms are ways in which Rego can come at the input. Each is a file of package sallyport.stanza, less its first line; beside it
-// are the package other and the document acme below.
+// forms are ways in which Rego can come at the input. Each is a package of its own, less its first line and the decision that
+// is made from its deny; beside them are the package other and the document acme below.
 var forms = []struct{ name, rego string }{
 	{"attribute", `deny contains {"rule": "a"} if input.stanza.kind == "iq"`},
 	{"variable key", `deny contains {"rule": k} if { some k in ["direction", "v"]; input[k] == "in" }`},
@@ -139,17 +142,41 @@ var besides = map[string]string{
 // it. Were an attribute missed, the evaluation would not see it, and a denial that hangs on it would fall silent.
 func TestMemoisedIsFresh(t *testing.T) {
 	t.Parallel()
-	for _, form := range forms {
+	const decision = `
+decision := {"effect": "allow", "rule": "none"} if count(deny) == 0 else := object.union({"effect": "deny"}, sort([[d.rule, d] | some d in deny])[0][1])
+`
+	files := maps.Clone(besides)
+	for i, form := range forms {
+		text := fmt.Sprintf("package forms.f%d\n%s", i, form.rego)
+		if !strings.Contains(text, "decision :=") {
+			text += decision
+		}
+		files[fmt.Sprintf("f%d.rego", i)] = text
+	}
+	// All are compiled at once, because that takes most of the time; each is asked by itself, as the shipped decision would be.
+	m, err := gather(dir(t, files), listed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := compile(m.modules, m.world)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
-			files := map[string]string{"p.rego": "package sallyport.stanza\n" + form.rego}
-			for name, text := range besides {
-				files[name] = text
+			q, err := newQuestion(c, m.world, fmt.Sprintf("data.forms.f%d.decision", i), Field.ofStanza)
+			if err != nil {
+				t.Fatal(err)
 			}
-			s := engine(t, Config{Dir: dir(t, files)}, listed()).Snapshot()
-			compareWithWhole(t, s, 150)
+			q.timeout = time.Minute
+			compareWithWhole(t, &Snapshot{stanza: q, memo: newMemo(4096)}, 100)
 		})
 	}
+	t.Run("shipped", func(t *testing.T) {
+		t.Parallel()
+		compareWithWhole(t, engine(t, Config{}, listed()).Snapshot(), 100)
+	})
 }
 
 // compareWithWhole asks a snapshot and one that is shown the whole input.
@@ -184,12 +211,10 @@ func compareWithWhole(t *testing.T, s *Snapshot, rounds int) {
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%+v:\nremembered %+v\nfresh      %+v", in, got, want)
 		}
-		if !strings.HasPrefix(want.Rule, "peer-") && !strings.HasPrefix(want.Rule, "internal-") {
-			said[want.Rule+want.Reason] = true
-		}
+		said[fmt.Sprint(want)] = true
 	}
 	if len(said) < 2 {
-		t.Errorf("the form says %v: the test shows nothing", said)
+		t.Errorf("all that is said is %v: the test shows nothing", said)
 	}
 }
 
