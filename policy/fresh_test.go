@@ -170,7 +170,7 @@ decision := {"effect": "allow", "rule": "none"} if count(deny) == 0 else := obje
 				t.Fatal(err)
 			}
 			q.timeout = time.Minute
-			compareWithWhole(t, &Snapshot{stanza: q, memo: newMemo(4096)}, 100)
+			compareWithWhole(t, &Snapshot{stanza: q, memo: newMemo[Decision](4096)}, 100)
 		})
 	}
 	t.Run("shipped", func(t *testing.T) {
@@ -215,6 +215,51 @@ func compareWithWhole(t *testing.T, s *Snapshot, rounds int) {
 	}
 	if len(said) < 2 {
 		t.Errorf("all that is said is %v: the test shows nothing", said)
+	}
+}
+
+// Decisions on links are remembered alike.
+func TestRememberedLinkIsFresh(t *testing.T) {
+	t.Parallel()
+	const rego = `package sallyport.link
+
+deny contains {"rule": "a-part", "reason": k} if { some k, v in input.link; v == "r" }
+deny contains {"rule": "b-alias"} if { l := input.link; not l.cert.spki == "k"; l.tls.alpn == "xmpp-server" }
+deny contains {"rule": "c-function"} if f(input.link.cert)
+f(c) if c.issuer == "ca"
+`
+	for name, files := range map[string]map[string]string{"shipped": nil, "own": {"p.rego": rego}} {
+		s := engine(t, Config{Dir: dir(t, files)}, listed()).Snapshot()
+		question := *s.link
+		question.reads = nil
+		for f := range fieldCount {
+			if f.ofLink() {
+				question.reads = append(question.reads, f)
+			}
+		}
+		question.shape = shapeOf(question.reads)
+		whole := &Snapshot{revision: s.revision, link: &question}
+		random := rand.New(rand.NewPCG(5, 6))
+		said := map[string]bool{}
+		for range 400 {
+			one := func(of ...string) string { return of[random.IntN(len(of))] }
+			in := between(one("in", "out"), "juliet@corp.example", "romeo@"+one("partner.example", "stranger.example", "any.example"))
+			in.Link = LinkFacts{ID: one("1", "2"), Channel: one("", "tls"), Proof: one("", "none", "pkix", "dialback+tls"), TLSVersion: one("", "TLS 1.3"), ALPN: one("", "xmpp-server"),
+				CertSPKI: one("", "k"), CertIssuer: one("", "ca"), Route: one("", "", "r")}
+			got := s.Link(t.Context(), in)
+			want, err := whole.judgeLink(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Provisional = got.Provisional
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s: %+v:\nremembered %+v\nfresh      %+v", name, in, got, want)
+			}
+			said[want.Rule] = true
+		}
+		if len(said) < 3 {
+			t.Errorf("%s: all that is said is %v: the test shows nothing", name, said)
+		}
 	}
 }
 
