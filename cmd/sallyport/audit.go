@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"sallyport/audit"
 	"sallyport/internal/config"
+	"sallyport/internal/jid"
 )
 
 func auditCommand() *cobra.Command {
@@ -81,6 +83,9 @@ func searchCommand() *cobra.Command {
 			if q.Limit < 0 {
 				return fmt.Errorf("--limit: %d is less than nothing", q.Limit)
 			}
+			for _, name := range []*string{&q.From, &q.To, &q.Domain, &q.User} {
+				*name = recorded(*name)
+			}
 			if q.Since, err = moment(since); err != nil {
 				return fmt.Errorf("--since: %w", err)
 			}
@@ -110,6 +115,20 @@ func searchCommand() *cobra.Command {
 	flags.StringVar(&until, "until", "", "`WHEN`, likewise")
 	flags.IntVar(&q.Limit, "limit", 0, "`N` events at the most, the oldest; 0: all")
 	return cmd
+}
+
+// recorded spells an address or a domain as the record does, whichever way it is typed: Corp.Example. is corp.example, and xn-- is
+// Unicode. What is neither stays as it is, and is looked for like that.
+func recorded(name string) string {
+	rest, below := strings.CutPrefix(name, "*.")
+	j, err := jid.Parse(rest)
+	switch {
+	case err != nil:
+		return name
+	case below:
+		return "*." + j.String()
+	}
+	return j.String()
 }
 
 // moment reads a day (of the local time zone, in which events are shown too), a time, or a span before now.
