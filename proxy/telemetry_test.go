@@ -69,7 +69,7 @@ func (o *observed) points(t *testing.T) []string {
 func labels(set attribute.Set) string {
 	var all []string
 	for _, kv := range set.ToSlice() {
-		all = append(all, string(kv.Key)+"="+kv.Value.Emit())
+		all = append(all, string(kv.Key)+"="+kv.Value.String())
 	}
 	return strings.Join(all, ",")
 }
