@@ -46,10 +46,14 @@ bench: build ## speed and memory: micro-benchmarks, then the load generator agai
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.5s ./internal/stanza ./internal/jid ./policy ./audit ./dialback ./proxy
 	$(GO) run ./internal/load/bench -sallyport ./bin/sallyport
 
-check: ## formatting, vet, tidy modules, the rules of the house, generated documents, examples
+# Not in go.mod: a tool's modules are not the program's.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+check: ## formatting, vet, static analysis, tidy modules, the rules of the house, generated documents, examples
 	@test -z "$$(gofmt -s -l $$(git ls-files '*.go'))" || { gofmt -s -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	GOARCH=386 $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 ./internal/house ./examples
 	$(GO) test -count=1 -run Reference $(REFERENCES)

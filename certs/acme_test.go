@@ -414,7 +414,7 @@ func TestRetryAfter(t *testing.T) {
 						t.Errorf("asked %d times, told %s", asked, said.with(""))
 					}
 				})
-				next := m.Status()[0].NextTry.Sub(time.Now())
+				next := time.Until(m.Status()[0].NextTry)
 				if next < tt.want*89/100-time.Second || next > tt.want*111/100 {
 					t.Errorf("next try in %s, want %s", next, tt.want)
 				}

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -105,7 +104,10 @@ func (p *pretend) read(r *http.Request) (j jws) {
 	}
 	x, _ := base64.RawURLEncoding.DecodeString(header.JWK.X)
 	y, _ := base64.RawURLEncoding.DecodeString(header.JWK.Y)
-	j.thumb, _ = acme.JWKThumbprint(&ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)})
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+	if err == nil {
+		j.thumb, _ = acme.JWKThumbprint(key)
+	}
 	return j
 }
 

@@ -143,8 +143,10 @@ func (s *Server) route(st Stanza) error {
 		s.deliver(st)
 		return nil
 	}
-	if s.link(p).send(st) || s.link(p).send(st) {
-		return nil
+	for range 2 { // a link that has just ended is another one at the second try
+		if s.link(p).send(st) {
+			return nil
+		}
 	}
 	s.bounce(st, errors.New("the link ended"))
 	return nil

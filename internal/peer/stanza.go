@@ -115,12 +115,3 @@ func domainOf(address string) string {
 	}
 	return bare
 }
-
-// localOf is the part of an address before @, empty for a server's own address.
-func localOf(address string) string {
-	bare, _, _ := strings.Cut(address, "/")
-	if local, _, ok := strings.Cut(bare, "@"); ok {
-		return local
-	}
-	return ""
-}

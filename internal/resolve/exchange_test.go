@@ -102,12 +102,12 @@ func TestManyRecordsComeOverTCP(t *testing.T) {
 // Several servers are asked in their order; the first definite answer counts, a negative one too.
 func TestServersInOrder(t *testing.T) {
 	t.Parallel()
-	ask := func(t *testing.T, first, second xmpptest.Fault) ([]string, error, *xmpptest.DNS, *xmpptest.DNS) {
+	ask := func(t *testing.T, first, second xmpptest.Fault) ([]string, *xmpptest.DNS, *xmpptest.DNS, error) {
 		one, two := xmpptest.ListenDNS(t, "a.example. 60 IN A 1.1.1.1"), xmpptest.ListenDNS(t, "a.example. 60 IN A 2.2.2.2")
 		one.Break("", first)
 		two.Break("", second)
 		eps, err := newResolver(t, Config{Timeout: 100 * time.Millisecond}, one, two).Endpoints(t.Context(), aExample)
-		return places(eps), err, one, two
+		return places(eps), one, two, err
 	}
 	for _, c := range []struct {
 		name          string
@@ -122,7 +122,7 @@ func TestServersInOrder(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err, _, _ := ask(t, c.first, c.second)
+			got, _, _, err := ask(t, c.first, c.second)
 			if strings.Join(got, " ") != c.want {
 				t.Errorf("endpoints %q, %v; want %q", got, err, c.want)
 			}
@@ -130,7 +130,7 @@ func TestServersInOrder(t *testing.T) {
 	}
 	t.Run("none helps", func(t *testing.T) {
 		t.Parallel()
-		_, err, one, two := ask(t, xmpptest.ServerFails, xmpptest.Silent)
+		_, one, two, err := ask(t, xmpptest.ServerFails, xmpptest.Silent)
 		for _, want := range []string{one.Addr().String() + " answered SERVFAIL", two.Addr().String() + " gave no answer within 100ms", "outside.resolver"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v lacks %q", err, want)

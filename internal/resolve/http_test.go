@@ -66,8 +66,7 @@ func fetch(c *http.Client, url string) (string, error) {
 
 func TestHTTP(t *testing.T) {
 	t.Parallel()
-	var s *site
-	s = newSite(t, func(w http.ResponseWriter, q *http.Request) {
+	s := newSite(t, func(w http.ResponseWriter, q *http.Request) {
 		switch path := q.URL.Path; {
 		case path == "/large":
 			_, _ = io.WriteString(w, strings.Repeat("x", 1001))

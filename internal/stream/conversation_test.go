@@ -35,7 +35,6 @@ var shorthand = strings.NewReplacer(
 type far struct {
 	conn net.Conn
 	ids  map[string]string
-	tls  *tls.Config
 }
 
 // scripted returns a connection whose far side plays a script. finished waits for its end and reports where it went astray.

@@ -27,10 +27,9 @@ type Flow struct {
 	Data     []byte // in order, each byte once
 	Gap      bool   // bytes in the middle were not captured
 
-	next     uint32            // sequence number that follows Data
-	known    bool              // next is
-	early    map[uint32][]byte // segments beyond next
-	finished bool
+	next  uint32            // sequence number that follows Data
+	known bool              // next is
+	early map[uint32][]byte // segments beyond next
 }
 
 // Question is a name that somebody asked a DNS server for.
