@@ -179,18 +179,23 @@ decision := {"effect": "allow", "rule": "none"} if count(deny) == 0 else := obje
 	})
 }
 
+// shownAll is a question that is shown all that it may know.
+func shownAll(q *question, has func(Field) bool) *question {
+	all := *q
+	all.reads = nil
+	for f := range fieldCount {
+		if has(f) {
+			all.reads = append(all.reads, f)
+		}
+	}
+	all.shape = shapeOf(all.reads)
+	return &all
+}
+
 // compareWithWhole asks a snapshot and one that is shown the whole input.
 func compareWithWhole(t *testing.T, s *Snapshot, rounds int) {
 	t.Helper()
-	question := *s.stanza
-	question.reads = nil
-	for f := range fieldCount {
-		if f.ofStanza() {
-			question.reads = append(question.reads, f)
-		}
-	}
-	question.shape = shapeOf(question.reads)
-	whole := &Snapshot{revision: s.revision, stanza: &question}
+	whole := &Snapshot{revision: s.revision, stanza: shownAll(s.stanza, Field.ofStanza)}
 
 	random := rand.New(rand.NewPCG(1, 2))
 	said := map[string]bool{}
@@ -230,15 +235,7 @@ f(c) if c.issuer == "ca"
 `
 	for name, files := range map[string]map[string]string{"shipped": nil, "own": {"p.rego": rego}} {
 		s := engine(t, Config{Dir: dir(t, files)}, listed()).Snapshot()
-		question := *s.link
-		question.reads = nil
-		for f := range fieldCount {
-			if f.ofLink() {
-				question.reads = append(question.reads, f)
-			}
-		}
-		question.shape = shapeOf(question.reads)
-		whole := &Snapshot{revision: s.revision, link: &question}
+		whole := &Snapshot{revision: s.revision, link: shownAll(s.link, Field.ofLink)}
 		random := rand.New(rand.NewPCG(5, 6))
 		said := map[string]bool{}
 		for range 400 {
