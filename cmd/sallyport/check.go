@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +36,9 @@ func check(path string) (notes []string, err error) {
 	c, err := config.Load(path)
 	if err != nil {
 		return nil, err
+	}
+	for _, over := range c.Over(time.Now()) {
+		notes = append(notes, over.Error())
 	}
 	r, err := load(c)
 	if r.certs != nil {

@@ -201,6 +201,9 @@ func (g *gate) greet() {
 // warn tells what is no fault and yet wants somebody's hand.
 func (g *gate) warn() {
 	each(outOfDate(g.config, g.certs.Covers), func(reason string) { g.log.Warn("certificate out of date", "reason", reason) })
+	for _, over := range g.config.Over(time.Now()) {
+		g.log.Warn("an entry of peers is over", "reason", over.Error())
+	}
 }
 
 func (g *gate) status() console.Status {

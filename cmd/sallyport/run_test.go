@@ -182,6 +182,10 @@ func TestCheck(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(h.dir, "state")); err == nil {
 		t.Error("check left something behind")
 	}
+	h.edit("rival.example: {deny: true}", "old.example: {channel: plaintext, until: 2020-01-01}")
+	if code, stdout, _ := call("check", "-c", h.config); code != 0 || !strings.HasPrefix(stdout, h.config+":12: peers[old.example]: over since 2020-01-01") {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
 	h.expire()
 	code, _, stderr := call("check", "-c", h.config)
 	if want := h.config + ":3: backends[0].domains[0]: "; code != 1 || !strings.HasPrefix(stderr, want) || !strings.Contains(stderr, "is valid from") {
@@ -189,4 +193,5 @@ func TestCheck(t *testing.T) {
 	}
 	g := h.start()
 	g.await(`level=WARN msg="certificate out of date".*is valid from`)
+	g.await(`level=WARN msg="an entry of peers is over".*old.example`)
 }

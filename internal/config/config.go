@@ -31,7 +31,7 @@ type Config struct {
 	Log        Log                  `yaml:"log" doc:"what the gate says about itself, on standard error"`
 
 	file  string
-	lines document.Lines // where each key stands, but for those of peers
+	lines document.Lines // where each key stands, but for those of each peer
 }
 
 // Backend is one Jabber server behind the gate.

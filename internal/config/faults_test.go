@@ -77,6 +77,9 @@ func TestFaults(t *testing.T) {
 			[]string{`9: outside.resolver[2]: anyone on the way could say that an answer was validated`}},
 		{"resolver without address", "backends: [{address: 127.0.1.1:5269, domains: [a.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269], resolver: [dns.example]}\n", []string{`3: outside.resolver[0]: "dns.example" must be name server`}},
 		{"peer that is no domain", "LEASTpeers: {'a b': {}}\n", []string{`4: peers: "a b" must be domain, *.suffix or default`}},
+		{"peers that are no patterns", "LEASTpeers:\n  '*': {}\n  '*.': {}\n  '*.*.a.example': {}\n  .example: {}\n  a..b: {}\n  '': {}\n", []string{
+			`5: peers: "*" must be`, `6: peers: "*." must be`, `7: peers: "*.*.a.example" must be`, `8: peers: ".example" must be`, `9: peers: "a..b" must be`, `10: peers: "" must be`}},
+		{"UTF-16", "\xff\xfeb\x00a\x00", []string{"1: not UTF-8"}},
 		{"URL that is none", "LEASTtelemetry: {otlp: 127.0.0.1:4318}\n", []string{`4: telemetry.otlp: "127.0.0.1:4318" must be a URL`}},
 		{"URL of another kind", "LEASTtelemetry: {otlp: 'grpc://192.0.2.1:4317'}\n", []string{`4: telemetry.otlp: "grpc://192.0.2.1:4317" must be a URL`}},
 		{"control characters are not printed", "LEASTfederation: \"\\e[2J\"\n", []string{`4: federation: "\x1b[2J" must be`}},

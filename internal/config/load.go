@@ -48,7 +48,9 @@ func Parse(file string, text []byte) (*Config, error) {
 	}
 	c.finish(folder)
 	c.file, c.lines = file, r.Lines()
-	maps.DeleteFunc(c.lines, func(path string, _ int) bool { return strings.HasPrefix(path, "peers[") })
+	maps.DeleteFunc(c.lines, func(path string, _ int) bool {
+		return strings.HasPrefix(path, "peers[") && strings.Contains(path, "].")
+	})
 	return c, nil
 }
 

@@ -35,8 +35,8 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted puts faults in the order of lines and drops repetitions.
-func (f Faults) sorted() Faults {
+// Sorted puts faults in the order of lines and drops repetitions.
+func (f Faults) Sorted() Faults {
 	slices.SortFunc(f, func(a, b Fault) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
 	return slices.Compact(f)
 }
@@ -136,5 +136,5 @@ func (r *Report) Err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
-	return r.faults.sorted()
+	return r.faults.Sorted()
 }
