@@ -72,7 +72,7 @@ func (s *screen) cast(c *cast) {
 
 // attempt prints the line of one stanza.
 func (s *screen) attempt(mark, color string, a attempt, tail string) {
-	who := column(a.from+" → "+a.to, 46)
+	who := column(a.from+" → "+a.to, 41)
 	s.printf("  %s %s %s %s  %s\n", s.paint(color, mark), column(a.kind, 8), who, a.what, s.paint(faint, tail))
 }
 
@@ -118,10 +118,10 @@ func (s *screen) links(links []Link) {
 		who := map[string]string{"in": "called us", "out": "we called"}[l.Kind]
 		proof := "proved by " + l.Proof
 		if l.Proof == "none" {
-			proof = "at its configured address"
+			proof = "at its address"
 		}
-		s.printf("  %s %s %s %s %s\n", column(l.Door, 8), column(who, 10), column(strings.Join(l.Pairs, ", "), 36),
-			s.paint(map[string]string{"tls": green}[l.Channel], column(cmp.Or(l.TLS, l.Channel), 32)), proof)
+		s.printf("  %s %s %s %s %s\n", column(l.Door, 8), column(who, 10), column(strings.Join(l.Pairs, ", "), 31),
+			s.paint(map[string]string{"tls": green}[l.Channel], column(cmp.Or(l.TLS, l.Channel), 31)), proof)
 	}
 }
 
