@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxPart is the longest that any of the three parts may be, in bytes (RFC 7622 §3.2, RFC 7622 §3.3, RFC 7622 §3.4).
@@ -111,26 +113,50 @@ func plainName(s string) bool {
 
 // parseIDN maps s as UTS 46 does for look-ups, without the transitional mappings that once turned ß into ss.
 func parseIDN(s string) (Domain, error) {
+	if reserved(s) {
+		return Domain{}, fmt.Errorf("%w: hyphens where an A-label has them, in a label that is none", ErrBadDomain)
+	}
 	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.StrictDomainName(true))
 	ascii, err := profile.ToASCII(s)
 	if err != nil {
 		return Domain{}, fmt.Errorf("%w: %w", ErrBadDomain, err)
 	}
-	unicode, err := profile.ToUnicode(ascii)
+	text, err := profile.ToUnicode(ascii)
 	if err != nil {
 		return Domain{}, fmt.Errorf("%w: %w", ErrBadDomain, err)
 	}
 	// A name that mapping changes twice has two canonical forms, and so none.
-	if again, err := profile.ToASCII(unicode); err != nil || again != ascii {
+	if again, err := profile.ToASCII(text); err != nil || again != ascii {
 		return Domain{}, fmt.Errorf("%w: no stable form", ErrBadDomain)
 	}
-	return finish(unicode, ascii)
+	return finish(text, ascii)
+}
+
+// reserved reports whether a label of s has letters beyond ASCII and yet "--" in the place that is kept for A-labels (RFC 5891 §4.2.3.1).
+// Mapping would read what is behind "xn--" as the code of another name.
+func reserved(s string) bool {
+	visible := strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Variation_Selector, r):
+			return -1
+		case r == '\u3002':
+			return '.'
+		}
+		return r
+	}, norm.NFKC.String(s))
+	for label := range strings.SplitSeq(visible, ".") {
+		r := []rune(label)
+		if len(r) > 4 && r[2] == '-' && r[3] == '-' && strings.ContainsFunc(label, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			return true
+		}
+	}
+	return false
 }
 
 // finish checks what is common to all names: labels of 1 to 63 bytes in A-label form, 253 bytes in all (RFC 1035 §2.3.4), no
 // hyphen at a label's edge; a last label that is a number only as part of an IPv4 address.
-func finish(unicode, ascii string) (Domain, error) {
-	if len(ascii) > 253 || len(unicode) > maxPart {
+func finish(name, ascii string) (Domain, error) {
+	if len(ascii) > 253 || len(name) > maxPart {
 		return Domain{}, ErrLongDomain
 	}
 	for label := range strings.SplitSeq(ascii, ".") {
@@ -149,9 +175,9 @@ func finish(unicode, ascii string) (Domain, error) {
 		if err != nil {
 			return Domain{}, fmt.Errorf("%w: last label is a number", ErrBadDomain)
 		}
-		unicode, ascii = ip.String(), ip.String()
+		name, ascii = ip.String(), ip.String()
 	}
-	return Domain{unicode: unicode, ascii: ascii}, nil
+	return Domain{unicode: name, ascii: ascii}, nil
 }
 
 // parseIPv6 reads a bracketed IPv6 literal (RFC 6120 §4.7.1 by way of RFC 7622 §3.2), without zone.
