@@ -73,6 +73,10 @@ func (s *Stream) greet(o opening, features []byte) error {
 	return err
 }
 
+// Parting sets whole elements that go in front of the closing tag, and of the error if there is one. Who calls it before the end can be
+// sure that nothing comes between them.
+func (s *Stream) Parting(elements []byte) { s.parting.Store(&elements) }
+
 // Fail ends the stream with an error (RFC 6120 §4.9.1): a header of ours first if the peer has had none, the error, our closing tag,
 // and the end of the connection, within two seconds. Of Fail, Close and Abort the first one counts; Fail or Close after it return
 // nil at once.
@@ -154,6 +158,9 @@ func (s *Stream) lastWords(e *Error) error {
 	var b []byte
 	if !s.open {
 		b = s.opening().appendTo(b)
+	}
+	if p := s.parting.Load(); p != nil && s.open {
+		b = append(b, *p...)
 	}
 	s.open, s.sealed = false, true
 	if e != nil {

@@ -33,6 +33,7 @@ type Error struct {
 	Text      string // for the peer's operator; sent
 	App       string // local name of an element in urn:xmpp:errors that says more, such as stanza-too-big; sent
 	Received  bool   // the peer said it
+	detail    string // an element of another namespace that says more; sent
 	Err       error  // the reason, for our operator; never sent
 }
 
@@ -82,6 +83,7 @@ func (e *Error) appendTo(dst []byte) []byte {
 	if e.App != "" {
 		dst = append(append(append(dst, '<'), e.App...), " xmlns='"+nsErrors+"'/>"...)
 	}
+	dst = append(dst, e.detail...)
 	return append(dst, "</stream:error>"...)
 }
 

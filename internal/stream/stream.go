@@ -123,6 +123,8 @@ type Stream struct {
 
 	// The first Close, Fail or Abort sets it.
 	ending atomic.Bool
+	// What goes in front of the last words.
+	parting atomic.Pointer[[]byte]
 }
 
 // facts are what the newest headers and the channel below them say.
