@@ -101,6 +101,7 @@ func TestCodes(t *testing.T) {
 		{Event{Kind: Stanza}, 101},
 		{Event{Kind: Stanza, Decision: DecisionPart{Effect: "drop"}}, 102},
 		{Event{Kind: Delivery, Outcome: Written}, 110},
+		{Event{Kind: Delivery, Outcome: Acked}, 114},
 		{Event{Kind: Delivery, Outcome: Bounced}, 111},
 		{Event{Kind: Delivery, Outcome: Dropped}, 112},
 		{Event{Kind: Delivery, Outcome: Lost}, 113},

@@ -50,7 +50,7 @@ type Event struct {
 
 	// Of a delivery event.
 	Of      []SeqRange // the stanza events it settles
-	Outcome string     // Written, Bounced, Dropped or Lost
+	Outcome string     // Acked, Written, Bounced, Dropped or Lost
 	settled uint64     // every allowed stanza with a lower seq is settled; set by Log
 
 	Count        uint64    // of stanzas or events

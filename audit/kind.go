@@ -38,10 +38,11 @@ type Code uint16
 
 // What became of a stanza: values of Event.Outcome.
 const (
-	Written = "written" // handed to the next server's connection
+	Written = "written" // handed to the next server's connection, which does not acknowledge
 	Bounced = "bounced" // answered with a stanza error
 	Dropped = "dropped" // neither passed nor answered, because it is of a kind that gets no answer
 	Lost    = "lost"    // accepted before a crash, and not known to have been written
+	Acked   = "acked"   // the next server says that it has taken it (XEP-0198)
 )
 
 // kindInfo describes one kind for the encoder, the generated reference and the schema.
@@ -163,6 +164,8 @@ func (e *Event) Code() Code {
 			c++
 		case Dropped:
 			c += 2
+		case Acked:
+			c += 4
 		default:
 			c += 3
 		}

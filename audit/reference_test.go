@@ -270,7 +270,8 @@ A stanza event is committed before the stanza goes anywhere. What became of the 
 
 | outcome | meaning |
 |---|---|
-| ` + "`written`" + ` | handed to the next server's connection |
+| ` + "`acked`" + ` | the next server says that it has taken it (XEP-0198); where ` + "`text`" + ` says so, on a second stream, after a first one ended without a word about it |
+| ` + "`written`" + ` | handed to the next server's connection; that server does not acknowledge |
 | ` + "`bounced`" + ` | answered with a stanza error; ` + "`condition`" + ` has its condition |
 | ` + "`dropped`" + ` | neither passed nor answered: of a kind that gets no answer |
 | ` + "`lost`" + ` | accepted before a crash and not known to have been written; its sender was told |
@@ -327,7 +328,7 @@ func codesOf(k Kind) string {
 		}
 	case Delivery:
 		cases = cases[:0]
-		for _, outcome := range []string{Written, Bounced, Dropped, Lost} {
+		for _, outcome := range []string{Written, Bounced, Dropped, Lost, Acked} {
 			cases = append(cases, struct {
 				when string
 				e    Event
