@@ -80,6 +80,8 @@ func (in *inbound) negotiate(ctx context.Context, el *stanza.Element) error {
 		return in.external(ctx, s, el)
 	case el.Is(dialback.Namespace, "verify"), el.Is(dialback.Namespace, "result"):
 		return in.dialback(ctx, s, el)
+	case spaceOf(el) == stream.NSAcks:
+		return in.acknowledge(s, el)
 	case el.Is(nsCompress, "compress"):
 		_, err := s.Write([]byte("<failure xmlns='" + nsCompress + "'><unsupported-method/></failure>"))
 		return err

@@ -35,6 +35,12 @@ func parseDialback(el *stanza.Element) (dialback.Message, error) {
 	return m, m.Check()
 }
 
+// spaceOf gives the namespace of an element.
+func spaceOf(el *stanza.Element) string {
+	space, _ := el.Name()
+	return space
+}
+
 // canonical brings a domain to its canonical form. What is no domain stays what it is.
 func canonical(s string) string {
 	if d, err := jid.ParseDomain(s); err == nil {

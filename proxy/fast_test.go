@@ -112,7 +112,7 @@ func (f *fastPath) step(t testing.TB) int {
 	if !f.out.take() || len(f.out.current.items) != len(batch) {
 		t.Fatalf("%d of %d stanzas were queued", len(f.out.current.items), len(batch))
 	}
-	f.out.delivered(len(batch))
+	f.out.delivered(&f.out.current, 0, len(batch), audit.Written)
 	f.out.current.reset()
 	return len(batch)
 }

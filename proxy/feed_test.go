@@ -21,10 +21,10 @@ func TestNothingIsWrittenBehindTheEnd(t *testing.T) {
 	if err := o.push([]byte("<message/>"), queued{}, 0); err != nil {
 		t.Fatal(err)
 	}
-	said := make(chan error, 1)
-	said <- stream.ErrClosed
+	w := &writer{p: p, done: make(chan struct{})}
+	w.ended(stream.ErrClosed)
 	// Writing would meet a nil stream.
-	if err := o.feed(nil, stream.Capacity{}, said); !errors.Is(err, stream.ErrClosed) || o.current.empty() {
+	if err := o.feed(w); !errors.Is(err, stream.ErrClosed) || o.current.empty() {
 		t.Errorf("feed returned %v, and %d stanzas are left", err, len(o.current.items))
 	}
 }

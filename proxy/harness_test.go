@@ -205,7 +205,7 @@ func (s *stage) settings(o options) proxy.Settings {
 	for _, d := range o.served() {
 		backend.Domains = append(backend.Domains, jid.MustDomain(d))
 	}
-	return proxy.Settings{Backends: []proxy.Backend{backend}, Routes: routes, Limits: limits}
+	return proxy.Settings{Backends: []proxy.Backend{backend}, Routes: routes, Acks: true, Limits: limits}
 }
 
 // recorded gives the record so far.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -45,6 +46,9 @@ type inbound struct {
 	last      *outbound // the link that the last stanza went to
 	verdict   linkVerdict
 	saslTries int
+	named     bool   // by SASL: what is left to offer is for a peer that has a name
+	uncounted uint64 // stanzas carried before acknowledgements were on
+	requests  int    // for acknowledgement, in the batch in hand
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -56,6 +60,7 @@ type inbound struct {
 	trusted bool                  // no longer held to the limits of a peer that is not proved
 
 	failures  atomic.Int32 // pairs that did not come up and were told of
+	acking    atomic.Bool  // the peer is told what we have taken (XEP-0198)
 	answered  atomic.Bool  // asked us something as authoritative server, which is reason enough to have come
 	verifying sync.WaitGroup
 	pending   atomic.Int32
@@ -90,6 +95,7 @@ func (in *inbound) serve(ctx context.Context) {
 	cancel()
 	in.verifying.Wait()
 	if s := in.s.Load(); s != nil {
+		in.lastAck(s)
 		finish(s, err)
 	} else {
 		in.conn.Close()
@@ -199,14 +205,22 @@ const (
 
 // read carries what a proved stream brings, batch by batch, until it ends.
 func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
+	s := t.Stream()
 	room := make([]stanza.Element, 0, leastBatch)
+	var silent error
 	for {
 		batch, err := t.Batch(room, mostBatch)
 		switch {
+		case errors.Is(err, stream.ErrSilent) && in.acking.Load():
+			silent = err
+			s.SetReadDeadline(past)
+			continue
 		case errors.Is(err, stream.ErrSilent):
 			// What the peer still sends before it hears of the end is carried.
-			in.p.links.Go(func() { t.Stream().Close() })
+			in.p.links.Go(func() { s.Close() })
 			continue
+		case isTimeout(err):
+			return cmp.Or(in.told(), silent, err)
 		case err != nil:
 			return err
 		}
@@ -218,6 +232,9 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 			}
 		}
 		in.p.carry(ctx, in)
+		if err := in.answerRequests(s); err != nil {
+			return err
+		}
 		if len(batch) < cap(room)/8 && cap(room) > leastBatch {
 			room = make([]stanza.Element, 0, leastBatch)
 		}
@@ -241,14 +258,29 @@ func (in *inbound) take(ctx context.Context, el *stanza.Element) error {
 	return nil
 }
 
-// hangUp ends the link from outside of its goroutines.
+// past is a deadline that ends a call which is already waiting.
+var past = time.Unix(1, 0)
+
+// hangUp ends the link from outside of its goroutines. Of a peer that counts what we have taken nothing more is taken, and the goroutine
+// that reads tells it how much that was.
 func (in *inbound) hangUp(e *stream.Error) {
 	in.ended.CompareAndSwap(nil, e)
-	if s := in.s.Load(); s != nil {
+	switch s := in.s.Load(); {
+	case s == nil:
+		in.conn.Close()
+	case in.acking.Load():
+		s.SetReadDeadline(past)
+	default:
 		s.Fail(e)
-		return
 	}
-	in.conn.Close()
+}
+
+// told is why the link was told to end; nil if it was not.
+func (in *inbound) told() error {
+	if e := in.ended.Load(); e != nil {
+		return e
+	}
+	return nil
 }
 
 // finish ends a stream as its reading ended: with the condition of our own error, or with the closing tag.

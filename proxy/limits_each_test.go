@@ -276,6 +276,31 @@ func limitsOfLinks(t *testing.T) map[string]each {
 				"r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/>\n" +
 				"r receives </stream:stream>\nr sends </stream:stream>\nr closed\nrecord has link.close limits.idle",
 		},
+		"ack": {
+			set: func(l *proxy.Limits) { l.Ack = 500 * time.Millisecond },
+			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\n" +
+				failed("r", "connection-timeout") + "r receives </stream:stream>\nrecord has link.close limits.ack",
+		},
+		// What a peer has not acknowledged fills the queue as what waits does.
+		"queue_stanzas/not acknowledged": {
+			set: func(l *proxy.Limits) { l.QueueCount, l.QueueWait = 1, 100*time.Millisecond },
+			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\n" +
+				"l sends " + message("m2", 0) + "\n" + takes + bounced("m2", "juliet@remote.example", "500", "resource-constraint") +
+				"r sends <a xmlns='urn:xmpp:sm:3' h='1'/>\nr receives nothing\nl sends " + message("m3", 0) + "\nr receives " + message("m3", 0) + "\n",
+		},
+		"queue_bytes/not acknowledged": {
+			set: func(l *proxy.Limits) { l.QueueBytes, l.QueueWait = 150, 100*time.Millisecond },
+			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\n" +
+				"l sends " + message("m2", 0) + "\n" + takes + bounced("m2", "juliet@remote.example", "500", "resource-constraint"),
+		},
+		"outside_idle/of a peer that counts": {
+			// What comes behind the last count is not taken, and the peer knows it.
+			set: func(l *proxy.Limits) { l.OutsideIdle = 500 * time.Millisecond },
+			script: include(t, "_remote_external") + "r sends <enable xmlns='urn:xmpp:sm:3'/>\nr receives <enabled xmlns='urn:xmpp:sm:3'/>\n" +
+				"r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>\nr receives <a xmlns='urn:xmpp:sm:3' h='1'/>\nr receives </stream:stream>\n" +
+				"r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m2'/></stream:stream>\nr closed\n" +
+				takes + "b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>\nb receives nothing\nrecord has link.close",
+		},
 		"outside_idle": {
 			// What the peer sends before it hears of the end is carried.
 			set: func(l *proxy.Limits) { l.OutsideIdle = 500 * time.Millisecond },

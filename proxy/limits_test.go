@@ -22,6 +22,9 @@ func include(t *testing.T, name string) string {
 	return script + "\n"
 }
 
+// without gives a script without some text.
+func without(script, text string) string { return strings.ReplaceAll(script, text, "") }
+
 // recast gives the parts of a script other names: pairs of the old one and the new one.
 func recast(script string, names ...string) string {
 	lines := strings.Split(script, "\n")

@@ -38,19 +38,23 @@ type outbound struct {
 	ctx  context.Context
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	state    State
-	next     queue
-	room     chan struct{} // closed when the queue was taken, for those who wait for room
-	full     bool          // overflowed: senders do not wait until it was emptied
-	inFlight int           // stanzas taken and not yet settled
-	remote   string
-	since    time.Time
-	backend  string    // inside: where the stream leads
-	due      time.Time // when the link has to be judged again; zero: when the policy changes
+	mu        sync.Mutex
+	state     State
+	next      queue
+	room      chan struct{} // closed when the queue was taken, for those who wait for room
+	full      bool          // overflowed: senders do not wait until it was emptied
+	inFlight  int           // stanzas taken and not yet settled
+	kept      int           // of those, written and not acknowledged,
+	keptBytes int           // and how long they are
+	remote    string
+	since     time.Time
+	backend   string    // inside: where the stream leads
+	due       time.Time // when the link has to be judged again; zero: when the policy changes
 
 	// Owned by run.
 	current queue
+	unacked []batch // written and not acknowledged, in their order
+	unaware bool    // the peer's acknowledgements were wrong or late: do without
 
 	facts   atomic.Pointer[policy.LinkFacts] // while the stream stands
 	s       atomic.Pointer[stream.Stream]    // the newest
@@ -85,7 +89,7 @@ func (o *outbound) push(bytes []byte, it queued, patience time.Duration) error {
 		case o.state == Ended:
 			o.mu.Unlock()
 			return errEnded
-		case len(o.next.items) < limits.QueueCount && len(o.next.buf)+len(bytes) <= max(limits.QueueBytes, len(bytes)) && o.p.router.hold(len(bytes), total):
+		case len(o.next.items)+o.kept < limits.QueueCount && len(o.next.buf)+o.keptBytes+len(bytes) <= max(limits.QueueBytes, len(bytes)) && o.p.router.hold(len(bytes), total):
 			it.since = time.Now()
 			o.next.push(bytes, it)
 			o.mu.Unlock()
@@ -126,7 +130,7 @@ func (o *outbound) take() bool {
 	}
 	o.current.reset()
 	o.current, o.next = o.next, o.current
-	o.inFlight = len(o.current.items)
+	o.inFlight += len(o.current.items)
 	o.full = false
 	close(o.room)
 	o.room = make(chan struct{})

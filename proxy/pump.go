@@ -19,8 +19,13 @@ const stuck = time.Second
 
 // pump writes what is queued, batch by batch, one write a batch, until the stream ends. The error is why it did.
 func (o *outbound) pump(s *stream.Stream) error {
-	said := make(chan error, 1)
-	o.p.links.Go(func() { said <- o.listen(s) })
+	w := newWriter(o.p, s)
+	w.join(o)
+	defer w.leave(o)
+	o.p.links.Go(w.listen)
+	if o.r.dir == Out && !o.unaware && o.p.now().Acks && s.FeatureAcks() {
+		w.enable()
+	}
 	fed := make(chan struct{})
 	release := context.AfterFunc(o.ctx, func() {
 		select {
@@ -29,67 +34,91 @@ func (o *outbound) pump(s *stream.Stream) error {
 			s.Abort() // the peer does not read
 		}
 	})
-	err := o.feed(s, s.FeatureLimits(), said)
+	err := o.feed(w)
+	o.lastCall(w)
 	close(fed)
 	release()
 	finish(s, err)
 	s.Abort()
+	<-w.done // its last word may acknowledge something
+	o.takeBack(w)
 	o.down(err)
 	return err
 }
 
 // feed is pump without the end.
-func (o *outbound) feed(s *stream.Stream, told stream.Capacity, said <-chan error) error {
-	limits := &o.p.now().Limits
-	ping, rest := rhythm(limits, told.Idle)
+func (o *outbound) feed(w *writer) error {
+	ping, rest := rhythm(&o.p.now().Limits, w.told.Idle)
 	quiet := time.NewTimer(ping)
 	defer quiet.Stop()
 	last := time.Now()
 	for {
-		for !o.current.empty() || o.take() {
-			select {
-			case err := <-said:
-				return err // what is written now would be lost
-			case <-o.ctx.Done():
-				return context.Cause(o.ctx)
-			default:
-			}
-			if o.fit(told.Bytes); o.current.empty() {
-				continue
-			}
-			if last = time.Now(); o.current.items[0].since.Add(limits.QueueAge).Before(last) {
-				o.expire((&Failure{Step: StepStream, Err: errors.New("the peer takes its stanzas too slowly")}).stanzaError(o.r.pair.Local.String()))
-				continue
-			}
-			if err := o.write(s); err != nil {
-				s.Abort()
-				return o.because(<-said, err)
-			}
+		wrote, err := o.flush(w)
+		if err != nil {
+			return err
+		}
+		if wrote {
+			last = time.Now()
 		}
 		select {
 		case <-o.wake:
-		case err := <-said:
-			return err
+		case <-w.done:
+			return w.err
 		case err := <-o.redo:
 			return err
 		case <-quiet.C:
-			silent := time.Since(last)
-			if silent >= rest {
+			switch silent := time.Since(last); {
+			case silent >= rest:
 				return errIdle
-			}
-			if silent < ping {
+			case silent < ping:
 				quiet.Reset(ping - silent)
-				continue
-			}
-			quiet.Reset(ping)
-			if _, err := s.Write([]byte(" ")); err != nil {
-				s.Abort()
-				return o.because(<-said, err)
+			default:
+				quiet.Reset(ping)
+				if err := o.say(w, []byte(" ")); err != nil {
+					return err
+				}
 			}
 		case <-o.ctx.Done():
 			return context.Cause(o.ctx)
 		}
 	}
+}
+
+// flush writes until nothing waits, and asks how far the peer is if it has not been asked already.
+func (o *outbound) flush(w *writer) (wrote bool, err error) {
+	limits := &o.p.now().Limits
+	for o.acknowledged(w); !o.current.empty() || o.take(); o.acknowledged(w) {
+		select {
+		case <-w.done:
+			return wrote, w.err // what is written now would be lost
+		case <-o.ctx.Done():
+			return wrote, context.Cause(o.ctx)
+		default:
+		}
+		if o.fit(w.told.Bytes); o.current.empty() {
+			continue
+		}
+		if o.current.items[0].since.Add(limits.QueueAge).Before(time.Now()) {
+			o.expire((&Failure{Step: StepStream, Err: errors.New("the peer takes its stanzas too slowly")}).stanzaError(o.r.pair.Local.String()))
+			continue
+		}
+		if err := o.write(w); err != nil {
+			return wrote, o.because(w, err)
+		}
+		wrote = true
+	}
+	if w.asks() {
+		return wrote, o.say(w, stream.AppendAckRequest(nil))
+	}
+	return wrote, nil
+}
+
+// say writes what is no stanza.
+func (o *outbound) say(w *writer, b []byte) error {
+	if _, err := w.s.Write(b); err != nil {
+		return o.because(w, err)
+	}
+	return nil
 }
 
 // rhythm says how often a link shows that it is there, and how long it may rest. A peer that says it waits less than the one
@@ -114,73 +143,79 @@ func (o *outbound) fit(most int) {
 	}
 }
 
-// because is why a write failed: that the link was told to stop, or what the peer said, if it said so.
-func (o *outbound) because(said, err error) error {
+// because ends the stream after a write that failed, and says why it did: the link was told to stop, or what the peer said, if it said
+// so.
+func (o *outbound) because(w *writer, err error) error {
+	w.s.Abort()
+	<-w.done
 	var e *stream.Error
 	switch {
 	case o.ctx.Err() != nil:
 		return context.Cause(o.ctx)
-	case errors.As(said, &e) && e.Received:
+	case errors.As(w.err, &e) && (e.Received || e == w.faulty()):
 		return e
 	}
 	return fmt.Errorf("writing: %w", err)
 }
 
-// write sends current in one piece and settles it in the record. What a failed write had handed over whole counts as written;
-// the rest stays in current, for the next stream or the bounces.
-func (o *outbound) write(s *stream.Stream) error {
+// write sends current in one piece. What a failed write had handed over whole counts as written; the rest stays in current, for the
+// next stream or the bounces.
+func (o *outbound) write(w *writer) error {
 	limits := &o.p.now().Limits
 	if left := time.Until(o.current.items[0].since.Add(limits.QueueAge)); left < limits.Write {
 		// The first stanza may wait no longer than that for a peer that does not read.
-		late := time.AfterFunc(left, s.Abort)
+		late := time.AfterFunc(left, w.s.Abort)
 		defer late.Stop()
 	}
-	n, err := s.Write(o.current.buf)
 	sent := len(o.current.items)
+	w.turn.Lock()
+	base, acked := w.count(sent)
+	if w.asks() {
+		o.current.buf = stream.AppendAckRequest(o.current.buf)
+	}
+	n, err := w.s.Write(o.current.buf)
+	w.turn.Unlock()
 	if err != nil {
 		sent = o.current.split(n)
 	}
-	o.delivered(sent)
-	if err == nil {
+	if acked {
+		o.keep(base, sent)
+	} else {
+		o.delivered(&o.current, 0, sent, audit.Written)
+	}
+	switch {
+	case err == nil:
 		o.current.reset()
 		return nil
+	case !acked:
+		written := o.current.shift(sent)
+		written.reset()
 	}
-	written := o.current.shift(sent)
-	written.reset()
 	if !o.current.empty() {
 		o.current.items[0].cuts++
 	}
 	return err
 }
 
-// delivered settles the first n stanzas of current.
-func (o *outbound) delivered(n int) {
-	if of := o.current.ranges(0, n); len(of) > 0 {
-		o.p.Record.Note(audit.Event{Kind: audit.Delivery, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(), Outcome: audit.Written, Of: of})
+// delivered settles items[from:to] of what was written.
+func (o *outbound) delivered(q *queue, from, to int, outcome string) {
+	for _, again := range []bool{false, true} {
+		of := q.ranges(from, to, again)
+		if len(of) == 0 {
+			continue
+		}
+		e := audit.Event{Kind: audit.Delivery, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(), Outcome: outcome, Of: of}
+		if again {
+			e.Text = "sent a second time; the first stream ended without a word about it, and may have delivered it too"
+		}
+		o.p.Record.Note(e)
 	}
-	for i := range o.current.items[:n] {
-		if a := o.current.items[i].answer; a != nil {
+	for i := from; i < to; i++ {
+		if a := q.items[i].answer; a != nil {
 			o.p.settle(a, true)
 		}
 	}
-	o.p.router.release(o.current.start(n))
-	o.carried.Add(uint64(n))
-	o.settled(n)
-}
-
-// listen reads what a receiving server may say on a stream that carries stanzas only from us: errors, and its end. Questions
-// and stanzas have no place here ([B21], [B25]).
-func (o *outbound) listen(s *stream.Stream) error {
-	strays := strays{p: o.p, s: s}
-	for {
-		el, err := s.Next()
-		switch {
-		case errors.Is(err, stream.ErrStanza):
-			s.Fail(&stream.Error{Condition: stream.NotAuthorized})
-			return errors.New("the peer sent a stanza on a stream of ours, which it has not proved itself on")
-		case err != nil:
-			return err
-		}
-		strays.pass(el)
-	}
+	o.p.router.release(q.start(to) - q.start(from))
+	o.carried.Add(uint64(to - from))
+	o.settled(to - from)
 }

@@ -14,6 +14,7 @@ type queued struct {
 	seq    uint64    // its event in the record; 0 for what has none
 	since  time.Time // when it was accepted
 	cuts   int       // streams that ended when it was the first to be written
+	again  bool      // it was written before, on a stream that ended without a word about it
 	answer *answered // of one of our own error replies: never bounced again
 }
 
@@ -131,13 +132,14 @@ func (q *queue) sieve(most int) (long queue) {
 	return long
 }
 
-// ranges lists the record's seqs of items[from:to] as closed ranges: what one delivery event settles.
-func (q *queue) ranges(from, to int) []audit.SeqRange {
+// ranges lists the record's seqs of items[from:to] as closed ranges: what one delivery event settles. Those that were sent again make
+// an event of their own.
+func (q *queue) ranges(from, to int, again bool) []audit.SeqRange {
 	var rs []audit.SeqRange
 	for i := from; i < to; i++ {
 		seq := q.items[i].seq
 		switch {
-		case seq == 0:
+		case seq == 0, q.items[i].again != again:
 		case len(rs) > 0 && rs[len(rs)-1].Last+1 == seq:
 			rs[len(rs)-1].Last = seq
 		default:

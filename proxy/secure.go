@@ -24,6 +24,9 @@ func (in *inbound) features(s *stream.Stream) []byte {
 	if b = stream.AppendDialbackFeature(b, in.door == Outside); in.door == Inside {
 		return b
 	}
+	if in.named && in.p.now().Acks {
+		b = stream.AppendAcksFeature(b)
+	}
 	return stream.AppendLimits(b, in.capacity(s))
 }
 
@@ -70,7 +73,7 @@ func (in *inbound) offersExternal(s *stream.Stream) bool {
 	if in.door == Inside {
 		return in.certifiedBackend(s)
 	}
-	if s.TLS() == nil || from.IsZero() || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
+	if s.TLS() == nil || from.IsZero() || in.named || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
 		return false
 	}
 	if !in.certificateNames(s.TLS().PeerCertificates, from) {
@@ -100,6 +103,7 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	if _, err := s.Write(stream.AppendSuccess(nil)); err != nil {
 		return err
 	}
+	in.named = true
 	restart, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
 	defer cancel()
 	if err := s.Restart(restart); err != nil {

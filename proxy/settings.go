@@ -38,6 +38,8 @@ type Settings struct {
 	Backends []Backend
 	// Routes are static endpoints of remote domains; they skip DNS and the address filter ([D05]).
 	Routes map[jid.Domain]resolve.Endpoint
+	// Acks: outside, stanzas are acknowledged, by us and by peers that can (XEP-0198).
+	Acks bool
 	// POSH fetches the documents by which domains name their certificates; nil: nobody is asked.
 	POSH *certs.POSHSource
 	// Inner vouches for both sides of the leg to backends with TLSCertificate; nil where there is none.
@@ -110,6 +112,7 @@ type Limits struct {
 	QueueWait          time.Duration // how long a full queue of a live link holds its reader back before stanzas bounce
 	BackendDown        time.Duration // how long a backend must not answer before strangers are turned away
 	Write              time.Duration // one write to a peer
+	Ack                time.Duration // a peer's answer to the question what it has taken
 	Idle               time.Duration // an outbound link without stanzas
 	Keepalive          time.Duration // white space on an idle outbound link
 	OutsideIdle        time.Duration // an inbound stream from outside without a byte, white space included
@@ -133,7 +136,7 @@ func DefaultLimits() Limits {
 		Result: 40 * time.Second, ResultInside: 20 * time.Second,
 		PendingPerStream: 8, PendingPerAddress: 32, PendingPerDomain: 16, PendingTotal: 1000,
 		QueueCount: 5000, QueueBytes: 8 << 20, QueueTotal: 256 << 20, QueueAge: 60 * time.Second, QueueWait: 2 * time.Second,
-		BackendDown: 10 * time.Second, Write: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute, OutsideIdle: 2 * time.Hour,
+		BackendDown: 10 * time.Second, Write: 30 * time.Second, Ack: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute, OutsideIdle: 2 * time.Hour,
 		Close: 5 * time.Second, NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute, NegativeVerify: 60 * time.Second,
 		Drain:         25 * time.Second,
 		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,

@@ -69,7 +69,7 @@ func (o *outbound) snapshot() LinkSnapshot {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := LinkSnapshot{ID: o.id, Door: o.r.dir.exit().String(), Kind: "out", Pairs: []string{arrow(o.r)}, State: o.state, Peer: o.remote, Since: o.since,
-		Stanzas: o.carried.Load(), Queue: len(o.next.items) + o.inFlight, Bytes: len(o.next.buf)}
+		Stanzas: o.carried.Load(), Queue: len(o.next.items) + o.inFlight, Bytes: len(o.next.buf) + o.keptBytes}
 	l.describe(o.facts.Load())
 	return l
 }

@@ -47,6 +47,7 @@ type Outside struct {
 	Listen         []netip.AddrPort `yaml:"listen" doc:"doors for streams; they may begin in clear and take STARTTLS, or begin with TLS (XEP-0368)"`
 	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS and nothing else (XEP-0368), such as port 5270"`
 	POSH           bool             `yaml:"posh" default:"true" doc:"where a certificate does not prove as much of a peer as its entry asks for, look whether the domain's web server vouches for it (RFC 7711)"`
+	Acks           bool             `yaml:"acks" default:"true" doc:"acknowledge stanzas to remote servers, and have those that can acknowledge ours (XEP-0198): what a stream may have lost is sent once more, or its sender told"`
 	resolve.Config `yaml:",inline"`
 }
 

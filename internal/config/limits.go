@@ -44,6 +44,7 @@ type Limits struct {
 
 	BackendDown    time.Duration `yaml:"backend_down" default:"10s" doc:"how long a backend must not answer before remote servers that come new are turned away"`
 	Write          time.Duration `yaml:"write" default:"30s" doc:"one write to a peer"`
+	Ack            time.Duration `yaml:"ack" default:"30s" doc:"waiting for a remote server's answer to the question what it has taken (outside.acks)"`
 	Idle           time.Duration `yaml:"idle" default:"30m" doc:"an outbound link without stanzas is closed"`
 	Keepalive      time.Duration `yaml:"keepalive" default:"5m" doc:"white space is sent on an idle outbound link"`
 	OutsideIdle    time.Duration `yaml:"outside_idle" default:"2h" doc:"a stream that a remote server opened and on which nothing comes, not even white space, is closed; it is told so (XEP-0478)"`
