@@ -129,3 +129,49 @@ func TestProbeUsage(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckOnline: a stranger who asks at the address in our DNS is answered by the running gate, and a backend that asks here about a false
+// key is told from one that asks somebody else; each fault has the line of the configuration that it is about.
+func TestCheckOnline(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.neighbour(false)
+	check := func(backend string) (code int, stdout, stderr string) {
+		t.Helper()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			code, stdout, stderr = call("check", "-c", h.config, "--online")
+		}()
+		xmpptest.Converse(t, h.stage(nil), backend)
+		<-done
+		return code, stdout, stderr
+	}
+	opens := `
+b accepts backend
+b receives header from='self-check.sallyport.example' to='corp.example'
+b sends header from='corp.example' id='b1' version='1.0'
+b sends <stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>
+`
+	code, stdout, stderr := check(opens + "b receives </stream:stream>\n")
+	if code != 0 || !strings.Contains(stdout, "a door of this gate\n") || !strings.Contains(stdout, "note the gate's doors were not tried: no gate answers") {
+		t.Errorf("without a gate: exit %d\n%s%s", code, stdout, stderr)
+	}
+	h.start()
+	asks := opens + "b receives <db:result from='self-check.sallyport.example' to='corp.example'>…</db:result>\n"
+	code, stdout, stderr = check(asks + "b sends <db:result from='corp.example' to='self-check.sallyport.example' type='invalid'/>\nb receives </stream:stream>\n")
+	for _, line := range []string{
+		"ok   corp.example: DNS leads to " + h.doors["outside"] + " (gate.corp.example), where this gate answers for it (TLS 1.3)\n",
+		"ok   " + h.doors["outside"] + " answers for corp.example (TLS 1.3)\n",
+		"ok   " + h.doors["dns"] + " leads every domain to " + h.doors["inside"] + "; each backend must ask it",
+		"its resolver leads here\n", h.config + ": no fault found\n",
+	} {
+		if code != 0 || stderr != "" || !strings.Contains(stdout, line) {
+			t.Fatalf("exit %d, %q is wanted\n%s%s", code, line, stdout, stderr)
+		}
+	}
+	code, _, stderr = check(asks + "b sends <db:result from='corp.example' to='self-check.sallyport.example' type='error'/>\nb receives </stream:stream>\n")
+	if code != 1 || len(lines(stderr)) != 1 || !strings.HasPrefix(stderr, h.config+":2: backends[0]: the backend ") || !strings.Contains(stderr, "its resolver must be "+h.doors["dns"]) {
+		t.Errorf("a backend that asks somebody else: exit %d\n%s", code, stderr)
+	}
+}

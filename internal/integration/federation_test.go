@@ -17,6 +17,8 @@ func TestThroughTheGate(t *testing.T) {
 			w := newWorld(t, kind)
 			pending := w.sendDoomed(t) // the gate tries for half a minute, and meanwhile the rest goes on
 			t.Run("talk", w.testTalk)
+			t.Run("probe", w.testProbe)
+			t.Run("check", w.testCheck)
 			t.Run("intruders", w.testIntruders)
 			t.Run("record", w.testRecord)
 			t.Run("status", w.testStatus)

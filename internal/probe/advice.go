@@ -255,8 +255,8 @@ func (x *examination) smallFixes() (all []Fix) {
 	case v.ways() == "":
 		return nil
 	}
-	if end := v.result.NotAfter; !end.IsZero() && time.Until(end) < expiresSoon {
-		all = append(all, Fix{Who: Them, What: "renew the certificate: it ends on " + end.UTC().Format(time.DateOnly)})
+	if v.endsSoon() {
+		all = append(all, Fix{Who: Them, What: "renew the certificate: it ends on " + v.result.NotAfter.UTC().Format(time.DateOnly)})
 	}
 	if x.chosen != nil && x.report.Proof.External.Result == NotOffered {
 		what := "ask for a certificate of those who call, and offer EXTERNAL, so that we need not prove ourselves by DNS"

@@ -81,6 +81,16 @@ func (v *visit) ways() string {
 	return strings.Join(ways, " and ")
 }
 
+// endsSoon says whether the proof ends so soon that the certificate should have been renewed: within expiresSoon, and in the last quarter of
+// its life, for some live a few days only.
+func (v *visit) endsSoon() bool {
+	if v.ways() == "" || v.result.NotAfter.IsZero() {
+		return false
+	}
+	leaf, left := v.s.TLS().PeerCertificates[0], time.Until(v.result.NotAfter)
+	return left < expiresSoon && left < leaf.NotAfter.Sub(leaf.NotBefore)/4
+}
+
 // failure is why we are not accepted: by dialback, which every server should know, before EXTERNAL.
 func (p *Proof) failure() string {
 	for _, t := range []struct {
@@ -124,8 +134,7 @@ func (x *examination) flaws() (all []string) {
 	t, proof, dns := v.out.TLS, &x.report.Proof, &x.report.DNS
 	failed := x.failedVisits()
 	flaw(len(failed) > 0, "%d of %d addresses do not work", len(failed), len(x.visits))
-	end := v.result.NotAfter
-	flaw(v.ways() != "" && !end.IsZero() && time.Until(end) < expiresSoon, "its certificate ends on %s", end.UTC().Format(time.DateOnly))
+	flaw(v.endsSoon(), "its certificate ends on %s", v.result.NotAfter.UTC().Format(time.DateOnly))
 	flaw(t.Version == "TLS 1.2", "it speaks TLS 1.2 and not 1.3")
 	if x.chosen != nil {
 		flaw(proof.External.Result == Failed, "it offers EXTERNAL and then fails it: %s", proof.External.Reason)

@@ -107,6 +107,7 @@ type stage struct {
 	web    map[string][]byte // what HTTP finds, by URL
 	places *strings.Replacer // of what is known only now: ports and hashes
 	dir    string
+	certs  *certs.Manager // ours: corp.example
 }
 
 // RoundTrip is the web.
@@ -126,11 +127,14 @@ func newStage(t testing.TB) *stage {
 	s.Calls = map[string]net.Listener{"remote": s.listen(), "second": s.listen()}
 	closed := s.listen()
 	must(t, closed.Close())
+	own := s.ca.issue(func(c *x509.Certificate) { c.DNSNames = []string{local} })
+	s.certs = s.manager(own)
 	good := s.ca.issue(nil)
 	revoked := s.ca.issue(func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://crl.example/list"} })
 	stranger, between := newAuthority(t, "Stranger", nil), newAuthority(t, "Between", s.ca)
 	s.revoke(revoked)
 	s.Server = map[string]*tls.Config{
+		"own":   serves(own, nil),
 		"good":  serves(good, nil),
 		"shown": serves(good, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }),
 		"unshown": serves(good, func(c *tls.Config) {
@@ -141,12 +145,15 @@ func newStage(t testing.TB) *stage {
 				return nil
 			}
 		}),
-		"mute":     serves(good, func(c *tls.Config) { c.ClientAuth = tls.NoClientCert }),
-		"strict":   serves(good, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool() }),
-		"tls12":    serves(good, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
-		"tls10":    serves(good, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }),
-		"alpn":     serves(good, func(c *tls.Config) { c.NextProtos = []string{"xmpp-server"} }),
-		"soon":     serves(s.ca.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, 5) }), nil),
+		"mute":   serves(good, func(c *tls.Config) { c.ClientAuth = tls.NoClientCert }),
+		"strict": serves(good, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool() }),
+		"tls12":  serves(good, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
+		"tls10":  serves(good, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }),
+		"alpn":   serves(good, func(c *tls.Config) { c.NextProtos = []string{"xmpp-server"} }),
+		"soon":   serves(s.ca.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, 5) }), nil),
+		"brief": serves(s.ca.issue(func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 6)
+		}), nil),
 		"expired":  serves(s.ca.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, -3) }), nil),
 		"other":    serves(s.ca.issue(func(c *x509.Certificate) { c.DNSNames = []string{"other.example"} }), nil),
 		"target":   serves(s.ca.issue(func(c *x509.Certificate) { c.DNSNames = []string{"xmpp.remote.example"} }), nil),
@@ -199,10 +206,9 @@ func (s *stage) listen() net.Listener {
 	return ln
 }
 
-// prober is the gate's side of the stage.
-func (s *stage) prober(o scene) *probe.Prober {
+// manager keeps our own certificate.
+func (s *stage) manager(own tls.Certificate) *certs.Manager {
 	s.t.Helper()
-	own := s.ca.issue(func(c *x509.Certificate) { c.DNSNames = []string{local} })
 	key, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
 	must(s.t, err)
 	for name, block := range map[string]*pem.Block{"own.pem": {Type: "CERTIFICATE", Bytes: own.Certificate[0]}, "own.key": {Type: "PRIVATE KEY", Bytes: key}, "ca.pem": {Type: "CERTIFICATE", Bytes: s.ca.cert.Raw}} {
@@ -211,14 +217,26 @@ func (s *stage) prober(o scene) *probe.Prober {
 	manager, err := certs.New(certs.Config{Files: []certs.File{{Cert: filepath.Join(s.dir, "own.pem"), Key: filepath.Join(s.dir, "own.key")}},
 		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool)})
 	must(s.t, err)
+	return manager
+}
+
+// resolver asks the stage's name server. The doors are this gate's own.
+func (s *stage) resolver(o scene, doors ...netip.AddrPort) *resolve.Resolver {
+	s.t.Helper()
+	resolver, err := resolve.New(resolve.Config{Servers: []resolve.Server{{Addr: s.names.Addr()}}, DNSSEC: o.dnssec, AllowPrivate: !o.public, DirectTLS: true,
+		Timeout: time.Second, Listeners: doors})
+	must(s.t, err)
+	return resolver
+}
+
+// prober is the gate's side of the stage.
+func (s *stage) prober(o scene) *probe.Prober {
+	s.t.Helper()
 	engine, err := policy.New(policy.Config{Timeout: patience, Mode: o.mode}, o.data)
 	must(s.t, err)
 	secret, err := dialback.NewSecret([]byte(theSecret))
 	must(s.t, err)
-	resolver, err := resolve.New(resolve.Config{Servers: []resolve.Server{{Addr: s.names.Addr()}}, DNSSEC: o.dnssec, AllowPrivate: !o.public, DirectTLS: true,
-		Timeout: time.Second, Listeners: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}})
-	must(s.t, err)
-	p := &probe.Prober{From: jid.MustDomain(local), Resolver: resolver, Certs: manager, Policy: engine.Snapshot(),
+	p := &probe.Prober{From: jid.MustDomain(local), Resolver: s.resolver(o, netip.MustParseAddrPort("127.0.0.1:1")), Certs: s.certs, Policy: engine.Snapshot(),
 		Revoked: &certs.Revocations{Client: &http.Client{Transport: s}}, POSH: &certs.POSHSource{Client: &http.Client{Transport: s}},
 		Ratchet: ratchet.Config{Mode: "enforce"}, Memory: probe.Memory{Mode: "enforce", Peer: o.memory}, Secret: dialback.Secrets{Current: secret}.Derive("outside")}
 	if o.keyless {

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -152,6 +153,21 @@ func (g *Gate) Audit(t testing.TB, args ...string) []map[string]any {
 		events = append(events, event)
 	}
 	return events
+}
+
+// Command runs another command of the program on the gate's host, and returns what it says and its exit code.
+func (g *Gate) Command(t testing.TB, args ...string) (out string, code int) {
+	t.Helper()
+	p, err := g.Host.Start(Command{Name: "sallyport-" + args[0] + "-" + rand.Text(), Args: append(append([]string{g.binary}, args...), "-c", g.config), Tail: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.Ended():
+	case <-time.After(patience):
+		t.Fatalf("sallyport %s does not end; so far it says %s", strings.Join(args, " "), p.Log())
+	}
+	return p.Log(), p.ExitCode()
 }
 
 // run runs another command of the program. Its socket is a file, so it need not run on the gate's host.
