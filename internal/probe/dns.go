@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
 )
 
@@ -53,8 +54,9 @@ func surveyed(s *resolve.Survey) DNS {
 	return d
 }
 
-func (x *examination) caa(ctx context.Context) CAA {
-	found, err := x.Resolver.CAA(ctx, x.remote)
+// authorities asks which authorities may issue certificates for a domain.
+func authorities(ctx context.Context, r *resolve.Resolver, d jid.Domain) CAA {
+	found, err := r.CAA(ctx, d)
 	c := CAA{Owner: clean(found.Owner), DNSSEC: found.Secure, Problem: told(err)}
 	for _, record := range found.Records[:min(len(found.Records), maxRecords)] {
 		flags := 0

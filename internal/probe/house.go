@@ -112,6 +112,7 @@ func (h *House) Look(ctx context.Context) []Finding {
 // domain looks where DNS leads the world that looks for a domain of ours.
 func (h *House) domain(ctx context.Context, p *part, at string, d jid.Domain) {
 	h.certificate(p, at, d)
+	h.issuers(ctx, p, at, d)
 	survey := h.Resolver.Survey(ctx, d)
 	dns := surveyed(survey)
 	example := srv("xmpp-server", d.ASCII(), int(h.port(h.Outside)), "HOST-OF-THIS-GATE")
@@ -193,6 +194,23 @@ func (h *House) place(ctx context.Context, p *part, at string, d jid.Domain, pla
 		p.say(at, Wrong, "%s, a door of this gate, which does not take the call: %v", where, err)
 	default:
 		p.say(at, Note, "%s, which cannot be reached from here: %v; a router that does not lead its own network back may be why: try  sallyport probe %s  at another gate", where, err, d)
+	}
+}
+
+// issuers looks who else could have a certificate issued for a domain of ours: whoever can answer an authority's challenge for a moment, as
+// happened to jabber.ru in 2023, unless CAA names the account that may (RFC 8657 §3).
+func (h *House) issuers(ctx context.Context, p *part, at string, d jid.Domain) {
+	caa := authorities(ctx, h.Resolver, d)
+	record := fmt.Sprintf("%s. 3600 IN CAA 0 issue \"AUTHORITY; accounturi=URI-OF-YOUR-ACCOUNT\"", d.ASCII())
+	switch {
+	case caa.Problem != "":
+		p.say(at, Note, "%s: CAA records could not be had: %s", d, caa.Problem)
+	case len(caa.Records) == 0:
+		p.say(at, Note, "%s: any authority may issue a certificate for it, to whoever gets hold of its traffic; add the record  %s", d, record)
+	case !slices.ContainsFunc(caa.Records, func(s string) bool { return strings.Contains(s, "accounturi=") }):
+		p.say(at, Note, "%s: CAA lets every account of an authority have a certificate for it (%s); name yours:  %s", d, caa, record)
+	default:
+		p.say(at, Fine, "%s: CAA says who may issue certificates for it, and to which account (%s)", d, caa)
 	}
 }
 

@@ -78,8 +78,9 @@ func (r *Report) Page(w io.Writer) error {
 	if r.Grade != r.Offers {
 		p.row("otherwise", "it would be %s", r.Offers)
 	}
-	for i, flaw := range r.Flaws {
-		p.row(label(i, "flaws"), "- %s", flaw)
+	besides := slices.DeleteFunc(slices.Clone(r.Flaws), func(flaw string) bool { return strings.Contains(r.Reason, flaw) })
+	for i, flaw := range besides {
+		p.row(label(i, "besides"), "%s", flaw)
 	}
 	r.DNS.page(p)
 	for i := range r.Endpoints {
@@ -261,14 +262,21 @@ func (c *Certificate) page(p *page, i int, now time.Time) {
 	}
 	p.row("certificate", "names %s", or(strings.Join(c.Names, ", "), "no host"))
 	p.row("", "issued by %s", c.Issuer)
-	left := int(c.NotAfter.Sub(now).Hours() / 24)
-	when := fmt.Sprintf("%d days left", left)
-	if c.NotAfter.Before(now) {
-		when = fmt.Sprintf("EXPIRED %d days ago", -left)
-	}
-	p.row("", "from %s to %s (%s); %s, %s; %s", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), when, c.Key, c.Signature,
+	p.row("", "from %s to %s (%s); %s, %s; %s", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), life(c.NotAfter.Sub(now)), c.Key, c.Signature,
 		or(strings.Join(c.Usage, " and "), "for any use"))
 	p.row("", "%s", c.SPKI)
+}
+
+// life says how much of it is left.
+func life(left time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case left < 0:
+		return fmt.Sprintf("EXPIRED %d days ago", -left/day)
+	case left < 3*day:
+		return fmt.Sprintf("%d hours left", left/time.Hour)
+	}
+	return fmt.Sprintf("%d days left", left/day)
 }
 
 func (pr *Proof) page(p *page) {

@@ -59,7 +59,7 @@ func (p *Prober) Remote(ctx context.Context, remote jid.Domain) *Report {
 	x.terms = x.decide(ctx, "out", policy.LinkFacts{})
 	var questions sync.WaitGroup
 	questions.Go(func() { x.survey = p.Resolver.Survey(ctx, remote) })
-	questions.Go(func() { x.report.DNS.CAA = x.caa(ctx) })
+	questions.Go(func() { x.report.DNS.CAA = authorities(ctx, p.Resolver, remote) })
 	questions.Go(func() { x.posh(ctx) })
 	questions.Wait()
 	x.noteDNS()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -145,6 +146,12 @@ func (x *examination) clientTLS(v *visit) *tls.Config {
 // end notes where a visit ended, and why.
 func (v *visit) end(step string, err error) *visit {
 	v.out.Step, v.out.Problem, v.err = step, told(err), err
+	if step != stepTCP && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)) {
+		v.out.Problem = "it takes the connection and says nothing more in time"
+		if v.out.Clear != nil {
+			v.out.Problem = "it speaks XMPP, and does not go on with TLS in time"
+		}
+	}
 	return v
 }
 
