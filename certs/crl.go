@@ -23,7 +23,7 @@ type serial [20]byte
 
 // crl is a list of what one authority took back, ready to be looked up.
 type crl struct {
-	number  string
+	since   time.Time
 	until   time.Time
 	serials map[serial]struct{}
 	scope   scope
@@ -49,10 +49,7 @@ func parseCRL(raw []byte, issuer *x509.Certificate, now time.Time) (*crl, error)
 	if now.Before(list.ThisUpdate.Add(-clockSkew)) || now.After(list.NextUpdate) {
 		return nil, fmt.Errorf("%w: its time is from %s to %s", errCRL, list.ThisUpdate.Format(time.DateTime), list.NextUpdate.Format(time.DateTime))
 	}
-	out := &crl{until: list.NextUpdate, serials: make(map[serial]struct{}, len(list.RevokedCertificateEntries))}
-	if list.Number != nil {
-		out.number = list.Number.String()
-	}
+	out := &crl{since: list.ThisUpdate, until: list.NextUpdate, serials: make(map[serial]struct{}, len(list.RevokedCertificateEntries))}
 	for _, ext := range list.Extensions {
 		switch {
 		case ext.Id.Equal(oidIssuingPoint):

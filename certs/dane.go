@@ -180,6 +180,9 @@ func (v *Verifier) judgeAnchored(t TLSA, chain []*x509.Certificate, names []stri
 		return Result{}, nil
 	}
 	r := v.judgeNames(a, chain, names, now)
+	// Whoever names an authority of its own takes certificates back by naming another one. Its lists are not asked for: a stranger would
+	// choose whom we call and how much we keep.
+	r.way = nil
 	return r, r.Err
 }
 

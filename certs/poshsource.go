@@ -14,6 +14,8 @@ type POSHSource struct {
 	// Client makes the requests. It must not follow redirects into private networks, and must hold servers to PKIX.
 	Client *http.Client
 
+	fetches fetches
+
 	mu       sync.Mutex
 	known    map[string]*poshEntry
 	fetching int
@@ -50,7 +52,9 @@ func (s *POSHSource) Fingerprints(ctx context.Context, domain string) ([]Fingerp
 	}
 	if mine {
 		// The fetch is for all who wait, so it does not end with the first of them.
-		go s.fill(context.WithoutCancel(ctx), name, e)
+		if !s.fetches.start(func(ctx context.Context) { s.fill(ctx, name, e) }) {
+			s.settle(e, nil, 0, errShutdown)
+		}
 	}
 	select {
 	case <-e.done:
@@ -82,6 +86,11 @@ func (s *POSHSource) entry(name string) (e *poshEntry, mine bool) {
 
 func (s *POSHSource) fill(ctx context.Context, name string, e *poshEntry) {
 	found, life, err := s.load(ctx, name)
+	s.settle(e, found, life, err)
+}
+
+// settle ends a fetch for all who wait for it.
+func (s *POSHSource) settle(e *poshEntry, found []Fingerprint, life time.Duration, err error) {
 	if err != nil || life == 0 {
 		life = poshRetry
 	}
@@ -110,6 +119,10 @@ func (s *POSHSource) load(ctx context.Context, name string) ([]Fingerprint, time
 	}
 	return second.Fingerprints, min(first.Life, second.Life), nil
 }
+
+// Shutdown ends: nothing is fetched any more, what is under way is let go on until ctx ends and is cut off then. It returns when all
+// of it has ended.
+func (s *POSHSource) Shutdown(ctx context.Context) { s.fetches.shutdown(ctx) }
 
 func (s *POSHSource) get(ctx context.Context, url string) (POSH, error) {
 	document, err := fetch(ctx, s.Client, url, maxPOSHSize)

@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,8 +47,11 @@ const (
 type Revocations struct {
 	// Client makes the requests. It must not be led into private networks.
 	Client *http.Client
-	// Changed, when set, is told that a list came in which was not there or was different: what was Unknown may be Revoked now.
+	// Changed, when set, is told that a list came in which was not there or was different: what was Unknown may be Revoked now. It must
+	// not wait for anything.
 	Changed func()
+
+	fetches fetches
 
 	mu       sync.Mutex
 	lists    map[string]*crlCopy // by URL and issuer
@@ -76,8 +81,9 @@ func (rv *Revocations) Check(r Result, staple []byte) Standing {
 		if i == 0 {
 			is = stapled(staple, cert, issuer, time.Now())
 		}
-		if is == Unknown {
-			is = rv.listed(cert, issuer)
+		// A good answer may be some days old: who lost the certificate chooses which one is stapled.
+		if listed := rv.listed(cert, issuer); is == Unknown || listed == Revoked {
+			is = listed
 		}
 		switch is {
 		case Revoked:
@@ -95,7 +101,7 @@ func stapled(staple []byte, cert, issuer *x509.Certificate, now time.Time) Stand
 		return Unknown
 	}
 	answer, err := ocsp.ParseResponseForCert(staple, cert, issuer)
-	if err != nil || now.Before(answer.ThisUpdate.Add(-clockSkew)) || !answer.NextUpdate.IsZero() && now.After(answer.NextUpdate) {
+	if err != nil || answer.Certificate != nil && !answersFor(answer.Certificate, issuer, now) || now.Before(answer.ThisUpdate.Add(-clockSkew)) || !answer.NextUpdate.IsZero() && now.After(answer.NextUpdate) {
 		return Unknown
 	}
 	if answer.NextUpdate.IsZero() && now.After(answer.ThisUpdate.Add(24*time.Hour)) {
@@ -108,6 +114,13 @@ func stapled(staple []byte, cert, issuer *x509.Certificate, now time.Time) Stand
 		return Revoked
 	}
 	return Unknown
+}
+
+// answersFor says whether the issuer lets a certificate answer for it: the issuer's own does, and one that was made for that (RFC 6960
+// §4.2.2.2). That the issuer signed it is not enough, or each of its customers could speak for all others.
+func answersFor(responder, issuer *x509.Certificate, now time.Time) bool {
+	return responder.Equal(issuer) ||
+		slices.Contains(responder.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) && !now.Before(responder.NotBefore) && !now.After(responder.NotAfter)
 }
 
 // listed looks a certificate up in the lists that it points to. One that is good is enough, one that has it is, too.
@@ -143,9 +156,10 @@ func (rv *Revocations) list(url string, issuer *x509.Certificate) *crl {
 	}
 	c.used = now
 	if !c.pending && !now.Before(c.next) && rv.fetching < crlAtOnce {
-		c.pending = true
-		rv.fetching++
-		go rv.refresh(c, url, issuer)
+		if rv.fetches.start(func(ctx context.Context) { rv.refresh(ctx, c, url, issuer) }) {
+			c.pending = true
+			rv.fetching++
+		}
 	}
 	return c.list
 }
@@ -168,8 +182,8 @@ func (rv *Revocations) makeRoom() {
 }
 
 // refresh fetches a list. A list that cannot be had, or that its issuer did not sign, leaves the old one, which holds until its end.
-func (rv *Revocations) refresh(c *crlCopy, url string, issuer *x509.Certificate) {
-	next, err := rv.load(url, issuer)
+func (rv *Revocations) refresh(ctx context.Context, c *crlCopy, url string, issuer *x509.Certificate) {
+	next, err := rv.load(ctx, url, issuer)
 	rv.mu.Lock()
 	if rv.fetching--; rv.fetching == 0 && rv.idle != nil {
 		close(rv.idle)
@@ -177,8 +191,13 @@ func (rv *Revocations) refresh(c *crlCopy, url string, issuer *x509.Certificate)
 	}
 	c.pending, c.err = false, err
 	changed := false
+	if err == nil && c.list != nil && next.since.Before(c.list.since) {
+		// Lists travel in clear: whoever sits on the wire may have kept one from before the certificate was taken back.
+		err = fmt.Errorf("%w: it is older than the one from %s", errCRL, c.list.since.Format(time.DateTime))
+		c.err = err
+	}
 	if err == nil {
-		changed = c.list == nil || next.number != c.list.number || len(next.serials) != len(c.list.serials)
+		changed = c.list == nil || !maps.Equal(next.serials, c.list.serials)
 		c.list = next
 		c.next = time.Now().Add(crlFresh)
 	} else {
@@ -190,18 +209,22 @@ func (rv *Revocations) refresh(c *crlCopy, url string, issuer *x509.Certificate)
 	}
 }
 
-func (rv *Revocations) load(url string, issuer *x509.Certificate) (list *crl, err error) {
+func (rv *Revocations) load(ctx context.Context, url string, issuer *x509.Certificate) (list *crl, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			list, err = nil, fmt.Errorf("reading the list of %s panicked: %v", printable(url), p)
 		}
 	}()
-	der, err := fetch(context.Background(), rv.Client, url, maxCRLSize)
+	der, err := fetch(ctx, rv.Client, url, maxCRLSize)
 	if err != nil {
 		return nil, err
 	}
 	return parseCRL(der, issuer, time.Now())
 }
+
+// Shutdown ends: nothing is fetched any more, what is under way is let go on until ctx ends and is cut off then. It returns when all
+// of it has ended.
+func (rv *Revocations) Shutdown(ctx context.Context) { rv.fetches.shutdown(ctx) }
 
 // Settle waits until no list is being fetched, for those who would rather wait than hear Unknown. Its error is the end of ctx.
 func (rv *Revocations) Settle(ctx context.Context) error {
