@@ -140,7 +140,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	switch {
 	case err != nil:
 		return err
-	case refusal.cond != "" && refusal.lacks == nil:
+	case refusal.cond != "" && refusal.lacks == "":
 		return in.refuseResult(ctx, s, m, refusal)
 	}
 	if most, key := in.mostPairs(); in.claimed(pair) >= most {
@@ -156,7 +156,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	}
 	if facts := in.factsFor(s, pair); refusal.cond == "" && strength[facts.Proof] > strength["dialback"] {
 		// The certificate of this very connection names the domain: no call-back is needed (XEP-0344 §2.4, W8).
-		if e := in.prove(s, pair, pr, facts); e != nil {
+		if e := in.prove(s, pair, pr, facts, in.certified(s, pair)); e != nil {
 			return e
 		}
 		return in.inTurn(ctx, func() error { return in.reply(s, m, dialback.Valid) })
@@ -174,7 +174,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	in.verifying.Go(func() {
 		defer in.pending.Add(-1)
 		v := verification{pair: pair, proof: pr, message: m, id: id, turn: turn}
-		if refusal.lacks != nil {
+		if refusal.lacks != "" {
 			in.vouch(ctx, s, v, refusal)
 			return
 		}
@@ -189,7 +189,7 @@ type refusal struct {
 	step   Step // the zero Step is StepDialback's
 	reason string
 	advice string
-	lacks  *policy.Requirement // what a look at DNS or the web may still find proved; nil: nothing
+	lacks  string // the proof that a look at DNS or the web may still find; empty: none
 }
 
 func denied(c stanza.Condition, reason string) refusal { return refusal{cond: c, reason: reason} }
@@ -258,16 +258,17 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	}
 	facts := in.factsFor(s, pair)
 	d := in.p.linkDecision(In, pair, facts)
-	switch {
-	case d.Effect == policy.Allow:
+	if d.Effect == policy.Allow {
 		return refusal{}
+	}
+	in.p.downgraded(In, pair, d, &facts, in.note)
+	switch {
 	case facts.Channel == "plaintext" && d.Require.Channel != "plaintext":
 		return refusal{cond: stanza.PolicyViolation, step: StepTLS, reason: "TLS is required of " + pair.Remote.String() + ", which goes on without", advice: adviceNoTLS}
 	}
-	in.p.downgraded(In, pair, d, &facts, in.note)
 	r := refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceUnproved}
-	if facts.CertSPKI != "" && strength[d.Require.Proof] > strength["dialback"] {
-		r.lacks = &d.Require
+	if need := needed(d.Require, in.p.known(In, pair, &facts)); facts.CertSPKI != "" && elsewhere(need, strength[facts.Proof] > strength["dialback"]) {
+		r.lacks = need
 	}
 	return r
 }

@@ -26,6 +26,7 @@ type connection struct {
 	facts   policy.LinkFacts
 	backend string // inside: the address that was called
 	cert    string // facts of the peer's certificate, for failures
+	by      judged // what proves the peer
 }
 
 // linkDecision asks policy about a link with these facts; empty ones are not known yet.
@@ -211,6 +212,9 @@ func (p *Proxy) secure(ctx context.Context, r route, c *connection, use Directio
 		return p.enough(r, c, use, certs.Result{})
 	}
 	if err := p.startTLS(ctx, r, c, offered); err != nil {
+		if !offered { // whoever took it out of the features ([T10], ABUSE 16) does not know it from before
+			p.downgraded(use, r.pair, policy.LinkDecision{}, &c.facts, p.noteFor(c, use))
+		}
 		return err
 	}
 	return p.identified(ctx, r, c, use, need)
@@ -237,10 +241,16 @@ func (p *Proxy) startTLS(ctx context.Context, r route, c *connection, offered bo
 
 // identified finds out who the peer has proved to be, and asks policy whether that suffices.
 func (p *Proxy) identified(ctx context.Context, r route, c *connection, use Direction, need policy.Requirement) error {
-	verdict := p.identifyServer(ctx, r.pair.Remote, c.s.TLS().PeerCertificates, c.ep, need)
-	p.describeCert(&c.facts, c.s.TLS(), verdict)
-	c.cert = certFacts(verdict)
-	return p.enough(r, c, use, verdict)
+	known := p.known(use, r.pair, &c.facts)
+	c.by = p.identifyServer(ctx, r.pair.Remote, c.s.TLS().PeerCertificates, c.ep, needed(need, known))
+	p.describeCert(&c.facts, c.s.TLS(), c.by.Result)
+	c.cert = certFacts(c.by.Result)
+	if len(c.ep.TLSA) > 0 && !c.by.Proved {
+		p.downgraded(use, r.pair, policy.LinkDecision{}, &c.facts, p.noteFor(c, use))
+		return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: c.cert, Err: fmt.Errorf("%w: %w", errDANE, c.by.Err),
+			Advice: "its operator changed the certificate and not the TLSA records of " + c.ep.Target + ", or somebody else answers there"}
+	}
+	return p.enough(r, c, use, c.by.Result)
 }
 
 // enough asks policy whether the channel and the proof that were reached suffice. To ask about a key the channel is enough: the answer
@@ -254,16 +264,21 @@ func (p *Proxy) enough(r route, c *connection, use Direction, v certs.Result) er
 	if d.Effect == policy.Allow {
 		return nil
 	}
-	p.downgraded(use, r.pair, d, &facts, func(e audit.Event) {
-		e.Dir, e.Address = use.String(), c.s.RemoteAddr().String()
-		p.Record.Note(e)
-	})
+	p.downgraded(use, r.pair, d, &facts, p.noteFor(c, use))
 	reason := fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)
 	if v.Err != nil {
 		reason = fmt.Errorf("%w: %w", reason, v.Err)
 	}
 	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: c.cert, Permanent: true, Err: reason,
 		Advice: adviceUnproved}
+}
+
+// noteFor records events of a connection that is no link yet.
+func (p *Proxy) noteFor(c *connection, use Direction) func(audit.Event) {
+	return func(e audit.Event) {
+		e.Dir, e.Address = use.String(), c.s.RemoteAddr().String()
+		p.Record.Note(e)
+	}
 }
 
 // certFacts puts a certificate on one line.

@@ -46,7 +46,7 @@ func TestDueAfter(t *testing.T) {
 		"terms that have passed":       {policy.LinkDecision{Until: past}, &policy.LinkFacts{}, time.Now().Add(time.Minute)},
 		"a certificate that has ended": {policy.LinkDecision{}, expires(past), time.Now().Add(time.Minute)},
 	} {
-		got := dueAfter(test.d, test.facts)
+		got := dueAfter(test.d, test.facts, time.Time{})
 		if diff := got.Sub(test.want); got.IsZero() != test.want.IsZero() || diff < -time.Second || diff > 10*time.Second {
 			t.Errorf("%s: due at %v, want %v", name, got, test.want)
 		}

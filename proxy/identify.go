@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"sallyport/audit"
@@ -21,58 +21,104 @@ import (
 // policy asks for by name.
 var strength = map[string]int{"dialback": 1, "dialback+tls": 1, "pkix": 2, "posh": 2, "dane": 2, "pin": 2}
 
-// identifyServer judges the certificate of a server that we called: by its TLSA records alone where DNSSEC vouches for some ([I23]), by
-// the trust anchors otherwise, and by its POSH document when they do not suffice for what policy requires. No question goes out
-// for a peer that has proved itself.
-func (p *Proxy) identifyServer(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, ep resolve.Endpoint, need policy.Requirement) certs.Result {
-	d := delegation(remote, ep)
-	if len(d.TLSA) > 0 {
-		return p.Certs.Verifier().VerifyDANE(chain, d)
-	}
-	r := p.Certs.Verifier().VerifyDelegated(chain, d)
-	if r.Proved && need.Proof != certs.ProofPOSH || strength[need.Proof] < 2 {
-		return r
-	}
-	return p.byPOSH(ctx, remote, chain, r)
+// evidenceLife is for how long a live link is taken for proved by what DNS or the web said once: records change without a word to us.
+const evidenceLife = 24 * time.Hour
+
+// judged is a verdict on a peer's certificate, and how to come to it again. A link is kept for days, and what it rests on may fall.
+type judged struct {
+	certs.Result
+	again func() certs.Result // judges by the same records, under the trust anchors of that moment; nil: there was no certificate
+	until time.Time           // when the records count no longer; zero: as long as again says so
 }
 
-// identifyClient judges the certificate of a caller that the trust anchors do not vouch for, or not in the way that policy asks for:
+func judge(again func() certs.Result) judged { return judged{Result: again(), again: again} }
+
+// perishable is judge by records of DNS or the web.
+func perishable(again func() certs.Result) judged {
+	v := judge(again)
+	v.until = time.Now().Add(evidenceLife)
+	return v
+}
+
+// errDANE: the domain says in DNS which certificates its servers have, and this is none of them. It is no question of policy: whoever
+// publishes such records wants no other server to be spoken with (RFC 7673 §3.4).
+var errDANE = errors.New("DNSSEC says that this is not the peer's server")
+
+// identifyServer judges the certificate of a server that we called: by its TLSA records alone where DNSSEC vouches for some ([I23]), by
+// the trust anchors otherwise, and by its POSH document when they do not suffice for what is required. No question goes out
+// for a peer that has proved itself.
+func (p *Proxy) identifyServer(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, ep resolve.Endpoint, need string) judged {
+	d := delegation(remote, ep)
+	if len(d.TLSA) > 0 {
+		return perishable(func() certs.Result { return p.Certs.Verifier().VerifyDANE(chain, d) })
+	}
+	v := judge(func() certs.Result { return p.Certs.Verifier().VerifyDelegated(chain, d) })
+	if need == certs.ProofPOSH || need == certs.ProofPKIX && !v.Proved {
+		return p.byPOSH(ctx, remote, chain, v)
+	}
+	return v
+}
+
+// identifyClient judges the certificate of a caller that the trust anchors do not vouch for, or not in the way that is asked for:
 // by the TLSA records of the servers that its domain names, and by its POSH document. This costs questions to a stranger's name
 // servers, so it is asked only where policy lets the domain federate and wants more than dialback.
-func (p *Proxy) identifyClient(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, need policy.Requirement) certs.Result {
-	r := p.Certs.Verifier().Verify(chain, remote.ASCII())
-	if len(chain) == 0 || strength[need.Proof] < 2 || r.Proved && need.Proof != certs.ProofDANE && need.Proof != certs.ProofPOSH {
-		return r
+func (p *Proxy) identifyClient(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, need string) judged {
+	v := judge(func() certs.Result { return p.Certs.Verifier().Verify(chain, remote.ASCII()) })
+	if len(chain) == 0 || !elsewhere(need, v.Proved) {
+		return v
 	}
-	if need.Proof != certs.ProofPOSH {
+	if need != certs.ProofPOSH {
 		if named := p.byDANE(ctx, remote, chain); named.Proved {
 			return named
 		}
 	}
-	if need.Proof == certs.ProofDANE {
-		return r
+	if need == certs.ProofDANE {
+		return v
 	}
-	return p.byPOSH(ctx, remote, chain, r)
+	return p.byPOSH(ctx, remote, chain, v)
 }
 
-// byDANE looks for the caller's certificate among those of its domain's servers: a server shows the same one when it calls.
-func (p *Proxy) byDANE(ctx context.Context, remote jid.Domain, chain []*x509.Certificate) certs.Result {
+// elsewhere says whether DNS or the web could vouch for what is needed: for a proof that is asked for by its own name, or in the place of
+// a trust anchor that has not. A pin is a pin.
+func elsewhere(need string, proved bool) bool {
+	return need == certs.ProofDANE || need == certs.ProofPOSH || need == certs.ProofPKIX && !proved
+}
+
+// needed is the proof that a link must have to please policy, or to be what the domain was before: of the two, the stronger one. In the
+// second case any proof of that strength will do.
+func needed(require policy.Requirement, known policy.Known) string {
+	if strength[known.Proof] > strength[require.Proof] {
+		return certs.ProofPKIX
+	}
+	return require.Proof
+}
+
+// byDANE looks for the caller's certificate among those of its domain's servers: a server shows the same one when it calls. A domain
+// with a static route is not looked up ([D05]).
+func (p *Proxy) byDANE(ctx context.Context, remote jid.Domain, chain []*x509.Certificate) judged {
+	if _, ok := p.now().Routes[remote]; ok {
+		return judged{}
+	}
 	eps, err := p.Resolver.Endpoints(ctx, remote)
 	if err != nil {
-		return certs.Result{Err: err}
+		p.Log.Info("no TLSA record speaks for the peer", "domain", remote.String(), "error", err)
+		return judged{}
 	}
 	for _, ep := range eps {
 		if d := delegation(remote, ep); len(d.TLSA) > 0 {
-			if r := p.Certs.Verifier().VerifyDANE(chain, d); r.Proved {
-				return r
+			if v := perishable(func() certs.Result { return p.Certs.Verifier().VerifyDANE(chain, d) }); v.Proved {
+				return v
 			}
 		}
 	}
-	return certs.Result{Err: certs.ErrDANE}
+	return judged{}
 }
 
+// errOldPOSH: what another source said, before a reload, was fetched under other trust anchors, or would not be fetched any more.
+var errOldPOSH = errors.New("the peer's POSH document has to be fetched again")
+
 // byPOSH returns what the domain's POSH document makes of a chain, or without its word, so far.
-func (p *Proxy) byPOSH(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, so certs.Result) certs.Result {
+func (p *Proxy) byPOSH(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, so judged) judged {
 	source := p.now().POSH
 	if source == nil {
 		return so
@@ -82,8 +128,14 @@ func (p *Proxy) byPOSH(ctx context.Context, remote jid.Domain, chain []*x509.Cer
 		p.Log.Info("no POSH document speaks for the peer", "domain", remote.String(), "error", err)
 		return so
 	}
-	if r := p.Certs.Verifier().VerifyPOSH(chain, published); r.Proved || so.Err == nil {
-		return r
+	v := perishable(func() certs.Result {
+		if p.now().POSH != source {
+			return certs.Result{Err: errOldPOSH}
+		}
+		return p.Certs.Verifier().VerifyPOSH(chain, published)
+	})
+	if v.Proved {
+		return v
 	}
 	return so
 }
@@ -154,13 +206,40 @@ func (p *Proxy) remember(d Direction, pair Pair, f *policy.LinkFacts, log *slog.
 	}
 }
 
-// downgraded records that a link was refused because its domain did better before.
+// reviewed gives the facts of a link as they are now: authorities take certificates back, and trust anchors go. The error says that
+// nothing proves the peer any more.
+func (p *Proxy) reviewed(f policy.LinkFacts, state *tls.ConnectionState, by judged) (policy.LinkFacts, error) {
+	if by.again == nil || state == nil {
+		return f, nil
+	}
+	v := by.again()
+	switch {
+	case strength[f.Proof] <= strength["dialback"]:
+	case !v.Proved:
+		return f, fmt.Errorf("the certificate proves the peer no longer: %w", v.Err)
+	case ended(by.until):
+		return f, errors.New("what DNS or the web said of the peer's certificate is too old")
+	}
+	proof := f.Proof
+	p.describeCert(&f, state, v)
+	f.Proof = proof // what was not proved when the link was made is not proved by looking again
+	return f, nil
+}
+
+// downgraded records that a link was refused whose domain did better before.
 func (p *Proxy) downgraded(dir Direction, pair Pair, d policy.LinkDecision, f *policy.LinkFacts, note func(audit.Event)) {
-	if !strings.HasPrefix(d.Rule, "ratchet-") {
+	known, reason := p.known(dir, pair, f), ""
+	switch {
+	case known.Channel == "tls" && f.Channel == "plaintext":
+		reason = "the domain had TLS before, and goes on without"
+	case f.Proof != "" && strength[f.Proof] < strength[known.Proof]:
+		reason = fmt.Sprintf("the domain proved itself by %s before, the link has %s", known.Proof, f.Proof)
+	default:
 		return
 	}
+	p.Log.Warn("refused: a peer shows less than before", "domain", pair.Remote.String(), "direction", dir.String(), "reason", reason)
 	e := linkEvent(audit.Downgrade, dir, pair, *f)
-	e.Error = d.Reason
+	e.Error = reason
 	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision}
 	note(e)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sallyport/audit"
+	"sallyport/certs"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 	"sallyport/policy"
@@ -125,6 +126,16 @@ func (in *inbound) factsFor(s *stream.Stream, pair Pair) policy.LinkFacts {
 		in.p.describeCert(&f, state, in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII()))
 	}
 	return f
+}
+
+// certified is the certificate by which a pair is proved on an inbound link, if it is by one that needs no word of DNS or the web.
+func (in *inbound) certified(s *stream.Stream, pair Pair) judged {
+	state := s.TLS()
+	if in.door == Inside || state == nil || len(state.PeerCertificates) == 0 {
+		return judged{}
+	}
+	chain := state.PeerCertificates
+	return judge(func() certs.Result { return in.p.Certs.Verifier().Verify(chain, pair.Remote.ASCII()) })
 }
 
 // stanzaEvent is what the record says of a crossing.

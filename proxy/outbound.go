@@ -49,6 +49,7 @@ type outbound struct {
 	remote    string
 	since     time.Time
 	backend   string    // inside: where the stream leads
+	by        judged    // what proves the peer of the stream that stands
 	due       time.Time // when the link has to be judged again; zero: when the policy changes
 
 	// Owned by run.
@@ -325,8 +326,11 @@ func (o *outbound) up(c *connection) {
 	if o.r.dir == Out {
 		c.facts.Known = o.p.known(Out, o.r.pair, &c.facts)
 	}
-	o.facts.Store(&c.facts)
+	o.mu.Lock()
+	o.by = c.by
+	o.mu.Unlock()
 	o.s.Store(c.s)
+	o.facts.Store(&c.facts) // from here on it can be judged again
 	o.mu.Lock()
 	o.state, o.remote, o.backend, o.since = Up, c.s.RemoteAddr().String(), c.backend, time.Now()
 	o.mu.Unlock()

@@ -15,6 +15,7 @@ type proof struct {
 	// Written before done is closed, not changed afterwards.
 	valid bool
 	facts policy.LinkFacts // of the link as it is for this pair
+	by    judged           // the certificate that they speak of
 }
 
 // awaitProof says whether any pair of this stream is proved, waiting for those that are being proved inside (outside nobody
@@ -102,16 +103,17 @@ func (pr *proof) decided() bool {
 	}
 }
 
-// prove ends a pair's proof with success, by what facts say. A proof that was begun before the stream restarted decides nothing. The
-// error is why the stream must end: what was asked of policy when the proof began may hold no longer.
-func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, facts policy.LinkFacts) *stream.Error {
+// prove ends a pair's proof with success, by what facts say and a certificate, if there was one. A proof that was begun before the
+// stream restarted decides nothing. The error is why the stream must end: what was asked of policy when the proof began may hold no
+// longer.
+func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, facts policy.LinkFacts, by judged) *stream.Error {
 	if in.door == Outside {
 		facts.Known = in.p.known(In, pair, &facts)
 	}
 	in.mu.Lock()
 	current := in.pairs[pair] == pr
 	if current {
-		pr.valid, pr.facts = true, facts
+		pr.valid, pr.facts, pr.by = true, facts, by
 		in.senders[pair.sender(in.direction())] = pr
 		if !in.trusted {
 			// The reading goroutine waits within the limits of a peer that is not proved, which the first stanza may pass.
@@ -124,7 +126,7 @@ func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, facts policy.Li
 		return nil
 	}
 	in.announce(pair, facts)
-	if e := in.unwanted(pair, &pr.facts); e != nil || in.door == Inside {
+	if e := in.unwanted(pair, pr); e != nil || in.door == Inside {
 		return e
 	}
 	in.p.remember(In, pair, &pr.facts, in.log, in.note)

@@ -98,6 +98,13 @@ func (p *Proxy) Review() {
 	p.watch.at(p.review(true))
 }
 
+// Recheck is Review beside the caller, for news that strangers may cause: lists of revoked certificates. Peers that were refused may come
+// again at once, because nobody knew whether their certificates were good; whom strangers made us ask in vain is not asked sooner.
+func (p *Proxy) Recheck() {
+	p.router.forgive()
+	p.watch.everything()
+}
+
 // Shutdown drains: no new streams, no new stanzas; queues are emptied within Limits.Drain or ctx, the rest is bounced; streams
 // end with system-shutdown and their closing tags. It returns when every link has ended. When ctx ends, so do all connections.
 func (p *Proxy) Shutdown(ctx context.Context) {

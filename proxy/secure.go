@@ -115,10 +115,15 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 		return nil
 	}
 	facts := in.factsFor(s, pair)
-	if in.door == Inside {
+	switch {
+	case in.door == Inside:
 		facts.Proof = certs.ProofPKIX // of our own authority
+	case strength[facts.Proof] <= strength["dialback"]:
+		// While the peer began anew the certificate expired, or its authority went. There is no key to go by.
+		in.disprove(pair, pr)
+		return &stream.Error{Condition: stream.NotAuthorized, Err: errors.New("the certificate proves the peer no longer")}
 	}
-	if e := in.prove(s, pair, pr, facts); e != nil {
+	if e := in.prove(s, pair, pr, facts, in.certified(s, pair)); e != nil {
 		return e
 	}
 	return nil

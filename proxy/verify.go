@@ -40,7 +40,7 @@ func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification)
 		in.unverified(s, v, err)
 	case verdict == dialback.Valid:
 		// The pair is proved before its peer hears so, or its first stanza could come too early.
-		if e := in.prove(s, v.pair, v.proof, in.factsFor(s, v.pair)); e != nil {
+		if e := in.prove(s, v.pair, v.proof, in.factsFor(s, v.pair), in.certified(s, v.pair)); e != nil {
 			in.hangUp(e)
 			return
 		}
@@ -58,10 +58,12 @@ func (in *inbound) vouch(ctx context.Context, s *stream.Stream, v verification, 
 	defer close(v.turn[1].said)
 	state := s.TLS()
 	facts := in.factsFor(s, v.pair)
+	var by judged
 	_, err := in.p.asking.do(ctx, in, v.pair, func(ctx context.Context) (dialback.Verdict, error) {
-		in.p.describeCert(&facts, state, in.p.identifyClient(ctx, v.pair.Remote, state.PeerCertificates, *r.lacks))
+		by = in.p.identifyClient(ctx, v.pair.Remote, state.PeerCertificates, r.lacks)
 		return dialback.Invalid, nil
 	})
+	in.p.describeCert(&facts, state, by.Result)
 	v.turn[0].await(ctx)
 	if s.ID() != v.id {
 		in.disprove(v.pair, v.proof)
@@ -72,14 +74,14 @@ func (in *inbound) vouch(ctx context.Context, s *stream.Stream, v verification, 
 		in.unverified(s, v, err)
 		return
 	}
-	if strength[facts.Proof] < strength[r.lacks.Proof] || in.p.linkDecision(In, v.pair, facts).Effect != policy.Allow {
+	if strength[facts.Proof] < strength[r.lacks] || in.p.linkDecision(In, v.pair, facts).Effect != policy.Allow {
 		in.disprove(v.pair, v.proof)
 		if err := in.refuseResult(ctx, s, v.message, r); err != nil {
 			in.log.Info("the refusal of a db:result could not be sent", "error", err)
 		}
 		return
 	}
-	if e := in.prove(s, v.pair, v.proof, facts); e != nil {
+	if e := in.prove(s, v.pair, v.proof, facts, by); e != nil {
 		in.hangUp(e)
 		return
 	}

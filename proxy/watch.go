@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type watch struct {
 	p      *Proxy
 	sooner chan struct{} // buffered: a link is due earlier than next
+	all    atomic.Bool   // every link is due
 	next   atomic.Int64  // when the next link is due, Unix nanoseconds; 0: not known
 }
 
@@ -32,6 +34,16 @@ func (w *watch) at(t time.Time) {
 	if next := w.next.Load(); next != 0 && next <= t.UnixNano() {
 		return
 	}
+	w.nudge()
+}
+
+// everything makes all links due. However often it is called, they are not looked at more than once in a breath.
+func (w *watch) everything() {
+	w.all.Store(true)
+	w.nudge()
+}
+
+func (w *watch) nudge() {
 	select {
 	case w.sooner <- struct{}{}:
 	default:
@@ -50,7 +62,7 @@ func (w *watch) run(ctx context.Context) {
 		}
 		w.next.Store(0) // whoever comes while we look may be passed over
 		next := time.Now().Add(time.Hour)
-		if due := w.p.review(false); !due.IsZero() && due.Before(next) {
+		if due := w.p.review(w.all.Swap(false)); !due.IsZero() && due.Before(next) {
 			next = due
 		}
 		w.next.Store(next.UnixNano())
@@ -99,7 +111,7 @@ func (in *inbound) review(now time.Time, anyway bool) time.Time {
 	e := in.misplaced()
 	for pair, pr := range proofs {
 		if e == nil {
-			e = in.unwanted(pair, &pr.facts)
+			e = in.unwanted(pair, pr)
 		}
 	}
 	if e != nil {
@@ -124,7 +136,7 @@ func (in *inbound) misplaced() *stream.Error {
 
 // unwanted says why a pair may be carried on this stream no longer, as settings and policy now are; nil when it may. It notes when to
 // ask again.
-func (in *inbound) unwanted(pair Pair, facts *policy.LinkFacts) *stream.Error {
+func (in *inbound) unwanted(pair Pair, pr *proof) *stream.Error {
 	settings := in.p.now()
 	owner, ok := settings.backendOf(pair.Local)
 	switch {
@@ -134,15 +146,19 @@ func (in *inbound) unwanted(pair Pair, facts *policy.LinkFacts) *stream.Error {
 		return &stream.Error{Condition: stream.HostGone, Err: errors.New(pair.Remote.String() + " is a domain of our own now")}
 	case in.door == Inside:
 		return nil
-	case expired(facts):
+	case ended(expiry(&pr.facts)):
 		return &stream.Error{Condition: stream.Reset, Text: "the certificate has expired", Err: errors.New("the peer's certificate has expired")}
 	}
-	d := in.p.linkDecision(In, pair, *facts)
+	facts, err := in.p.reviewed(pr.facts, in.s.Load().TLS(), pr.by)
+	if err != nil {
+		return &stream.Error{Condition: stream.Reset, Text: "prove yourself again", Err: err}
+	}
+	d := in.p.linkDecision(In, pair, facts)
 	if d.Effect != policy.Allow {
 		return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(d.Reason + " (rule " + d.Rule + ")")}
 	}
 	in.mu.Lock()
-	in.due = sooner(in.due, dueAfter(d, facts))
+	in.due = sooner(in.due, dueAfter(d, &facts, pr.by.until))
 	due := in.due
 	in.mu.Unlock()
 	in.p.watch.at(due)
@@ -161,14 +177,9 @@ func (o *outbound) review(now time.Time, anyway bool) time.Time {
 		o.stop(f)
 		return time.Time{}
 	}
-	facts := o.facts.Load()
 	owner, _ := o.p.now().backendOf(o.r.pair.Local)
-	switch {
-	case facts == nil:
-	case o.r.dir == In && owner != nil && owner.Address != backend:
+	if o.facts.Load() != nil && o.r.dir == In && owner != nil && owner.Address != backend {
 		o.renew(errors.New("the backend has moved"))
-	case expired(facts):
-		o.renew(errors.New("the peer's certificate has expired"))
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -183,7 +194,8 @@ func (o *outbound) renew(why error) {
 	}
 }
 
-// unwanted says why the link may stand no longer, as settings and policy now are; nil when it may. It notes when to ask again.
+// unwanted says why the link may stand no longer, as settings and policy now are; nil when it may. It notes when to ask again. A stream
+// whose peer is proved no longer begins anew.
 func (o *outbound) unwanted() *Failure {
 	settings := o.p.now()
 	switch {
@@ -194,16 +206,35 @@ func (o *outbound) unwanted() *Failure {
 	case o.r.dir == In:
 		return nil
 	}
-	facts := o.facts.Load()
-	if facts == nil {
-		facts = new(policy.LinkFacts)
+	var facts policy.LinkFacts
+	stands := o.facts.Load()
+	if stands != nil {
+		o.mu.Lock()
+		by := o.by
+		o.mu.Unlock()
+		var err error
+		if facts, err = o.p.reviewed(*stands, o.s.Load().TLS(), by); err == nil && ended(expiry(stands)) {
+			err = errors.New("the peer's certificate has expired")
+		}
+		if err != nil {
+			o.mu.Lock()
+			o.due = time.Time{} // the next stream has its own
+			o.mu.Unlock()
+			o.renew(err)
+			return nil
+		}
 	}
-	d := o.p.linkDecision(Out, o.r.pair, *facts)
-	if d.Effect != policy.Allow {
+	d := o.p.linkDecision(Out, o.r.pair, facts)
+	switch {
+	case d.Effect == policy.Allow:
+	case stands != nil && o.p.linkDecision(Out, o.r.pair, policy.LinkFacts{}).Effect == policy.Allow:
+		// It may federate, but not like this.
+		return &Failure{Step: StepCert, Permanent: true, Advice: adviceUnproved, Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
+	default:
 		return shutOut(d)
 	}
-	due := dueAfter(d, facts)
 	o.mu.Lock()
+	due := dueAfter(d, &facts, o.by.until)
 	o.due = due
 	o.mu.Unlock()
 	o.p.watch.at(due)
@@ -211,10 +242,10 @@ func (o *outbound) unwanted() *Failure {
 }
 
 // dueAfter is when a link has to be judged again: when its terms change by themselves, and when the certificate that proves the peer
-// ends. A policy that reads the clock without a word about it is asked every minute, and so is one whose moment has passed.
-func dueAfter(d policy.LinkDecision, facts *policy.LinkFacts) time.Time {
+// ends, or what was said of it until a time. A policy that reads the clock without a word about it is asked every minute, and so is one whose moment has passed.
+func dueAfter(d policy.LinkDecision, facts *policy.LinkFacts, until time.Time) time.Time {
 	now := time.Now()
-	due := sooner(d.Until, expiry(facts))
+	due := sooner(d.Until, sooner(expiry(facts), until))
 	if d.Uncacheable || !due.IsZero() && !due.After(now) {
 		due = sooner(future(due, now), now.Add(time.Minute))
 	}
@@ -241,10 +272,8 @@ func expiry(facts *policy.LinkFacts) time.Time {
 	return t
 }
 
-func expired(facts *policy.LinkFacts) bool {
-	t := expiry(facts)
-	return !t.IsZero() && !time.Now().Before(t)
-}
+// ended says whether a time has come; zero never comes.
+func ended(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 
 // sooner gives the earlier of two times; zero stands for never.
 func sooner(a, b time.Time) time.Time {

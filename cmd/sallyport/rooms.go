@@ -38,8 +38,8 @@ func load(c *config.Config) (r rooms, err error) {
 	return r, errors.Join(faults...)
 }
 
-// posh is where peers' POSH documents come from; nil if nobody is to be asked.
-func (r rooms) posh(c *config.Config) *certs.POSHSource {
+// poshSource is where peers' POSH documents come from; nil if nobody is to be asked.
+func (r rooms) poshSource(c *config.Config) *certs.POSHSource {
 	if !c.Outside.POSH {
 		return nil
 	}

@@ -66,11 +66,13 @@ type gate struct {
 	rooms
 	record *audit.Log
 	peers  *ratchet.Book
-	inner  *certs.Inner // nil while no backend goes by certificates
+	posh   *certs.POSHSource // nil while nobody is asked
+	inner  *certs.Inner      // nil while no backend goes by certificates
 	proxy  *proxy.Proxy
 	lost   []audit.Record // what was on its way when the gate last ended
 	failed chan error     // a part that must not end has ended
 
+	run    context.Context // of all parts
 	cancel context.CancelFunc
 	parts  sync.WaitGroup
 }
@@ -90,7 +92,7 @@ func startGate(ctx context.Context, path string, log *slog.Logger) (_ *gate, err
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	g.cancel = cancel
+	g.run, g.cancel = run, cancel
 	s, err := openSockets(g.config, g.resolver, g.log)
 	if err == nil {
 		err = g.open(run)
@@ -131,7 +133,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 	if g.inner, err = openInner(c, g.log); err != nil {
 		return err
 	}
-	g.proxy.Revoked = g.revocations(g.proxy.Review)
+	g.proxy.Revoked = g.revocations(g.proxy.Recheck)
 	return g.proxy.Start(g.settings(c))
 }
 
@@ -166,7 +168,11 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 func (g *gate) settings(c *config.Config) proxy.Settings {
 	s := c.Settings()
 	s.Inner = g.inner
-	s.POSH = g.posh(c)
+	if old := g.posh; old != nil {
+		g.part(func() error { old.Shutdown(g.run); return nil })
+	}
+	g.posh = g.poshSource(c)
+	s.POSH = g.posh
 	return s
 }
 
@@ -225,6 +231,7 @@ func (g *gate) stop() error {
 		defer close(drained)
 		g.proxy.Shutdown(ctx)
 		g.cancel()
+		g.hush()
 		g.parts.Wait()
 	}()
 	select {
@@ -236,6 +243,16 @@ func (g *gate) stop() error {
 	err := g.close()
 	g.log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond).String())
 	return err
+}
+
+// hush ends what was being fetched from strangers: nobody waits for it any more.
+func (g *gate) hush() {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	g.proxy.Revoked.Shutdown(now)
+	if g.posh != nil {
+		g.posh.Shutdown(now)
+	}
 }
 
 // close gives back what was opened, in the reverse order.
