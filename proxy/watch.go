@@ -229,7 +229,8 @@ func (o *outbound) unwanted() *Failure {
 	case d.Effect == policy.Allow:
 	case stands != nil && o.p.linkDecision(Out, o.r.pair, policy.LinkFacts{}).Effect == policy.Allow:
 		// It may federate, but not like this.
-		return &Failure{Step: StepCert, Permanent: true, Advice: adviceUnproved, Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
+		return &Failure{Step: StepCert, Condition: stanza.Condition(d.Condition), Permanent: true, Advice: adviceUnproved,
+			Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
 	default:
 		return shutOut(d)
 	}
