@@ -115,10 +115,10 @@ func (g *gate) admit(conn net.Conn, direct bool) {
 	}
 	g.p.links.Add(1)
 	go func() {
-		defer g.p.links.Done()
-		defer close(in.gone)
-		defer g.leave(in)
 		in.serve(g.p.ctx)
+		g.leave(in)
+		close(in.gone)
+		g.p.links.Done()
 	}()
 }
 

@@ -206,7 +206,7 @@ const (
 // read carries what a proved stream brings, batch by batch, until it ends.
 func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 	s := t.Stream()
-	room := make([]stanza.Element, 0, leastBatch)
+	var room []stanza.Element
 	var silent error
 	for {
 		batch, err := t.Batch(room, mostBatch)
@@ -236,7 +236,7 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 			return err
 		}
 		if len(batch) < cap(room)/8 && cap(room) > leastBatch {
-			room = make([]stanza.Element, 0, leastBatch)
+			room = nil
 		}
 	}
 }
