@@ -10,7 +10,7 @@ import (
 // Alone starts no subject at all: the two ends talk to each other, both legacy in plaintext or both modern. What it costs is
 // what the generator costs.
 func Alone(ctx context.Context, plaintext bool) (_ *Subject, err error) {
-	s, ctx, err := newSubject(ctx, "none (TLS)", gateDomain)
+	s, ctx, err := newSubject(ctx, "generator alone", gateDomain)
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -20,7 +20,7 @@ func Alone(ctx context.Context, plaintext bool) (_ *Subject, err error) {
 		return nil, err
 	}
 	if plaintext {
-		s.Name = "none (plaintext)"
+		s.Name = "generator alone, plaintext"
 	}
 	names, err := peer.ListenNames("", nil)
 	if err != nil {

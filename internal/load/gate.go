@@ -11,6 +11,9 @@ import (
 	"sallyport/internal/peer"
 )
 
+// gateName begins the names of gates.
+const gateName = "sallyport"
+
 // GateOptions say which gate is measured.
 type GateOptions struct {
 	Binary     string // the sallyport program
@@ -21,7 +24,7 @@ type GateOptions struct {
 // Gate starts a gate with the shipped policy and its default audit level, in enforce mode, between a modern server outside and a
 // legacy one inside, and brings the links of both directions up.
 func Gate(ctx context.Context, o GateOptions) (_ *Subject, err error) {
-	s, ctx, err := newSubject(ctx, "sallyport "+o.Durability, gateDomain)
+	s, ctx, err := newSubject(ctx, gateName+" "+o.Durability, gateDomain)
 	defer func() {
 		if err != nil {
 			s.Close()

@@ -65,8 +65,11 @@ type crowd struct {
 	Cert, Key []byte // PEM, for all of the domains
 }
 
+// Gathering is the argument with which a program that measures is started again, to call [Crowd].
+const Gathering = "crowd"
+
 // Links opens n links from as many domains, sends one stanza over each, and holds them until Close. self is this program, which
-// is started again with the argument "crowd" and has to call [Crowd] then.
+// is started again.
 func (s *Subject) Links(ctx context.Context, self string, n int) (*Links, error) {
 	id, err := s.authority.Issue("*." + remoteDomain)
 	if err != nil {
@@ -98,7 +101,7 @@ func (s *Subject) Links(ctx context.Context, self string, n int) (*Links, error)
 
 // gather starts the crowd and returns when all its links are up.
 func gather(ctx context.Context, self string, spec []byte) (leave func(), err error) {
-	child := exec.CommandContext(ctx, self, "crowd")
+	child := exec.CommandContext(ctx, self, Gathering)
 	child.Stderr = os.Stderr
 	in, err := child.StdinPipe()
 	if err != nil {
@@ -183,11 +186,19 @@ func (c crowd) open(ctx context.Context, server *peer.Server) error {
 	return work.Wait()
 }
 
-// LinkLimit is how many pairs of streams a process may hold here: two descriptors each, with some to spare.
-func LinkLimit() int {
+// LinkLimit is how many pairs of streams a process may hold here: two descriptors each, with some to spare. It asks for the
+// descriptors of so many pairs first, which only root gets beyond the limit that was set for it. Programs that are started get them
+// too.
+func LinkLimit(pairs int) int {
+	const spare = 2000
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 400
 	}
-	return int(min(limit.Max, 1<<20)-500) / 2
+	if need := uint64(2*pairs + spare); limit.Max < need {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: need, Max: need}); err == nil {
+			limit.Max = need
+		}
+	}
+	return min(pairs, int(min(limit.Max, 1<<20)-spare)/2)
 }

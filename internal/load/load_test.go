@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// TestMain is the crowd when it is started as that.
+// TestMain is the other process when it is started as that.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "crowd" {
-		if err := Crowd(context.Background(), os.Stdin, os.Stdout); err != nil {
+	other := map[string]func(context.Context, io.Reader, io.Writer) error{Gathering: Crowd, Shake: Shaker}
+	if len(os.Args) > 1 && other[os.Args[1]] != nil {
+		if err := other[os.Args[1]](context.Background(), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -142,20 +143,40 @@ func TestLinks(t *testing.T) {
 	t.Logf("%d links, %.0f set up in a CPU second, %d B each", n, l.PerCPUSecond(), l.PerPair())
 }
 
+func TestHandshakes(t *testing.T) {
+	t.Parallel()
+	perCPUSecond, err := Handshakes(t.Context(), os.Args[0], 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if perCPUSecond < 10 || perCPUSecond > 1e6 {
+		t.Errorf("%.0f handshakes in a CPU second", perCPUSecond)
+	}
+}
+
 func TestReport(t *testing.T) {
 	t.Parallel()
-	r := Report{Columns: []string{"gate", "other"}}
-	r.Set(0, "flow", "µs", "≤ 4", FigureOf(3, 1, 2))
-	r.Set(1, "flow", "µs", "≤ 4", FigureOf(20))
-	r.Set(1, "flow", "writes", "", Figure{Fault: "it broke"})
+	r := NewReport("sallyport sync", "sallyport async", "other")
+	r.set(0, cpuTable, "300 B in", FigureOf(3, 1, 2)).Goal = 4
+	r.set(1, cpuTable, "300 B in", FigureOf(3.5))
+	r.set(2, cpuTable, "300 B in", FigureOf(20))
+	r.set(0, rateTable, "300 B in", FigureOf(1234567))
+	r.set(2, writeTable, "300 B in", Figure{Fault: "it broke"})
+	r.EnterHandshakes(1650)
+	r.EnterLinks(0, 1000, &Links{Count: 1000, Setup: Usage{CPU: 2 * time.Second, RSS: 90e6}, Memory: 61e6}, nil)
+	r.EnterLinks(2, 1000, nil, errors.New("it does not federate"))
 	var out strings.Builder
 	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2.00 (1.00–3.00)", "20.0 ×10.0", "≤ 4", "fault", "–", "no figure: flow, other: it broke"} {
+	for _, want := range []string{"2 (1–3)", "3.50 ×1.75", "20 ×10", "≤ 4, reached", "fault", "–", "1 234 567", "300 B in, other: it broke", "1650", "500", "61",
+		"≤ 60, missed", "1000 link pairs, other: it does not federate"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
+	}
+	if strings.Contains(out.String(), tripTable) {
+		t.Error("a table without figures was printed")
 	}
 }
 
@@ -174,13 +195,15 @@ func TestSuiteTakesTurns(t *testing.T) {
 	subjects[1].local.w = broken{}
 	suite := Suite{Subjects: subjects, Time: 5 * time.Millisecond, Runs: 2, Bursts: 3, Progress: io.Discard}
 	var out strings.Builder
-	if err := suite.Run(t.Context()).Print(&out); err != nil {
+	report := NewReport(suite.Columns()...)
+	suite.Run(t.Context(), report)
+	if err := report.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(out.String(), "wire cut"); n < 4 {
 		t.Errorf("%d measures tell that the link broke, want those of all flows out:\n%s", n, out.String())
 	}
-	if n := strings.Count(out.String(), "CPU µs/stanza"); n != 8 {
+	if n := len(report.Tables[0].Rows); n != 8 {
 		t.Errorf("%d flows, want 8:\n%s", n, out.String())
 	}
 }

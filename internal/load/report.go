@@ -7,19 +7,25 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
-// Report is one table: a row for each measure, a column for each subject, and the ratio to the first column.
+// Report is what was measured: tables with a row for each measure and a column for each subject, and ratios to the first column.
 type Report struct {
 	Columns []string `json:"columns"`
-	Rows    []Row    `json:"rows"`
+	Tables  []*Table `json:"tables"`
+}
+
+// Table is the measures of one kind.
+type Table struct {
+	Title string `json:"title"`
+	Rows  []*Row `json:"rows"`
 }
 
 // Row is one measure.
 type Row struct {
 	Name   string   `json:"name"`
-	Unit   string   `json:"unit"`
-	Goal   string   `json:"goal,omitempty"` // what the first columns have to reach
+	Goal   float64  `json:"goal,omitempty"` // what gates have to stay below; 0: nothing is asked
 	Values []Figure `json:"values"`         // by column
 }
 
@@ -41,35 +47,64 @@ func FigureOf(values ...float64) Figure {
 	return Figure{Median: values[len(values)/2], Min: values[0], Max: values[len(values)-1], Runs: len(values)}
 }
 
-// row finds or makes the row of a measure.
-func (r *Report) row(name, unit, goal string) *Row {
-	n := slices.IndexFunc(r.Rows, func(row Row) bool { return row.Name == name && row.Unit == unit })
-	if n < 0 {
-		r.Rows = append(r.Rows, Row{Name: name, Unit: unit, Goal: goal, Values: make([]Figure, len(r.Columns))})
-		n = len(r.Rows) - 1
+// The tables, in the order in which they are printed.
+const (
+	cpuTable   = "CPU per stanza, µs"
+	rateTable  = "Stanzas per second"
+	writeTable = "Write system calls per stanza"
+	tripTable  = "Round trip of a burst, ms"
+	setupTable = "Link set-ups per CPU second"
+	bytesTable = "Resident memory per link pair, kB"
+)
+
+// NewReport has the tables, and nothing in them.
+func NewReport(columns ...string) *Report {
+	r := &Report{Columns: columns}
+	for _, title := range []string{cpuTable, rateTable, writeTable, tripTable, setupTable, bytesTable} {
+		r.Tables = append(r.Tables, &Table{Title: title})
 	}
-	return &r.Rows[n]
+	return r
 }
 
-// Set enters a figure.
-func (r *Report) Set(column int, name, unit, goal string, f Figure) {
-	r.row(name, unit, goal).Values[column] = f
+// row finds or makes the row of a measure.
+func (r *Report) row(title, name string) *Row {
+	t := r.Tables[slices.IndexFunc(r.Tables, func(t *Table) bool { return t.Title == title })]
+	n := slices.IndexFunc(t.Rows, func(row *Row) bool { return row.Name == name })
+	if n < 0 {
+		t.Rows = append(t.Rows, &Row{Name: name, Values: make([]Figure, len(r.Columns))})
+		n = len(t.Rows) - 1
+	}
+	return t.Rows[n]
 }
 
-// Print writes the table.
+// set enters a figure, and returns its row.
+func (r *Report) set(column int, title, name string, f Figure) *Row {
+	row := r.row(title, name)
+	row.Values[column] = f
+	return row
+}
+
+// Print writes the tables that have figures.
 func (r *Report) Print(out io.Writer) error {
 	tab := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tab, "MEASURE\tUNIT\t%s\tGOAL\n", strings.ToUpper(strings.Join(r.Columns, "\t")))
 	var faults []string
-	for _, row := range r.Rows {
-		fmt.Fprintf(tab, "%s\t%s\t", row.Name, row.Unit)
-		for i, f := range row.Values {
-			fmt.Fprintf(tab, "%s\t", f.print(row.Values[0], i > 0))
-			if f.Fault != "" {
-				faults = append(faults, fmt.Sprintf("%s, %s: %s", row.Name, r.Columns[i], f.Fault))
-			}
+	for _, t := range r.Tables {
+		if len(t.Rows) == 0 {
+			continue
 		}
-		fmt.Fprintln(tab, row.Goal)
+		fmt.Fprintf(tab, "%s\t%s\tgoal\n", t.Title, strings.Join(r.Columns, "\t"))
+		fmt.Fprintf(tab, "%s\t%s\n", rule(t.Title), rule(r.Columns...))
+		for _, row := range t.Rows {
+			fmt.Fprintf(tab, "%s\t", row.Name)
+			for i, f := range row.Values {
+				fmt.Fprintf(tab, "%s\t", f.print(row.Values[0], i > 0))
+				if f.Fault != "" {
+					faults = append(faults, fmt.Sprintf("%s, %s, %s: %s", t.Title, row.Name, r.Columns[i], f.Fault))
+				}
+			}
+			fmt.Fprintln(tab, row.judge(r.Columns))
+		}
+		fmt.Fprintln(tab)
 	}
 	if err := tab.Flush(); err != nil {
 		return err
@@ -78,6 +113,20 @@ func (r *Report) Print(out io.Writer) error {
 		fmt.Fprintln(out, "no figure:", fault)
 	}
 	return nil
+}
+
+// judge says what the goal is, and whether the gates that were measured reach it.
+func (row *Row) judge(columns []string) string {
+	if row.Goal == 0 {
+		return ""
+	}
+	verdict := "reached"
+	for i, f := range row.Values {
+		if strings.HasPrefix(columns[i], gateName) && (f.Fault != "" || f.Median > row.Goal) {
+			verdict = "missed"
+		}
+	}
+	return fmt.Sprintf("≤ %s, %s", number(row.Goal), verdict)
 }
 
 // print writes the median with its spread, and how many times the first column's that is.
@@ -98,10 +147,25 @@ func (f Figure) print(first Figure, compare bool) string {
 	return text
 }
 
-// number keeps three digits that matter.
+// rule underlines words.
+func rule(words ...string) string {
+	lines := make([]string, len(words))
+	for i, w := range words {
+		lines[i] = strings.Repeat("-", utf8.RuneCountInString(w))
+	}
+	return strings.Join(lines, "\t")
+}
+
+// number keeps three digits that matter, with a space between thousands where there are many.
 func number(v float64) string {
 	switch size := math.Abs(v); {
-	case size >= 100 || v == 0:
+	case size >= 10000:
+		digits := fmt.Sprintf("%.0f", v)
+		for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+			digits = digits[:i] + " " + digits[i:]
+		}
+		return digits
+	case size >= 100 || v == math.Trunc(v):
 		return fmt.Sprintf("%.0f", v)
 	case size >= 10:
 		return fmt.Sprintf("%.1f", v)

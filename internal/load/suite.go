@@ -21,60 +21,71 @@ type Suite struct {
 	Only     *regexp.Regexp // measures whose name matches; nil: all
 	Profiles string         // a directory for CPU profiles of the gates, one of each flow; empty: none
 
-	report Report
+	report *Report
 }
 
-// flows are the kinds of traffic that are measured, with their goals.
-func flows() []struct {
-	Flow
-	goal string
-} {
-	return []struct {
-		Flow
-		goal string
-	}{
-		{Flow{In, 300, false}, "≤ 4"}, {Flow{Out, 300, false}, "≤ 4"},
-		{Flow{In, 300, true}, ""}, {Flow{Out, 300, true}, ""},
-		{Flow{In, 2000, false}, ""}, {Flow{Out, 2000, false}, ""},
-		{Flow{In, 20000, false}, ""}, {Flow{Out, 20000, false}, ""},
+// stanzaGoal and tripGoal are what issue 2 asks of gates: µs of CPU for a stanza of 300 bytes, and ms for the round trip of a burst of
+// ten at the median; idleGoal, kB for an idle link pair.
+const (
+	stanzaGoal = 4
+	tripGoal   = 2
+	idleGoal   = 60
+)
+
+// flows are the kinds of traffic that are measured.
+func flows() []Flow {
+	return []Flow{
+		{In, 300, false}, {Out, 300, false}, {In, 300, true}, {Out, 300, true},
+		{In, 2000, false}, {Out, 2000, false}, {In, 20000, false}, {Out, 20000, false},
 	}
 }
 
 func (f Flow) name() string {
-	writes := "batches"
+	writes := ""
 	if f.Single {
-		writes = "one a write"
+		writes = ", one a write"
 	}
-	return fmt.Sprintf("%s %d B, %s", f.Direction, f.Size, writes)
+	return fmt.Sprintf("%d B %s%s", f.Size, f.Direction, writes)
 }
 
-// Run measures flows and round trips. A subject that fails at one measure has no figure there, and its reason is in the report.
-func (s *Suite) Run(ctx context.Context) *Report {
-	for _, subject := range s.Subjects {
-		s.report.Columns = append(s.report.Columns, subject.Name)
+func (f Flow) goal() float64 {
+	if f.Size == 300 && !f.Single {
+		return stanzaGoal
 	}
+	return 0
+}
+
+// Run measures flows and round trips into the report. A subject that fails at one measure has no figure there, and its reason is in
+// the report.
+func (s *Suite) Run(ctx context.Context, report *Report) {
+	s.report = report
 	for _, f := range flows() {
-		if !s.wants(f.name()) {
-			continue
+		if s.wants(f.name()) {
+			fmt.Fprintf(s.Progress, "  %s …\n", f.name())
+			s.flow(ctx, f)
 		}
-		fmt.Fprintf(s.Progress, "  %s …\n", f.name())
-		s.flow(ctx, f.Flow, f.goal)
 	}
 	for _, burst := range []int{1, 2, 10} {
-		if !s.wants(burstName(burst)) {
-			continue
+		if s.wants(burstName(burst)) {
+			fmt.Fprintf(s.Progress, "  bursts of %d …\n", burst)
+			s.bursts(ctx, burst)
 		}
-		fmt.Fprintf(s.Progress, "  bursts of %d …\n", burst)
-		s.bursts(ctx, burst)
 	}
-	return &s.report
+}
+
+// Columns are the names of the subjects.
+func (s *Suite) Columns() (names []string) {
+	for _, subject := range s.Subjects {
+		names = append(names, subject.Name)
+	}
+	return names
 }
 
 func (s *Suite) wants(name string) bool { return s.Only == nil || s.Only.MatchString(name) }
 
-func burstName(n int) string { return fmt.Sprintf("burst of %d and back", n) }
+func burstName(n int) string { return fmt.Sprintf("burst of %d", n) }
 
-func (s *Suite) flow(ctx context.Context, f Flow, goal string) {
+func (s *Suite) flow(ctx context.Context, f Flow) {
 	cpu, rate, writes := make([][]float64, len(s.Subjects)), make([][]float64, len(s.Subjects)), make([][]float64, len(s.Subjects))
 	faults := make([]string, len(s.Subjects))
 	for range s.Runs {
@@ -102,9 +113,9 @@ func (s *Suite) flow(ctx context.Context, f Flow, goal string) {
 		s.profile(ctx, f, faults)
 	}
 	for i := range s.Subjects {
-		s.enter(i, f.name(), "CPU µs/stanza", goal, cpu[i], faults[i])
-		s.enter(i, f.name(), "stanzas/s", "", rate[i], faults[i])
-		s.enter(i, f.name(), "writes/stanza", "", writes[i], faults[i])
+		s.enter(i, cpuTable, f.name(), cpu[i], faults[i]).Goal = f.goal()
+		s.enter(i, rateTable, f.name(), rate[i], faults[i])
+		s.enter(i, writeTable, f.name(), writes[i], faults[i])
 	}
 }
 
@@ -125,36 +136,50 @@ func (s *Suite) profile(ctx context.Context, f Flow, faults []string) {
 }
 
 func (s *Suite) bursts(ctx context.Context, burst int) {
-	goal := ""
+	goal := 0.0
 	if burst == 10 {
-		goal = "< 2"
+		goal = tripGoal
 	}
-	name := burstName(burst)
-	for i, subject := range s.Subjects {
-		t, err := subject.RoundTrips(ctx, burst, s.Bursts)
-		if err != nil {
-			s.enter(i, name, "ms, median", goal, nil, err.Error())
-			continue
+	median, late := make([][]float64, len(s.Subjects)), make([][]float64, len(s.Subjects))
+	faults := make([]string, len(s.Subjects))
+	for range s.Runs {
+		for i, subject := range s.Subjects {
+			if faults[i] != "" {
+				continue
+			}
+			t, err := subject.RoundTrips(ctx, burst, s.Bursts)
+			if err != nil {
+				faults[i] = err.Error()
+				continue
+			}
+			median[i], late[i] = append(median[i], t.Percentile(50).Seconds()*1e3), append(late[i], t.Percentile(99).Seconds()*1e3)
 		}
-		s.enter(i, name, "ms, median", goal, []float64{t.Percentile(50).Seconds() * 1e3}, "")
-		s.enter(i, name, "ms, 99 %", "", []float64{t.Percentile(99).Seconds() * 1e3}, "")
+	}
+	for i := range s.Subjects {
+		s.enter(i, tripTable, burstName(burst)+", median", median[i], faults[i]).Goal = goal
+		s.enter(i, tripTable, burstName(burst)+", 99 %", late[i], faults[i])
 	}
 }
 
-func (s *Suite) enter(column int, name, unit, goal string, values []float64, fault string) {
+func (s *Suite) enter(column int, title, name string, values []float64, fault string) *Row {
 	f := FigureOf(values...)
 	f.Fault = fault
-	s.report.Set(column, name, unit, goal, f)
+	return s.report.set(column, title, name, f)
 }
 
-// EnterLinks adds what n link pairs cost a subject; l is nil when err says why there are none.
+// EnterHandshakes adds what bare TLS handshakes come to, for comparison, in the gate's column.
+func (r *Report) EnterHandshakes(perCPUSecond float64) {
+	r.set(0, setupTable, "bare mutual TLS handshakes", FigureOf(perCPUSecond))
+}
+
+// EnterLinks adds what link pairs cost a subject; l is nil when err says why there are none.
 func (r *Report) EnterLinks(column, n int, l *Links, err error) {
-	name := fmt.Sprintf("%d link pairs", n)
+	name := fmt.Sprintf("%s link pairs", number(float64(n)))
 	if err != nil {
-		r.Set(column, name, "set up/CPU s", "", Figure{Fault: err.Error()})
+		r.set(column, setupTable, name, Figure{Fault: err.Error()})
 		return
 	}
-	r.Set(column, name, "set up/CPU s", "", FigureOf(l.PerCPUSecond()))
-	r.Set(column, name, "kB/pair, at once", "", FigureOf(float64(l.Fresh())/1000))
-	r.Set(column, name, "kB/pair, idle", "≤ 60", FigureOf(float64(l.PerPair())/1000))
+	r.set(column, setupTable, name, FigureOf(l.PerCPUSecond()))
+	r.set(column, bytesTable, name+", right after", FigureOf(float64(l.Fresh())/1000))
+	r.set(column, bytesTable, name+", at rest", FigureOf(float64(l.PerPair())/1000)).Goal = idleGoal
 }

@@ -1,5 +1,5 @@
-// Command bench measures the gate's speed and memory beside real servers, in one run, and prints one table: what `make bench`
-// shows. Package load says what is measured and how.
+// Command bench measures the gate's speed and memory beside real servers, in one run, and prints tables: what `make bench` shows.
+// Package load says what is measured and how.
 package main
 
 import (
@@ -29,182 +29,131 @@ func main() {
 	}
 }
 
-// options are the flags.
-type options struct {
+func run(ctx context.Context) error {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case load.Gathering:
+			return load.Crowd(ctx, os.Stdin, os.Stdout)
+		case load.Shake:
+			return load.Shaker(ctx, os.Stdin, os.Stdout)
+		}
+	}
+	b, err := parse()
+	if err != nil {
+		return err
+	}
+	if b.dir == "" {
+		if b.dir, err = os.MkdirTemp("", "sallyport-bench-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(b.dir)
+	}
+	defer b.close()
+	return b.measure(ctx)
+}
+
+// bench is one run.
+type bench struct {
+	// Set by flags.
 	gate   string
 	dir    string
-	links  string
+	links  []int
 	rest   time.Duration
 	json   string
 	direct bool
 	suite  load.Suite
+
+	self    string // this program
+	report  *load.Report
+	held    []held
+	resting time.Time // when the last links came up
+	closers []func()
 }
 
-func run(ctx context.Context) error {
-	if len(os.Args) > 1 && os.Args[1] == "crowd" {
-		return load.Crowd(ctx, os.Stdin, os.Stdout)
-	}
-	var o options
-	flag.StringVar(&o.gate, "sallyport", "bin/sallyport", "the gate's program")
-	flag.StringVar(&o.dir, "dir", "", "where subjects keep their files; the disk of the gate's record (default: a temporary directory)")
-	flag.StringVar(&o.links, "links", "1000,10000", "how many idle link pairs")
-	flag.DurationVar(&o.rest, "rest", 150*time.Second, "how long links are idle before their memory is measured")
-	flag.StringVar(&o.json, "json", "", "write the figures to this file too")
-	flag.BoolVar(&o.direct, "direct", true, "measure Prosody and ejabberd too, if they are installed")
-	flag.Func("only", "measure only flows and bursts whose name matches this regular expression", func(text string) (err error) {
-		o.suite.Only, err = regexp.Compile(text)
-		return err
-	})
-	flag.StringVar(&o.suite.Profiles, "profiles", "", "keep CPU profiles of the gates in this directory")
-	flag.DurationVar(&o.suite.Time, "time", 2*time.Second, "of one run of a flow")
-	flag.IntVar(&o.suite.Runs, "runs", 3, "runs of each flow")
-	flag.IntVar(&o.suite.Bursts, "bursts", 300, "bursts of each length")
-	flag.Parse()
-	gate, err := filepath.Abs(o.gate)
-	if err != nil {
-		return err
-	}
-	o.gate = gate
-	if o.dir == "" {
-		if o.dir, err = os.MkdirTemp("", "sallyport-bench-"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(o.dir)
-	}
-	o.suite.Progress = os.Stderr
-	return o.measure(ctx)
+// held is links of one subject, at rest while other things are measured.
+type held struct {
+	column, n int
+	links     *load.Links
 }
 
-func (o *options) measure(ctx context.Context) error {
-	text, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("%s, %d CPUs, %s, load before %s\nCPU is the subject's alone; flows run as fast as they are taken; ratios are to the first column.\n\n",
-		time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), strings.Join(strings.Fields(string(text))[:3], " "))
-	defer func() {
-		for _, s := range o.suite.Subjects {
-			s.Close()
-		}
-	}()
-	starts, err := o.start(ctx)
-	if err != nil {
-		return err
-	}
-	report := o.suite.Run(ctx)
-	for _, s := range o.suite.Subjects {
-		s.Close()
-	}
-	o.suite.Subjects = nil
-	if err := o.manyLinks(ctx, starts, report); err != nil {
-		return err
-	}
-	if err := report.Print(os.Stdout); err != nil {
-		return err
-	}
-	if o.json == "" {
-		return nil
-	}
-	figures, err := json.MarshalIndent(report, "", "  ")
-	return errors.Join(err, os.WriteFile(o.json, figures, 0o644))
-}
-
-// starter starts one subject in an empty directory.
-type starter func(ctx context.Context, dir string) (*load.Subject, error)
-
-// start starts all subjects, the generator alone at the end, and returns how to start those again that are measured with many
-// links; the others are nil.
-func (o *options) start(ctx context.Context) (starts []starter, err error) {
-	gate := func(durability string) starter {
-		return func(ctx context.Context, dir string) (*load.Subject, error) {
-			return load.Gate(ctx, load.GateOptions{Binary: o.gate, Dir: dir, Durability: durability})
-		}
-	}
-	direct := func(server load.Server) starter {
-		return func(ctx context.Context, dir string) (*load.Subject, error) { return load.Direct(ctx, server, dir) }
-	}
-	all := []starter{gate("sync"), gate("async")}
-	if o.direct {
-		all = append(all, direct(load.Prosody()), direct(load.Ejabberd()))
-	}
-	alone := func(ctx context.Context, _ string) (*load.Subject, error) { return load.Alone(ctx, false) }
-	for i, start := range append(all, alone) {
-		s, err := o.begin(ctx, start)
-		if errors.Is(err, load.ErrNotInstalled) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(os.Stderr, "%s is up\n", s.Name)
-		o.suite.Subjects = append(o.suite.Subjects, s)
-		if i == 1 || i == len(all) {
-			start = nil // durability makes no difference to a link; the generator has no links to measure
-		}
-		starts = append(starts, start)
-	}
-	return starts, nil
-}
-
-func (o *options) begin(ctx context.Context, start starter) (*load.Subject, error) {
-	dir, err := os.MkdirTemp(o.dir, "subject-")
-	if err != nil {
+func parse() (*bench, error) {
+	b := &bench{suite: load.Suite{Progress: os.Stderr}}
+	var err error
+	if b.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
-	return start(ctx, dir)
-}
-
-// manyLinks measures set-ups and idle memory, each with a fresh subject. All subjects rest at the same time.
-func (o *options) manyLinks(ctx context.Context, starts []starter, report *load.Report) error {
-	for word := range strings.SplitSeq(o.links, ",") {
-		if word == "" {
+	links := flag.String("links", "1000,10000", "how many idle link pairs; empty: none")
+	flag.StringVar(&b.gate, "sallyport", "bin/sallyport", "the gate's program")
+	flag.StringVar(&b.dir, "dir", "", "where subjects keep their files; the disk of the gate's record (default: a temporary directory)")
+	flag.DurationVar(&b.rest, "rest", 150*time.Second, "how long links are idle before their memory is measured")
+	flag.StringVar(&b.json, "json", "", "write the figures to this file too")
+	flag.BoolVar(&b.direct, "direct", true, "measure Prosody and ejabberd too, if they are installed")
+	flag.Func("only", "measure only flows and bursts whose name matches this regular expression", func(text string) (err error) {
+		b.suite.Only, err = regexp.Compile(text)
+		return err
+	})
+	flag.StringVar(&b.suite.Profiles, "profiles", "", "keep CPU profiles of the gates in this directory")
+	flag.DurationVar(&b.suite.Time, "time", time.Second, "of one run of a flow")
+	flag.IntVar(&b.suite.Runs, "runs", 3, "runs of each flow and burst")
+	flag.IntVar(&b.suite.Bursts, "bursts", 100, "bursts of each length in a run")
+	flag.Parse()
+	if b.gate, err = filepath.Abs(b.gate); err != nil {
+		return nil, err
+	}
+	for word := range strings.SplitSeq(*links, ",") {
+		if word = strings.TrimSpace(word); word == "" {
 			continue
 		}
-		n, err := strconv.Atoi(strings.TrimSpace(word))
+		n, err := strconv.Atoi(word)
 		if err != nil {
-			return fmt.Errorf("-links: %w", err)
+			return nil, fmt.Errorf("-links: %w", err)
 		}
-		n = min(n, load.LinkLimit())
-		if n > 1000 {
-			starts = starts[:1] // the servers beside the gate are measured with a thousand
-		}
-		if err := o.linksOf(ctx, n, starts, report); err != nil {
-			return err
-		}
+		b.links = append(b.links, n)
 	}
-	return nil
+	return b, nil
 }
 
-// linksOf opens n links of each subject, lets them rest, and enters what they cost.
-func (o *options) linksOf(ctx context.Context, n int, starts []starter, report *load.Report) error {
-	self, err := os.Executable()
+func (b *bench) close() {
+	for _, s := range b.suite.Subjects {
+		s.Close()
+	}
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		b.closers[i]()
+	}
+}
+
+// measure brings the links up first: they rest while flows and bursts are measured, and their memory is looked at in the end.
+func (b *bench) measure(ctx context.Context) error {
+	begun := time.Now()
+	fmt.Printf("%s, %d CPUs, %s, load before %s\n", begun.Format(time.DateTime), runtime.NumCPU(), runtime.Version(), loadAverage())
+	subjects, err := b.start(ctx)
 	if err != nil {
 		return err
 	}
-	held := make([]*load.Links, len(starts))
-	for column, start := range starts {
-		if start == nil {
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "  %d link pairs, %s …\n", n, report.Columns[column])
-		s, err := o.begin(ctx, start)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		if held[column], err = s.Links(ctx, self, n); err != nil {
-			report.EnterLinks(column, n, nil, err)
-			continue
-		}
-		defer held[column].Close()
+	b.report = load.NewReport(b.suite.Columns()...)
+	if err := b.bringUp(ctx, subjects); err != nil {
+		return err
 	}
-	fmt.Fprintf(os.Stderr, "  at rest for %s …\n", o.rest)
-	select {
-	case <-time.After(o.rest):
-	case <-ctx.Done():
-		return ctx.Err()
+	b.suite.Run(ctx, b.report)
+	if err := b.lookAgain(ctx); err != nil {
+		return err
 	}
-	for column, l := range held {
-		if l != nil {
-			report.EnterLinks(column, n, l, l.Rested())
-		}
+	fmt.Printf("CPU is the subject's alone; flows run as fast as they are taken; figures are medians (least–most); × is against the first column.\nThe whole took %s; load after %s.\n\n",
+		time.Since(begun).Round(time.Second), loadAverage())
+	if err := b.report.Print(os.Stdout); err != nil {
+		return err
 	}
-	return nil
+	if b.json == "" {
+		return nil
+	}
+	figures, err := json.MarshalIndent(b.report, "", "  ")
+	return errors.Join(err, os.WriteFile(b.json, figures, 0o644))
+}
+
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " ")
 }
