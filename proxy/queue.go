@@ -42,8 +42,9 @@ type room struct {
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
-// usualRoom is what a link needs whose receiver keeps up. Bigger ones are left to the garbage collector.
-const usualRoom = 256 << 10
+// usualRoom is above what limits.queue_bytes lets a queue grow to, unless it is set high. Bigger rooms are left to the garbage collector,
+// and so is the pool when nothing happens.
+const usualRoom = 16 << 20
 
 func (q *queue) push(stanza []byte, it queued) {
 	if q.room == nil {
