@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/jid"
 	"sallyport/internal/probe"
@@ -47,6 +48,11 @@ func TestCallsAreBounded(t *testing.T) {
 			open = append(open, conn)
 		}
 		calls += len(open)
+		must(t, ln.(*net.TCPListener).SetDeadline(time.Now().Add(100*time.Millisecond)))
+		if _, err := ln.Accept(); err == nil {
+			t.Fatalf("a connection came while %d were open", atOnce)
+		}
+		must(t, ln.(*net.TCPListener).SetDeadline(time.Time{}))
 		for _, conn := range open {
 			io.WriteString(conn, "nonsense")
 			conn.Close()
