@@ -259,7 +259,7 @@ func TestAckTimeout(t *testing.T) {
 		var pumped sync.WaitGroup
 		var err error
 		begun := time.Now()
-		pumped.Go(func() { err = o.pump(s) })
+		pumped.Go(func() { err = o.pump(&connection{s: s}) })
 		f.hears("<enable xmlns='urn:xmpp:sm:3'/>")
 		for i := range 3 {
 			fatal(t, o.push([]byte(presence), queued{seq: uint64(i + 1)}, 0))
@@ -307,7 +307,7 @@ func TestLastCall(t *testing.T) {
 				o, record, s, f := standing(t)
 				fatal(t, o.push([]byte(presence), queued{seq: 1}, 0))
 				var pumped sync.WaitGroup
-				pumped.Go(func() { o.pump(s) })
+				pumped.Go(func() { o.pump(&connection{s: s}) })
 				f.hears("<enable xmlns='urn:xmpp:sm:3'/>" + presence + "<r xmlns='urn:xmpp:sm:3'/>")
 				begun := time.Now()
 				o.renew(io.EOF)

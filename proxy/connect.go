@@ -24,9 +24,10 @@ type connection struct {
 	s       *stream.Stream
 	ep      resolve.Endpoint // outside: the one that was called
 	facts   policy.LinkFacts
-	backend string // inside: the address that was called
-	cert    string // facts of the peer's certificate, for failures
-	by      judged // what proves the peer
+	backend string  // inside: the address that was called
+	cert    string  // facts of the peer's certificate, for failures
+	by      judged  // what proves the peer
+	w       *writer // where the stream is another link's
 }
 
 // linkDecision asks policy about a link with these facts; empty ones are not known yet.

@@ -59,6 +59,7 @@ type outbound struct {
 
 	facts   atomic.Pointer[policy.LinkFacts] // while the stream stands
 	s       atomic.Pointer[stream.Stream]    // the newest
+	w       atomic.Pointer[writer]           // of a stream that it opened, while that stands
 	carried atomic.Uint64
 }
 
@@ -190,7 +191,7 @@ func (o *outbound) run() {
 // voluntary says whether it was we who ended a stream that had stood.
 func voluntary(err error) bool {
 	var ours *stream.Error
-	return errors.Is(err, errIdle) || errors.As(err, &ours) && !ours.Received && ours.Condition == stream.Reset
+	return errors.Is(err, errIdle) || errors.Is(err, errMoved) || errors.As(err, &ours) && !ours.Received && ours.Condition == stream.Reset
 }
 
 // again says whether a failed link is tried once more, and after how long. A backend is expected to come back: what waits for it is
@@ -301,20 +302,29 @@ func (o *outbound) once() (stood bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	select {
+	case <-o.redo: // was about the stream before
+	default:
+	}
 	o.up(c)
 	if f := o.unwanted(); f != nil {
 		o.stop(f) // the policy or the settings changed while the link was made
 	}
-	return true, o.pump(c.s)
+	return true, o.pump(c)
 }
 
 // open connects and proves us, within the time that the queue may wait. A peer that ends the stream because of our certificate gets
-// another one, with dialback alone ([S08]).
+// another one, with dialback alone ([S08]); one that takes no more streams gets our proof on one that stands (D23).
 func (o *outbound) open(ctx context.Context) (*connection, error) {
 	ctx, span := o.p.Telemetry.span(ctx, "link", routeAttributes(o.r)...)
 	c, err := o.p.open(ctx, o.r, externalToo)
 	if errors.Is(err, errExternalRefused) && ctx.Err() == nil {
 		c, err = o.p.open(ctx, o.r, dialbackAlone)
+	}
+	if o.r.dir == Out && crowded(err) {
+		if shared, failed := o.share(ctx); shared != nil || failed != nil {
+			c, err = shared, failed
+		}
 	}
 	endSpan(span, err)
 	return c, err

@@ -138,6 +138,11 @@ func (p *Proxy) proveByDialback(ctx context.Context, r route, c *connection) (er
 		}
 		return f
 	}
+	return p.verdict(r, peer, m)
+}
+
+// verdict is what a peer's answer to our db:result means for a route.
+func (p *Proxy) verdict(r route, peer string, m dialback.Message) error {
 	switch m.Verdict() {
 	case dialback.Valid:
 		return nil

@@ -17,33 +17,56 @@ var errIdle = errors.New("no stanza for a long time (limits.idle)")
 // stuck is how long a write may go on after the link was told to stop.
 const stuck = time.Second
 
-// pump writes what is queued, batch by batch, one write a batch, until the stream ends. The error is why it did.
-func (o *outbound) pump(s *stream.Stream) error {
-	w := newWriter(o.p, s)
-	w.join(o)
-	defer w.leave(o)
-	o.p.links.Go(w.listen)
-	if o.r.dir == Out && !o.unaware && o.p.now().Acks && s.FeatureAcks() {
-		w.enable()
+// pump writes what is queued, batch by batch, one write a batch, until the stream ends, or the link leaves one that it shares. The error
+// is why.
+func (o *outbound) pump(c *connection) error {
+	w := c.w
+	if w == nil {
+		w = o.begin(c)
+	}
+	if !w.join(o) {
+		o.down(errMoved)
+		return errMoved
 	}
 	fed := make(chan struct{})
 	release := context.AfterFunc(o.ctx, func() {
 		select {
 		case <-fed:
 		case <-time.After(stuck):
-			s.Abort() // the peer does not read
+			w.s.Abort() // the peer does not read
 		}
 	})
 	err := o.feed(w)
 	o.lastCall(w)
 	close(fed)
 	release()
-	finish(s, err)
-	s.Abort()
-	<-w.done // its last word may acknowledge something
+	if w.owner == o {
+		o.close(w, err)
+	}
+	w.leave(o)
 	o.takeBack(w)
 	o.down(err)
 	return err
+}
+
+// begin makes a writer of a stream that the link has opened.
+func (o *outbound) begin(c *connection) *writer {
+	w := newWriter(o.p, c.s, o, c.s.FeatureLimits())
+	o.p.links.Go(w.listen)
+	if o.r.dir == Out && !o.unaware && o.p.now().Acks && c.s.FeatureAcks() {
+		w.enable()
+	}
+	o.w.Store(w)
+	return w
+}
+
+// close ends a stream that the link has opened.
+func (o *outbound) close(w *writer, err error) {
+	o.w.Store(nil)
+	w.vacate(o)
+	finish(w.s, err)
+	w.s.Abort()
+	<-w.done // its last word may acknowledge something
 }
 
 // feed is pump without the end.
@@ -68,7 +91,7 @@ func (o *outbound) feed(w *writer) error {
 			return err
 		case <-quiet.C:
 			switch silent := time.Since(last); {
-			case silent >= rest:
+			case silent >= rest && w.alone(o):
 				return errIdle
 			case silent < ping:
 				quiet.Reset(ping - silent)

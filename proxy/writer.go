@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 
+	"sallyport/dialback"
 	"sallyport/internal/stream"
 )
 
@@ -11,10 +12,12 @@ import (
 // peer says.
 type writer struct {
 	// Set at birth.
-	p    *Proxy
-	s    *stream.Stream
-	told stream.Capacity // what the peer says that it takes
-	done chan struct{}   // closed when nothing more will come from the peer
+	p     *Proxy
+	s     *stream.Stream
+	owner *outbound       // the link that opened the stream; nil where the peer did
+	told  stream.Capacity // what the peer says that it takes
+	done  chan struct{}   // closed when nothing more will come from the peer
+	left  chan struct{}   // buffered: a link has left
 
 	// Written before done is closed.
 	err error // why
@@ -23,27 +26,39 @@ type writer struct {
 	turn sync.Mutex
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	links map[*outbound]struct{} // that write here
-	acks  acks
-	fault *stream.Error // why we ended the stream
+	mu      sync.Mutex
+	links   map[*outbound]struct{}                     // that write here
+	claims  map[chan dialback.Message]dialback.Message // of further senders, and where their answers go
+	closing bool                                       // nobody joins any more
+	acks    acks
+	fault   *stream.Error // why we ended the stream
 }
 
-func newWriter(p *Proxy, s *stream.Stream) *writer {
-	return &writer{p: p, s: s, told: s.FeatureLimits(), done: make(chan struct{}), links: make(map[*outbound]struct{})}
+func newWriter(p *Proxy, s *stream.Stream, owner *outbound, told stream.Capacity) *writer {
+	return &writer{p: p, s: s, owner: owner, told: told, done: make(chan struct{}), left: make(chan struct{}, 1),
+		links: make(map[*outbound]struct{}), claims: make(map[chan dialback.Message]dialback.Message)}
 }
 
-// join and leave say who is to be told of acknowledgements.
-func (w *writer) join(o *outbound) {
+// join makes a link one of those that write here; false where it comes too late.
+func (w *writer) join(o *outbound) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closing {
+		return false
+	}
 	w.links[o] = struct{}{}
+	return true
 }
 
+// leave is the reverse of join.
 func (w *writer) leave(o *outbound) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.links, o)
+	select {
+	case w.left <- struct{}{}:
+	default:
+	}
 }
 
 // listen reads what the peer says until it has said its last word.
@@ -61,8 +76,8 @@ func (w *writer) ended(err error) {
 	close(w.done)
 }
 
-// hear takes what a receiving server may say on a stream that carries stanzas only from us: acknowledgements, errors, and its end.
-// Questions and stanzas have no place here ([B21], [B25]).
+// hear takes what a receiving server may say on a stream that carries stanzas only from us: acknowledgements, answers about further
+// senders of ours, errors, and its end. Questions and stanzas have no place here ([B21], [B25]).
 func (w *writer) hear() error {
 	strays := strays{p: w.p, s: w.s}
 	for {
@@ -74,13 +89,16 @@ func (w *writer) hear() error {
 		case err != nil:
 			return err
 		}
-		if spaceOf(el) != stream.NSAcks {
-			strays.pass(el)
-			continue
-		}
-		if e := w.acknowledge(el); e != nil {
-			w.fail(e)
-			return e
+		switch spaceOf(el) {
+		case stream.NSAcks:
+			if e := w.acknowledge(el); e != nil {
+				w.fail(e)
+				return e
+			}
+		case dialback.Namespace:
+			if m, err := parseDialback(el); err != nil || !w.settle(m) {
+				strays.pass(el)
+			}
 		}
 	}
 }

@@ -98,6 +98,30 @@ func TestAcksOffered(t *testing.T) {
 	}
 }
 
+// XEP-0288 §2, with the limits of XEP-0478 §3.2.
+func TestBidiElements(t *testing.T) {
+	t.Parallel()
+	const want = "<bidi xmlns='urn:xmpp:bidi'><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes></limits></bidi>"
+	got := string(AppendBidi(nil, Capacity{Bytes: 10000}))
+	if el := firstLevel(t, got); got != want || !el.Is(NSBidi, "bidi") || ParseLimits(el.Tree()).Bytes != 10000 {
+		t.Errorf("we ask by %s, want %s", got, want)
+	}
+	for features, want := range map[string]bool{string(AppendBidiFeature(nil)): true, "<bidi xmlns='urn:xmpp:bidi'/>": false, "": false} {
+		inBubble(t, `
+			P> H(from='remote.example' to='corp.example' xml:lang='en' version='1.0')
+			R> H(from='corp.example' to='remote.example' id='r1' version='1.0')F[`+features+`]
+			`, func(t *testing.T, conn net.Conn) {
+			s, err := Initiate(t.Context(), conn, strict, remote, corp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.FeatureBidi() != want {
+				t.Errorf("%q: %t", features, !want)
+			}
+		})
+	}
+}
+
 // The parting word stands in front of the error and of the closing tag, and is not said twice.
 func TestParting(t *testing.T) {
 	t.Parallel()
