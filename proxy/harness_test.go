@@ -83,8 +83,9 @@ type options struct {
 	recorder  func(proxy.Recorder) proxy.Recorder
 	telemetry proxy.Telemetry
 	resolver  func(*resolve.Config)
-	zone      []string // what DNS knows; remote.example and its like have a route
-	domains   []string // of the backend; default: corp.example and its conference service
+	prepare   func(*stage) // before the gate starts
+	zone      []string     // what DNS knows; remote.example and its like have a route
+	domains   []string     // of the backend; default: corp.example and its conference service
 }
 
 func newStage(t testing.TB, o options) *stage {
@@ -135,6 +136,9 @@ func newStage(t testing.TB, o options) *stage {
 	settings := s.settings(o)
 	if o.innerTLS == proxy.TLSCertificate {
 		settings.Inner = s.equip(t, o)
+	}
+	if o.prepare != nil {
+		o.prepare(s)
 	}
 	must(t, s.proxy.Start(settings))
 	go s.proxy.Serve(outside, proxy.Outside)
@@ -316,7 +320,7 @@ func newAuthority(t testing.TB) *authority {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
 	must(t, err)
 	cert, err := x509.ParseCertificate(der)

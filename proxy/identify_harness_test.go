@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,3 +86,8 @@ func sniOf(server *tls.Config) <-chan string {
 
 // shortly lets questions to strangers take half a second.
 func shortly(l *proxy.Limits) { l.Verify = 500 * time.Millisecond }
+
+// replaced is a script with other words: pairs of the old ones and the new ones.
+func replaced(script string, words ...string) string {
+	return strings.NewReplacer(words...).Replace(script)
+}
