@@ -58,10 +58,10 @@ check: ## formatting, vet, static analysis, tidy modules, the rules of the house
 	$(GO) test -count=1 ./internal/house ./examples
 	$(GO) test -count=1 -run Reference $(REFERENCES)
 
-# The packages whose tests write a page of docs/reference when they are told to.
-REFERENCES := ./internal/config ./audit ./proxy
+# The packages whose tests write a page of docs when they are told to.
+REFERENCES := ./internal/config ./audit ./proxy ./internal/integration
 
-docs: ## write docs/reference anew from the code
+docs: ## write docs/reference and docs/interop.md anew from the code
 	$(GO) test -count=1 -run Reference $(REFERENCES) -update
 
 peers: ## install the real servers that the tests talk to (Debian packages; root)

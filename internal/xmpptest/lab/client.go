@@ -26,7 +26,7 @@ type Client struct {
 	ended chan struct{} // closed when nothing comes any more
 }
 
-// Client logs user in and sends initial presence, so that messages come. It uses TLS where the server offers it.
+// Client logs a user in, named by the localpart or by the address at one of the server's further domains, and sends initial presence, so that messages come. It uses TLS where the server offers it.
 func (l *Lab) Client(t testing.TB, s *Server, user string) *Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
@@ -53,6 +53,7 @@ func (l *Lab) Client(t testing.TB, s *Server, user string) *Client {
 // login is RFC 6120 §9.1 from the client's side.
 func (c *Client) login(ctx context.Context, s *Server, user string) error {
 	var err error
+	local, domain := s.address(user)
 	if c.conn, err = s.Host.Dial(ctx, "tcp", s.loopback(5222).String()); err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (c *Client) login(ctx context.Context, s *Server, user string) error {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	features, err := c.open(s.Domain)
+	features, err := c.open(domain)
 	if err != nil {
 		return err
 	}
@@ -68,16 +69,16 @@ func (c *Client) login(ctx context.Context, s *Server, user string) error {
 		if _, err := c.ask("<starttls xmlns='"+nsTLS+"'/>", "proceed"); err != nil {
 			return err
 		}
-		c.conn = tls.Client(c.conn, &tls.Config{ServerName: s.Domain, InsecureSkipVerify: true})
-		if features, err = c.open(s.Domain); err != nil {
+		c.conn = tls.Client(c.conn, &tls.Config{ServerName: domain, InsecureSkipVerify: true})
+		if features, err = c.open(domain); err != nil {
 			return err
 		}
 	}
-	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + Password))
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + local + "\x00" + Password))
 	if _, err := c.ask("<auth xmlns='"+nsSASL+"' mechanism='PLAIN'>"+plain+"</auth>", "success"); err != nil {
 		return fmt.Errorf("%w (features were %s)", err, features)
 	}
-	if features, err = c.open(s.Domain); err != nil {
+	if features, err = c.open(domain); err != nil {
 		return err
 	}
 	bound, err := c.ask("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>lab</resource></bind></iq>", "iq")

@@ -12,6 +12,7 @@
 //	jabberd2, mu-conference     the plaintext, dialback-only server of old            Lab.Jabberd2
 //	one of the three            a backend, changed only as docs/backends tells users  Lab.Backend
 //	Pretend                     what nobody packages: Google Talk, a tarpit, a liar   Lab.GoogleTalkLike, Lab.Pretend
+//	a web server                the CA's list of what it took back, and the like        Lab.RevocationList, Lab.Web
 //	sallyport                   the gate, as a process with its own configuration     Lab.Gate
 //
 // Clients log in to the real servers as people do (Lab.Client), and the conversations that a federation consists of are

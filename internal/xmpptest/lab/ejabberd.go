@@ -31,7 +31,15 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	conf := l.edit(string(shipped), "hosts:\n  - localhost\n", "hosts:\n  - "+c.Domain+"\n")
+	hosts, certs := "hosts:\n  - "+c.Domain+"\n", "certfiles:\n  - \"/etc/ejabberd/ejabberd.pem\"\n"
+	for i, site := range c.Sites {
+		file := fmt.Sprintf("/site%d.pem", i)
+		l.copy(site.Cert.Both, dir+"/etc"+file)
+		hosts += "  - \"" + site.Domain + "\"\n"
+		certs += "  - \"/etc/ejabberd" + file + "\"\n"
+	}
+	conf := l.edit(string(shipped), "hosts:\n  - localhost\n", hosts)
+	conf = l.edit(conf, "certfiles:\n  - \"/etc/ejabberd/ejabberd.pem\"\n", certs)
 	conf = l.edit(conf, "api_permissions:\n", "api_permissions:\n  laboratory:\n    from: [mod_http_api]\n    who: all\n    what: register\n")
 	conf += "acme: {auto: false}\n"
 	if c.page == nil {
@@ -41,7 +49,7 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 				conf = l.edit(conf, ejabberdModes[c.Mode][i-1], edit)
 			}
 		}
-		conf += "ca_file: /etc/ejabberd/root.pem\n"
+		conf += "ca_file: /etc/ejabberd/root.pem\n" + c.Lines
 	}
 	l.write(dir+"/etc/ejabberd.yml", conf)
 	if c.page != nil {
@@ -50,7 +58,7 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 	for _, d := range []string{"/etc/modules.d", "/data", "/log"} {
 		l.write(dir+d+"/keep", "")
 	}
-	s.addUser = func(ctx context.Context, u string) error { return s.register(ctx, u) }
+	s.addUser = s.register
 	erl := []string{"/usr/bin/erl", "-sname", "ejabberd@localhost", "-erl_epmd_port", "5210", "-start_epmd", "false", "+K", "true", "+P", "250000", "+S", "1:1", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
 		"-env", "ERL_CRASH_DUMP_BYTES", "0", "-noinput", "-mnesia", "dir", `"/var/lib/ejabberd"`, "-s", "ejabberd"}
 	s.start = func(ctx context.Context) error {
@@ -74,7 +82,7 @@ var ejabberdModes = [...][]string{
 }
 
 // register asks the HTTP API for an account.
-func (s *Server) register(ctx context.Context, user string) error {
+func (s *Server) register(ctx context.Context, user, domain string) error {
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return s.Host.Dial(ctx, network, s.loopback(5443).String())
@@ -82,7 +90,7 @@ func (s *Server) register(ctx context.Context, user string) error {
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives: true,
 	}}
-	body, err := json.Marshal(map[string]string{"user": user, "host": s.Domain, "password": Password})
+	body, err := json.Marshal(map[string]string{"user": user, "host": domain, "password": Password})
 	if err != nil {
 		return err
 	}

@@ -43,9 +43,9 @@ func (l *Lab) Jabberd2(host *Host, c Config) *Server {
 	if err := sqlite(l.t.Context(), db, jabberd2Schema()); err != nil {
 		l.t.Fatalf("making jabberd2's database: %v", err)
 	}
-	s.addUser = func(ctx context.Context, u string) error {
+	s.addUser = func(ctx context.Context, local, domain string) error {
 		return sqlite(ctx, db, fmt.Sprintf("PRAGMA busy_timeout=5000; INSERT INTO authreg(username,realm,password) VALUES('%s','%s','%s');"+
-			`INSERT INTO active("collection-owner",time) VALUES('%[1]s@%[2]s',1);`, u, c.Domain, Password))
+			`INSERT INTO active("collection-owner",time) VALUES('%[1]s@%[2]s',1);`, local, domain, Password))
 	}
 	bind := map[string]string{"/etc/jabberd2": dir + "/etc", "/var/lib/jabberd2": dir + "/data", "/var/log/jabberd2": dir + "/log", "/var/spool/jabber-muc": dir + "/muc"}
 	part := func(name string, env ...string) Command {

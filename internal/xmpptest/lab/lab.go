@@ -52,7 +52,7 @@ func New(t testing.TB) *Lab {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if l.ca, err = newCA(filepath.Join(dir, "certs")); err != nil {
+	if l.ca, err = newCA(filepath.Join(dir, "certs"), "Laboratory CA"); err != nil {
 		t.Fatal(err)
 	}
 	return l

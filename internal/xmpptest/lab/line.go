@@ -65,8 +65,10 @@ func (s *line) answerHeader(modern bool, feature string) error {
 	return s.write("%s id='%s'>", streamHeader, s.id)
 }
 
-// initiate sends a header and reads the answer. A modern server names itself and uses TLS where it is offered.
-func (s *line) initiate(modern bool, from, to string) error {
+// initiate sends a header and reads the answer. A server with a configuration for TLS is a modern one: it names itself, and uses TLS
+// where it is offered, with the certificate that it would show as a server.
+func (s *line) initiate(config *tls.Config, from, to string) error {
+	modern := config != nil
 	attributes := " to='" + to + "'"
 	if modern {
 		attributes += " from='" + from + "' version='1.0'"
@@ -102,7 +104,7 @@ func (s *line) initiate(modern bool, from, to string) error {
 	if e, err := s.next(); err != nil || e.XMLName.Local != "proceed" {
 		return fmt.Errorf("starting TLS: %v %w", e, err)
 	}
-	s.conn = tls.Client(s.conn, &tls.Config{ServerName: to, InsecureSkipVerify: true})
+	s.conn = tls.Client(s.conn, &tls.Config{ServerName: to, InsecureSkipVerify: true, Certificates: config.Certificates})
 	if err := header(); err != nil {
 		return err
 	}

@@ -328,7 +328,7 @@ func (p *Pretend) dial(ctx context.Context, from, to string) (*line, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	if err := s.initiate(p.config.TLS != nil, from, to); err != nil {
+	if err := s.initiate(p.config.TLS, from, to); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}

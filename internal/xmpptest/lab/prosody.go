@@ -27,15 +27,22 @@ func (l *Lab) Prosody(host *Host, c Config) *Server {
 	if c.page == nil {
 		host.useBind()
 		site = prosodyModes[c.Mode] + site
+		site = c.Lines + site
 	} else {
 		for path, text := range c.page.files {
 			l.write(dir+"/etc/"+strings.TrimPrefix(path, "/etc/prosody/"), text)
 		}
 	}
+	for i, s := range c.Sites {
+		file := fmt.Sprintf("certs/site%d", i)
+		l.copy(s.Cert.Chain, dir+"/etc/"+file+".crt")
+		l.copy(s.Cert.Key, dir+"/etc/"+file+".key")
+		site += fmt.Sprintf("VirtualHost \"%s\"\n\tssl = { certificate = \"/etc/prosody/%s.crt\", key = \"/etc/prosody/%[2]s.key\" }\n", s.Domain, file)
+	}
 	l.write(dir+"/etc/conf.d/site.cfg.lua", site)
 	l.write(dir+"/log/prosody.log", "")
-	accounts := filepath.Join(dir, "data", strings.NewReplacer(".", "%2e", "-", "%2d").Replace(c.Domain), "accounts")
-	s.addUser = func(_ context.Context, u string) error {
+	s.addUser = func(_ context.Context, u, domain string) error {
+		accounts := filepath.Join(dir, "data", prosodyEscaped(domain), "accounts")
 		if err := os.MkdirAll(accounts, 0o755); err != nil {
 			return err
 		}
@@ -50,6 +57,19 @@ func (l *Lab) Prosody(host *Host, c Config) *Server {
 	}
 	l.launch(s)
 	return s
+}
+
+// prosodyEscaped is how Prosody names the folder of a domain.
+func prosodyEscaped(domain string) string {
+	var b strings.Builder
+	for _, c := range []byte(domain) {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02x", c)
+		}
+	}
+	return b.String()
 }
 
 // prosodyModes are the lines of a peer for each Mode. The shipped file has s2s_secure_auth = true and mod_tls.

@@ -27,10 +27,18 @@ const (
 type Config struct {
 	Domain string
 	Mode   Mode
-	Users  []string   // localparts of accounts
+	Users  []string   // accounts: localparts at Domain, or addresses at one of Sites
 	Cert   *Cert      // nil: a sound one is made
+	Sites  []Site     // further domains
+	Lines  string     // what a peer's configuration has besides, at its first level
 	page   *page      // a backend: Mode does not count, these lines do
 	addr   netip.Addr // where it takes streams, if not at its host's address
+}
+
+// Site is a further domain of a server, with a certificate of its own.
+type Site struct {
+	Domain string
+	Cert   *Cert
 }
 
 func (c Config) conference() string { return "conference." + c.Domain }
@@ -42,8 +50,8 @@ type Server struct {
 
 	lab     *Lab
 	name    string
-	start   func(ctx context.Context) error           // runs the processes and waits until they serve
-	addUser func(ctx context.Context, u string) error // the server runs
+	start   func(ctx context.Context) error                       // runs the processes and waits until they serve
+	addUser func(ctx context.Context, local, domain string) error // the server runs
 	users   []string
 	files   []string // its own log files
 
@@ -68,7 +76,7 @@ func (l *Lab) launch(s *Server) {
 			return err
 		}
 		for _, u := range s.users {
-			if err := s.addUser(ctx, u); err != nil {
+			if err := s.add(ctx, u); err != nil {
 				return fmt.Errorf("adding user %s: %w", u, err)
 			}
 		}
@@ -116,12 +124,27 @@ func (s *Server) logged(ctx context.Context, text string) error {
 	})
 }
 
+// add makes the account of a localpart at the server's first domain, or of an address.
+func (s *Server) add(ctx context.Context, user string) error {
+	local, domain := s.address(user)
+	return s.addUser(ctx, local, domain)
+}
+
+// address splits an account's address; that of a localpart is at the first domain.
+func (s *Server) address(user string) (local, domain string) {
+	local, domain, found := strings.Cut(user, "@")
+	if !found {
+		domain = s.Domain
+	}
+	return local, domain
+}
+
 // AddUser adds an account with the one Password.
 func (s *Server) AddUser(t testing.TB, local string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
 	defer cancel()
-	if err := s.addUser(ctx, local); err != nil {
+	if err := s.add(ctx, local); err != nil {
 		t.Fatalf("adding user %s to %s: %v", local, s.Domain, err)
 	}
 }
