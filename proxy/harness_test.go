@@ -86,43 +86,65 @@ type options struct {
 	prepare   func(*stage) // before the gate starts
 	zone      []string     // what DNS knows; remote.example and its like have a route
 	domains   []string     // of the backend; default: corp.example and its conference service
+	quiet     bool         // the log is not kept
 }
 
 func newStage(t testing.TB, o options) *stage {
 	t.Helper()
-	s := &stage{dir: t.TempDir(), log: &logBook{t: t}}
-	s.Client, s.Server = make(map[string]*tls.Config), make(map[string]*tls.Config)
-	s.ca = newAuthority(t)
-	ca := s.ca
+	s := newRooms(t, o)
+	s.Calls = map[string]net.Listener{"remote": listen(t), "backend": listen(t)}
+	outside, inside := listen(t), listen(t)
+	s.Doors = map[string]string{"outside": outside.Addr().String(), "inside": inside.Addr().String()}
+	s.names = xmpptest.ListenDNS(t, o.zone...)
+	s.open(t, o, resolve.Config{Servers: []resolve.Server{{Addr: s.names.Addr()}}, Listeners: []netip.AddrPort{addrOf(outside), addrOf(inside)}})
+	go s.proxy.Serve(outside, proxy.Outside)
+	go s.proxy.Serve(inside, proxy.Inside)
+	s.Do = map[string]func() error{
+		"drain":   func() error { go s.proxy.Shutdown(t.Context()); return nil },
+		"silence": func() error { s.names.Break("", xmpptest.Silent); return nil },
+	}
+	return s
+}
+
+// newRooms makes what a gate is built of, but for what needs a socket.
+func newRooms(t testing.TB, o options) *stage {
+	t.Helper()
+	s := &stage{dir: t.TempDir(), log: &logBook{t: t, quiet: o.quiet}, ca: newAuthority(t)}
 	var names []string
 	for _, d := range o.served() {
 		names = append(names, jid.MustDomain(d).ASCII())
 	}
-	ca.write(t, s.dir, "corp", names...)
-	manager, err := certs.New(certs.Config{
-		Files: []certs.File{{Cert: filepath.Join(s.dir, "corp.pem"), Key: filepath.Join(s.dir, "corp.key")}},
-		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
-	})
-	must(t, err)
+	s.ca.write(t, s.dir, "corp", names...)
 	rules := policy.Config{Timeout: patience}
 	if o.rego != "" {
 		rules.Dir = filepath.Join(s.dir, "policy")
 		must(t, os.Mkdir(rules.Dir, 0o700))
 		must(t, os.WriteFile(filepath.Join(rules.Dir, "ours.rego"), []byte(o.rego), 0o600))
 	}
+	var err error
 	s.engine, err = policy.New(rules, s.policyData(o))
 	must(t, err)
 	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async"})
 	must(t, err)
 	t.Cleanup(func() { s.record.Close() })
+	s.Key = key
+	s.Client = map[string]*tls.Config{"none": s.ca.client(t), "good": s.ca.client(t, remote), "conference": s.ca.client(t, "conference."+remote), "other": s.ca.client(t, "other.example")}
+	s.Server = map[string]*tls.Config{"good": s.ca.server(t, remote), "other": s.ca.server(t, "other.example"), "expired": s.ca.expired(t, remote), "stranger": newAuthority(t).server(t, remote)}
+	s.Record = s.recorded
+	s.Patience = patience
+	return s
+}
+
+// open makes a gate of the rooms and starts it. It ends with the test.
+func (s *stage) open(t testing.TB, o options, rc resolve.Config) {
+	t.Helper()
+	manager, err := certs.New(certs.Config{
+		Files: []certs.File{{Cert: filepath.Join(s.dir, "corp.pem"), Key: filepath.Join(s.dir, "corp.key")}},
+		Roots: []string{filepath.Join(s.dir, "ca.pem")}, SystemRoots: new(bool),
+	})
+	must(t, err)
 	secret, err := dialback.NewSecret([]byte(theSecret))
 	must(t, err)
-
-	s.Calls = map[string]net.Listener{"remote": listen(t), "backend": listen(t)}
-	outside, inside := listen(t), listen(t)
-	s.Doors = map[string]string{"outside": outside.Addr().String(), "inside": inside.Addr().String()}
-	s.names = xmpptest.ListenDNS(t, o.zone...)
-	rc := resolve.Config{Servers: []resolve.Server{{Addr: s.names.Addr()}}, Listeners: []netip.AddrPort{addrOf(outside), addrOf(inside)}}
 	if o.resolver != nil {
 		o.resolver(&rc)
 	}
@@ -141,8 +163,6 @@ func newStage(t testing.TB, o options) *stage {
 		o.prepare(s)
 	}
 	must(t, s.proxy.Start(settings))
-	go s.proxy.Serve(outside, proxy.Outside)
-	go s.proxy.Serve(inside, proxy.Inside)
 	t.Cleanup(func() {
 		// Nobody takes calls any more, so that what still waits has an end at once.
 		for _, ln := range s.Calls {
@@ -150,19 +170,6 @@ func newStage(t testing.TB, o options) *stage {
 		}
 		s.proxy.Shutdown(t.Context())
 	})
-
-	s.Key = key
-	s.Client["none"], s.Client["good"] = ca.client(t), ca.client(t, remote)
-	s.Client["conference"], s.Client["other"] = ca.client(t, "conference."+remote), ca.client(t, "other.example")
-	s.Server["good"], s.Server["other"] = ca.server(t, remote), ca.server(t, "other.example")
-	s.Server["expired"], s.Server["stranger"] = ca.expired(t, remote), newAuthority(t).server(t, remote)
-	s.Record = s.recorded
-	s.Patience = patience
-	s.Do = map[string]func() error{
-		"drain":   func() error { go s.proxy.Shutdown(t.Context()); return nil },
-		"silence": func() error { s.names.Break("", xmpptest.Silent); return nil },
-	}
-	return s
 }
 
 // equip makes the inner authority, and a backend that has what it was given by it: "equipped" in scripts, as client and as server.
@@ -242,13 +249,17 @@ func key(secret, receiving, originating, id string) string {
 
 // logBook is the gate's log: kept, and shown with a test that fails.
 type logBook struct {
-	t    testing.TB
-	mu   sync.Mutex
-	b    strings.Builder
-	more chan struct{} // closed with the next line
+	t     testing.TB
+	quiet bool
+	mu    sync.Mutex
+	b     strings.Builder
+	more  chan struct{} // closed with the next line
 }
 
 func (l *logBook) Write(b []byte) (int, error) {
+	if l.quiet {
+		return len(b), nil
+	}
 	l.t.Log(strings.TrimSpace(string(b)))
 	l.mu.Lock()
 	defer l.mu.Unlock()
