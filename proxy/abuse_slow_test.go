@@ -124,3 +124,32 @@ func TestABUSE42CapsHold(t *testing.T) {
 		conn.Close()
 	})
 }
+
+// [M13], ABUSE 42: an IPv6 address is one of a /64 that its holder has to himself: the /64 is what is counted.
+func TestABUSE42OneIPv6Network(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, outside, _ := newBubble(t, options{})
+		settings := s.settings(options{})
+		settings.Limits.PerAddress = 2
+		s.proxy.Apply(settings)
+		greeted := func(from string) bool {
+			conn := outside.dial(from)
+			t.Cleanup(func() { conn.Close() })
+			conn.SetDeadline(time.Now().Add(time.Second))
+			io.WriteString(conn, strangerSays)
+			var b [5]byte
+			io.ReadFull(conn, b[:])
+			return string(b[:]) == "<?xml"
+		}
+		for _, x := range []struct {
+			from string
+			want bool
+		}{{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8::ffff:0:0:3]:1", false}, {"[2001:db8:0:1::1]:1", true},
+			{"[::ffff:192.0.2.1]:1", true}, {"192.0.2.2:1", true}, {"192.0.2.1:2", true}, {"192.0.2.1:3", false}} {
+			if greeted(x.from) != x.want {
+				t.Errorf("%s is let in: %v", x.from, !x.want)
+			}
+		}
+	})
+}
