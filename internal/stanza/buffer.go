@@ -5,8 +5,13 @@ import (
 	"sync"
 )
 
-// busyBuffer is what a stream reads into.
-const busyBuffer = 64 << 10
+const (
+	// busyBuffer is what a stream reads into.
+	busyBuffer = 64 << 10
+	// doubtfulBuffer is what a stream with a budget begins with: its peer has proved nothing, and may be one of thousands that send
+	// half of something in order to be given room.
+	doubtfulBuffer = 2 << 10
+)
 
 // buffers are shared by all streams: only those that have bytes to scan hold one.
 var buffers = sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }}
@@ -49,13 +54,16 @@ func (s *Scanner) fill() error {
 
 // makeRoom leaves free space behind s.end. A buffer that had to grow for one big element is left when that is consumed.
 func (s *Scanner) makeRoom() {
-	if s.shared == nil {
+	doubtful := s.limits.Total > 0
+	if s.shared == nil && !doubtful {
 		s.shared = buffers.Get().(*[]byte)
 	}
 	held := s.end - s.start
 	switch {
-	case held == 0:
+	case s.shared != nil && (held == 0 || len(s.buf) < len(*s.shared)):
 		s.move(*s.shared)
+	case len(s.buf) == 0:
+		s.move(make([]byte, doubtfulBuffer))
 	case s.end < len(s.buf):
 		return
 	case held <= len(s.buf)/2:
@@ -84,10 +92,10 @@ func (s *Scanner) Release(err error) {
 
 // giveBack puts the shared buffer back. Nothing is in it but elements that the last call returned, which are no longer valid.
 func (s *Scanner) giveBack() {
+	s.move(nil)
 	if s.shared == nil {
 		return
 	}
-	s.move(nil)
 	if debug {
 		copy(*s.shared, overwritten)
 	}
