@@ -116,6 +116,9 @@ type part struct {
 	buf  []byte
 }
 
+// Take makes a connection that the test has opened a part.
+func (c *Conversation) Take(name string, conn net.Conn) { c.parts[name] = &part{conn: conn} }
+
 // Value is what was captured under a name, as "{k}"; empty if nothing was.
 func (c *Conversation) Value(name string) string { return c.vars[name] }
 
