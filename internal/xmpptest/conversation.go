@@ -116,6 +116,16 @@ type part struct {
 	buf  []byte
 }
 
+// Next is the next element that comes to a part.
+func (c *Conversation) Next(name string) string {
+	c.t.Helper()
+	got, err := c.parts[name].element(c.stage.Patience)
+	if err != nil {
+		c.t.Fatalf("waiting for something to come to %s: %v", name, err)
+	}
+	return got
+}
+
 // Take makes a connection that the test has opened a part.
 func (c *Conversation) Take(name string, conn net.Conn) { c.parts[name] = &part{conn: conn} }
 
