@@ -78,6 +78,7 @@ func TestABUSE23EndlessTags(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := crowd(t)
+			xmpptest.Converse(t, s.Stage, opened) // what is made once is made
 			before, _ := settled()
 			conns := make([]*net.TCPConn, streams)
 			for i := range conns {
@@ -89,7 +90,7 @@ func TestABUSE23EndlessTags(t *testing.T) {
 			eventually(t, "all streams being read", func() bool { return len(s.proxy.Snapshot().Links) == streams && drained(conns) })
 			held, _ := settled()
 			t.Logf("%d bytes are held for a stream that has said %d", int(held-before)/streams, len(x.says))
-			if each := int(held-before) / streams; each > x.most {
+			if each := int(held-before) / streams; each > x.most && !underRace {
 				t.Errorf("%d bytes are held for a stream that has said %d", each, len(x.says))
 			}
 			for _, c := range conns {

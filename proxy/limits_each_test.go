@@ -325,10 +325,10 @@ func limitsOfLinks(t *testing.T) map[string]each {
 				"record has link.fail \"next_try\":\"4s\"",
 		},
 		"negative_max": {
-			set: func(l *proxy.Limits) { l.NegativeMin, l.NegativeMax = 300*time.Millisecond, 500*time.Millisecond }, data: inClear,
+			set: func(l *proxy.Limits) { l.NegativeMin, l.NegativeMax = 2*time.Second, 3*time.Second }, data: inClear,
 			script: speaks + gateCalled + "r closes\n" + takes + bounced("m1", "juliet@remote.example", "504", "remote-server-timeout") +
-				"b receives nothing\nb receives nothing\nl sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m3'/>\nc accepts remote\nc receives header\nc closes\n" +
-				"record has link.fail \"next_try\":\"500ms\"",
+				strings.Repeat("b receives nothing\n", 11) + "l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m3'/>\nc accepts remote\nc receives header\nc closes\n" +
+				"record has link.fail \"next_try\":\"3s\"",
 		},
 		"dns_timeout": {
 			resolve: func(c *resolve.Config) { c.Timeout = 50 * time.Millisecond }, zone: []string{},
