@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	validators    = 256              // connections at once at one challenge listener
-	validatorTime = 10 * time.Second // one of them, from its first byte to its last
+	visitors  = 256              // connections at once at one listener for the web
+	visitTime = 10 * time.Second // one of them, from its first byte to its last
 )
 
 // responder answers validators of tls-alpn-01 and http-01. An autocert.Manager does so, out of a cache into which the order puts the
@@ -142,22 +142,27 @@ func (r *responder) config() *tls.Config {
 
 // ServeChallenges answers an authority's validators on ln, by the configured kind of challenge, until ctx ends. It closes ln.
 func (m *Manager) ServeChallenges(ctx context.Context, ln net.Listener, kind string) error {
-	srv := &http.Server{
-		ReadTimeout: validatorTime, WriteTimeout: validatorTime, IdleTimeout: validatorTime, MaxHeaderBytes: 8 << 10,
-		ErrorLog: log.New(io.Discard, "", 0), // every scanner of the internet comes by here
-	}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	ln = netutil.LimitListener(ln, validators)
-	var err error
 	if kind == HTTP01 {
-		srv.Handler = m.responder.manager.HTTPHandler(http.NotFoundHandler())
+		return serveWeb(ctx, ln, &http.Server{Handler: m.responder.manager.HTTPHandler(http.NotFoundHandler())})
+	}
+	srv := &http.Server{
+		Handler:   http.NotFoundHandler(),
+		TLSConfig: m.responder.config(),
+		// A connection ends with its handshake, and no other protocol has one.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){acme.ALPNProto: func(*http.Server, *tls.Conn, http.Handler) {}},
+	}
+	return serveWeb(ctx, ln, srv)
+}
+
+// serveWeb serves until ctx ends, over TLS where srv has a configuration for it. It closes ln.
+func serveWeb(ctx context.Context, ln net.Listener, srv *http.Server) (err error) {
+	srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout, srv.MaxHeaderBytes = visitTime, visitTime, visitTime, 8<<10
+	srv.ErrorLog = log.New(io.Discard, "", 0) // every scanner of the internet comes by here
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	ln = netutil.LimitListener(ln, visitors)
+	if srv.TLSConfig == nil {
 		err = srv.Serve(ln)
 	} else {
-		srv.Handler = http.NotFoundHandler()
-		srv.TLSConfig = m.responder.config()
-		// A connection ends with its handshake, and no other protocol has one.
-		srv.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){acme.ALPNProto: func(*http.Server, *tls.Conn, http.Handler) {}}
 		err = srv.ServeTLS(ln, "", "")
 	}
 	if errors.Is(err, http.ErrServerClosed) {

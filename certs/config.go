@@ -1,5 +1,7 @@
 package certs
 
+import "net/netip"
+
 // Config says where certificates and trust anchors come from. The zero Config has no certificate of its own and trusts the
 // system's anchors.
 type Config struct {
@@ -9,6 +11,8 @@ type Config struct {
 	ACME *ACME `yaml:"acme" doc:"obtaining certificates from an authority and renewing them (RFC 8555), for the local domains that no certificate of files names; left out: none are obtained"`
 	// Files are certificates that somebody else renews.
 	Files []File `yaml:"files" doc:"certificates of the local domains that somebody else renews; read again on reload"`
+	// POSHListen is where ServePOSH is to be reached; the zero AddrPort means nowhere.
+	POSHListen netip.AddrPort `yaml:"posh_listen" doc:"address and port at which https://DOMAIN/.well-known/posh/xmpp-server.json is answered for the local domains: for peers that take a certificate on the word of the domain's web server (RFC 7711); left out: nowhere"`
 	// Roots are PEM files with further trust anchors for peers.
 	Roots []string `yaml:"roots" doc:"PEM files with further trust anchors for peers"`
 	// SystemRoots says whether the system's trust anchors count beside Roots; nil means yes.

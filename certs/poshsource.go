@@ -103,7 +103,7 @@ func (s *POSHSource) settle(e *poshEntry, found []Fingerprint, life time.Duratio
 
 // load fetches a document, and the one that it points to: one step, no further (RFC 7711 §3.2).
 func (s *POSHSource) load(ctx context.Context, name string) ([]Fingerprint, time.Duration, error) {
-	first, err := s.get(ctx, "https://"+name+"/.well-known/posh/xmpp-server.json")
+	first, err := s.get(ctx, "https://"+name+poshPath)
 	if missing(err) {
 		return nil, poshRetry, nil
 	}

@@ -163,6 +163,9 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	if s.acme != nil {
 		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, g.config.Certs.ACME.Challenge) })
 	}
+	if s.posh != nil {
+		g.part(func() error { return g.certs.ServePOSH(ctx, s.posh) })
+	}
 	g.part(func() error { g.certs.Run(ctx, g.log); return nil })
 	g.proxy.Recover(g.lost)
 	g.lost = nil

@@ -21,6 +21,7 @@ type sockets struct {
 	direct  []net.Listener
 	names   *resolve.Inside // nil without one
 	acme    net.Listener    // nil where an authority's validators need none
+	posh    net.Listener    // nil where our certificates are published by nobody or somebody else
 	metrics net.Listener    // nil without one
 }
 
@@ -55,6 +56,9 @@ func openSockets(c *config.Config, forward *resolve.Resolver, log *slog.Logger) 
 	if path, addr := c.ChallengeListen(); addr != "" {
 		s.acme = listen(path, addr)
 	}
+	if addr := c.Certs.POSHListen; addr.IsValid() {
+		s.posh = listen("certs.posh_listen", addr.String())
+	}
 	if addr := c.Telemetry.Metrics; addr != "" {
 		s.metrics = listen("telemetry.metrics", addr)
 	}
@@ -80,7 +84,7 @@ func unopened(addr string, err error) error {
 }
 
 func (s sockets) close() {
-	for _, ln := range slices.Concat(s.outside, s.direct, []net.Listener{s.inside, s.admin, s.acme, s.metrics}) {
+	for _, ln := range slices.Concat(s.outside, s.direct, []net.Listener{s.inside, s.admin, s.acme, s.posh, s.metrics}) {
 		if ln != nil {
 			ln.Close()
 		}

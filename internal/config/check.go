@@ -115,6 +115,7 @@ func (c *Config) listeners() []listener {
 	for i, at := range c.Outside.DirectTLS {
 		all = append(all, listener{fmt.Sprintf("outside.direct_tls[%d]", i), at})
 	}
+	all = append(all, listener{"certs.posh_listen", c.Certs.POSHListen})
 	if l, ok := c.challengeListener(); ok {
 		all = append(all, l)
 	}

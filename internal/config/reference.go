@@ -122,6 +122,7 @@ func examples() map[string]string {
 		"outside.resolver_roots": `""`,
 		"certs.files[].cert":     "corp.pem",
 		"certs.files[].key":      "corp.key",
+		"certs.posh_listen":      `"[::]:8443"`,
 		"certs.roots":            "[]",
 		"certs.system_roots":     "true",
 
