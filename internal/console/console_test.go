@@ -97,6 +97,32 @@ func TestAskWithoutAGate(t *testing.T) {
 	}
 }
 
+// A pin that cannot be written is in force, so live links are judged by it; who gave it hears what is wrong.
+func TestPeersOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sub", "peers.json")
+	socket := filepath.Join(dir, "admin.sock")
+	book, err := ratchet.Open(ratchet.Config{File: file, Mode: "enforce", Domains: 10}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	defer serving(t, socket, &console.Server{Log: slog.New(slog.DiscardHandler), Status: func() console.Status { return console.Status{} },
+		Peers: &console.Peers{Book: book, Changed: func(string, console.PeerOrder) { told++ }}})()
+	pin := console.PeerOrder{Domain: "partner.example", Pins: []string{"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}}
+	if err := console.Order(t.Context(), socket, "/peers/pin", pin); err == nil || !strings.Contains(err.Error(), "in force") {
+		t.Errorf("the order was answered with %v", err)
+	}
+	if p, err := book.Show("partner.example"); err != nil || len(p.Pins) != 1 || told != 1 {
+		t.Errorf("%+v, %v; told %d times", p, err, told)
+	}
+}
+
 // What is remembered of peers can be read and changed over the socket, and each change is told.
 func TestPeersOverTheSocket(t *testing.T) {
 	t.Parallel()

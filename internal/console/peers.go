@@ -21,7 +21,7 @@ type PeerOrder struct {
 // Peers gives the admin socket the memory of remote domains: to be read, and changed by the gate's own user.
 type Peers struct {
 	Book    *ratchet.Book
-	Changed func(order string, o PeerOrder) // called after each change
+	Changed func(order string, o PeerOrder) // called after each change that is in force, written or not
 }
 
 // handle registers the questions and orders about peers.
@@ -38,11 +38,14 @@ func (p *Peers) handle(mux *http.ServeMux) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			if err := do(o); err != nil {
+			err := do(o)
+			if err == nil || errors.Is(err, ratchet.ErrUnwritten) {
+				p.Changed(order, o)
+			}
+			if err != nil {
 				http.Error(w, err.Error(), http.StatusConflict)
 				return
 			}
-			p.Changed(order, o)
 			answer(w, struct{}{})
 		})
 	}

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// ErrUnwritten says that a change is in force, and will be forgotten when the gate stops.
+var ErrUnwritten = errors.New("in force, but not written to ratchet.file")
+
 // ErrUnknown says that nothing is remembered of a domain.
 var ErrUnknown = errors.New("nothing is remembered of that domain")
 
@@ -90,7 +93,7 @@ func checkPin(pin string) error {
 	return nil
 }
 
-// change alters one peer and writes the book. When it cannot be written the change is in force all the same, until the gate stops. A
+// change alters one peer and writes the book. When it cannot be written the change is in force all the same: ErrUnwritten. A
 // domain that was never seen can be pinned beforehand.
 func (b *Book) change(domain string, alter func(*Peer) error) error {
 	b.mu.Lock()
@@ -118,7 +121,7 @@ func (b *Book) change(domain string, alter func(*Peer) error) error {
 		return err
 	}
 	if err := b.save(); err != nil {
-		return fmt.Errorf("in force, but not written to ratchet.file: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnwritten, err)
 	}
 	return nil
 }
