@@ -30,13 +30,6 @@ var (
 	ErrPanic         = errors.New("judging the certificate panicked")
 )
 
-// How a chain was found to prove its domain.
-const (
-	ProofPKIX = "pkix" // a trust anchor vouches for it
-	ProofDANE = "dane" // the domain's TLSA records name it
-	ProofPOSH = "posh" // the domain's POSH document names it
-)
-
 // Result is what a peer's certificate chain is worth for one domain. The zero Result proves nothing. Its strings come from the
 // peer; they are cut to a sane length and hold no control characters.
 type Result struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/audit"
+	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
@@ -154,7 +155,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 		}
 		return nil
 	}
-	if facts := in.factsFor(s, pair); refusal.cond == "" && strength[facts.Proof] > strength["dialback"] {
+	if facts := in.factsFor(s, pair); refusal.cond == "" && certs.Strength(facts.Proof) > certs.Strength("dialback") {
 		// The certificate of this very connection names the domain: no call-back is needed (XEP-0344 §2.4, W8).
 		if e := in.prove(s, pair, pr, facts, in.certified(s, pair)); e != nil {
 			return e
@@ -267,7 +268,8 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 		return refusal{cond: stanza.PolicyViolation, step: StepTLS, reason: "TLS is required of " + pair.Remote.String() + ", which goes on without", advice: adviceNoTLS}
 	}
 	r := refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceUnproved}
-	if need := needed(d.Require, in.p.known(In, pair, &facts)); facts.CertSPKI != "" && elsewhere(need, strength[facts.Proof] > strength["dialback"]) {
+	need := certs.Needed(d.Require.Proof, in.p.known(In, pair, &facts).Proof)
+	if facts.CertSPKI != "" && certs.Further(need, certs.Strength(facts.Proof) > certs.Strength("dialback")) != nil {
 		r.lacks = need
 	}
 	return r

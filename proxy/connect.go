@@ -243,7 +243,7 @@ func (p *Proxy) startTLS(ctx context.Context, r route, c *connection, offered bo
 // identified finds out who the peer has proved to be, and asks policy whether that suffices.
 func (p *Proxy) identified(ctx context.Context, r route, c *connection, use Direction, need policy.Requirement) error {
 	known := p.known(use, r.pair, &c.facts)
-	c.by = p.identifyServer(ctx, r.pair.Remote, c.s.TLS().PeerCertificates, c.ep, needed(need, known))
+	c.by = p.identifyServer(ctx, r.pair.Remote, c.s.TLS().PeerCertificates, c.ep, certs.Needed(need.Proof, known.Proof))
 	p.describeCert(&c.facts, c.s.TLS(), c.by.Result)
 	c.cert = certFacts(c.by.Result)
 	if len(c.ep.TLSA) > 0 && !c.by.Proved {

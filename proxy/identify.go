@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"sallyport/audit"
@@ -16,10 +17,6 @@ import (
 	"sallyport/internal/resolve"
 	"sallyport/policy"
 )
-
-// strength orders the proofs that a peer can be asked for. Those of one strength stand in for each other, but for the ones that
-// policy asks for by name.
-var strength = map[string]int{"dialback": 1, "dialback+tls": 1, "pkix": 2, "posh": 2, "dane": 2, "pin": 2}
 
 // evidenceLife is for how long a live link is taken for proved by what DNS or the web said once: records change without a word to us.
 const evidenceLife = 24 * time.Hour
@@ -53,7 +50,7 @@ func (p *Proxy) identifyServer(ctx context.Context, remote jid.Domain, chain []*
 		return perishable(func() certs.Result { return p.Certs.Verifier().VerifyDANE(chain, d) })
 	}
 	v := judge(func() certs.Result { return p.Certs.Verifier().VerifyDelegated(chain, d) })
-	if need == certs.ProofPOSH || need == certs.ProofPKIX && !v.Proved {
+	if slices.Contains(certs.Further(need, v.Proved), certs.ProofPOSH) {
 		return p.byPOSH(ctx, remote, chain, v)
 	}
 	return v
@@ -64,33 +61,19 @@ func (p *Proxy) identifyServer(ctx context.Context, remote jid.Domain, chain []*
 // servers, so it is asked only where policy lets the domain federate and wants more than dialback.
 func (p *Proxy) identifyClient(ctx context.Context, remote jid.Domain, chain []*x509.Certificate, need string) judged {
 	v := judge(func() certs.Result { return p.Certs.Verifier().Verify(chain, remote.ASCII()) })
-	if len(chain) == 0 || !elsewhere(need, v.Proved) {
+	if len(chain) == 0 {
 		return v
 	}
-	if need != certs.ProofPOSH {
+	ways := certs.Further(need, v.Proved)
+	if slices.Contains(ways, certs.ProofDANE) {
 		if named := p.byDANE(ctx, remote, chain); named.Proved {
 			return named
 		}
 	}
-	if need == certs.ProofDANE {
-		return v
+	if slices.Contains(ways, certs.ProofPOSH) {
+		return p.byPOSH(ctx, remote, chain, v)
 	}
-	return p.byPOSH(ctx, remote, chain, v)
-}
-
-// elsewhere says whether DNS or the web could vouch for what is needed: for a proof that is asked for by its own name, or in the place of
-// a trust anchor that has not. A pin is a pin.
-func elsewhere(need string, proved bool) bool {
-	return need == certs.ProofDANE || need == certs.ProofPOSH || need == certs.ProofPKIX && !proved
-}
-
-// needed is the proof that a link must have to please policy, or to be what the domain was before: of the two, the stronger one. In the
-// second case any proof of that strength will do.
-func needed(require policy.Requirement, known policy.Known) string {
-	if strength[known.Proof] > strength[require.Proof] {
-		return certs.ProofPKIX
-	}
-	return require.Proof
+	return v
 }
 
 // byDANE looks for the caller's certificate among those of its domain's servers: a server shows the same one when it calls. A domain
@@ -214,7 +197,7 @@ func (p *Proxy) reviewed(f policy.LinkFacts, state *tls.ConnectionState, by judg
 	}
 	v := by.again()
 	switch {
-	case strength[f.Proof] <= strength["dialback"]:
+	case certs.Strength(f.Proof) <= certs.Strength("dialback"):
 	case !v.Proved:
 		return f, fmt.Errorf("the certificate proves the peer no longer: %w", v.Err)
 	case ended(by.until):
@@ -232,7 +215,7 @@ func (p *Proxy) downgraded(dir Direction, pair Pair, d policy.LinkDecision, f *p
 	switch {
 	case known.Channel == "tls" && f.Channel == "plaintext":
 		reason = "the domain had TLS before, and goes on without"
-	case f.Proof != "" && strength[f.Proof] < strength[known.Proof]:
+	case f.Proof != "" && certs.Strength(f.Proof) < certs.Strength(known.Proof):
 		reason = fmt.Sprintf("the domain proved itself by %s before, the link has %s", known.Proof, f.Proof)
 	default:
 		return

@@ -50,7 +50,7 @@ func spkiOf(t *testing.T, cert tls.Certificate) string {
 	return certs.SPKI(leaf)
 }
 
-// both is a server's certificate for either role.
+// shows gives a name one certificate for either role.
 func (s *stage) shows(name string, cert tls.Certificate) {
 	s.Client[name] = s.ca.client(s.log.t)
 	s.Client[name].Certificates = []tls.Certificate{cert}

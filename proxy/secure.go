@@ -118,7 +118,7 @@ func (in *inbound) external(ctx context.Context, s *stream.Stream, el *stanza.El
 	switch {
 	case in.door == Inside:
 		facts.Proof = certs.ProofPKIX // of our own authority
-	case strength[facts.Proof] <= strength["dialback"]:
+	case certs.Strength(facts.Proof) <= certs.Strength("dialback"):
 		// While the peer began anew the certificate expired, or its authority went. There is no key to go by.
 		in.disprove(pair, pr)
 		return &stream.Error{Condition: stream.NotAuthorized, Err: errors.New("the certificate proves the peer no longer")}

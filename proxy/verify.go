@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"sallyport/audit"
+	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
@@ -74,7 +75,7 @@ func (in *inbound) vouch(ctx context.Context, s *stream.Stream, v verification, 
 		in.unverified(s, v, err)
 		return
 	}
-	if strength[facts.Proof] < strength[r.lacks] || in.p.linkDecision(In, v.pair, facts).Effect != policy.Allow {
+	if certs.Strength(facts.Proof) < certs.Strength(r.lacks) || in.p.linkDecision(In, v.pair, facts).Effect != policy.Allow {
 		in.disprove(v.pair, v.proof)
 		if err := in.refuseResult(ctx, s, v.message, r); err != nil {
 			in.log.Info("the refusal of a db:result could not be sent", "error", err)

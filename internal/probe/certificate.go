@@ -8,16 +8,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"sallyport/certs"
 	"sallyport/policy"
 )
-
-// strong says whether policy wants more than dialback, which is when the gate looks further than the trust anchors.
-func strong(need policy.Requirement) bool {
-	return need.Proof != "" && need.Proof != "dialback" && need.Proof != "dialback+tls"
-}
 
 // identify judges who the peer proved to be, in each way there is, and asks policy whether what the gate makes of it will do.
 func (x *examination) identify(ctx context.Context, v *visit) {
@@ -63,7 +59,7 @@ func (x *examination) describe(ctx context.Context, v *visit, state *tls.Connect
 }
 
 // judgeChain judges a chain in each way, and returns the result that the gate goes by: TLSA records alone where there are any (RFC 7671
-// §4), else the trust anchors, else POSH where policy asks for that much.
+// §4), else the trust anchors, else POSH where policy, or what the domain was before, asks for that much.
 func (x *examination) judgeChain(v *visit, chain []*x509.Certificate) certs.Result {
 	judge := x.Certs.Verifier()
 	d := certs.Delegation{Domain: x.remote.ASCII()}
@@ -86,7 +82,8 @@ func (x *examination) judgeChain(v *visit, chain []*x509.Certificate) certs.Resu
 		return dane
 	}
 	v.out.TLS.DANE.Reason = x.undane(v)
-	if posh.Proved && (x.terms.Require.Proof == certs.ProofPOSH || !pkix.Proved && strong(x.terms.Require)) {
+	need := certs.Needed(x.terms.Require.Proof, x.known("out", &v.facts).Proof)
+	if posh.Proved && slices.Contains(certs.Further(need, pkix.Proved), certs.ProofPOSH) {
 		return posh
 	}
 	return pkix

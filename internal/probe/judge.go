@@ -59,12 +59,12 @@ func (x *examination) calling(ctx context.Context, v *visit) policy.LinkFacts {
 	if pkix.Proved {
 		f.Proof = pkix.Proof
 	}
-	switch asked := x.decide(ctx, "in", policy.LinkFacts{}).Require; {
-	case !strong(asked), pkix.Proved && asked.Proof != certs.ProofDANE && asked.Proof != certs.ProofPOSH:
-	case v.out.TLS.DANE.Proved && asked.Proof != certs.ProofPOSH:
-		f.Proof = certs.ProofDANE
-	case v.out.TLS.POSH.Proved && asked.Proof != certs.ProofDANE:
-		f.Proof = certs.ProofPOSH
+	need := certs.Needed(x.decide(ctx, "in", policy.LinkFacts{}).Require.Proof, x.known("in", &f).Proof)
+	for _, way := range certs.Further(need, pkix.Proved) {
+		if way == certs.ProofDANE && v.out.TLS.DANE.Proved || way == certs.ProofPOSH && v.out.TLS.POSH.Proved {
+			f.Proof = way
+			break
+		}
 	}
 	return f
 }
