@@ -156,6 +156,7 @@ func TestFaults(t *testing.T) {
 			[]string{"4: peers[default].deny: it would hold for everyone", "4: peers[default].proof: pin for everyone", "4: peers[default].until: it would hold for everyone"}},
 		{"a proof that cannot be had", "LEASTpeers: {a.example: {proof: dane}}\n", []string{"4: peers[a.example].proof: dane needs a resolver that validates; set outside.dnssec"}},
 		{"a proof that cannot be had, for everyone", "backends: [{address: 127.0.1.1:5269, domains: [corp.example]}]\ninside: {listen: 127.0.2.1:5269}\noutside: {listen: [127.0.3.1:5269], posh: false}\npeers: {default: {proof: posh}}\n", []string{"4: peers[default].proof: posh is asked for, and outside.posh is false"}},
+		{"certainty where nobody gives it", "LEASTpeers:\n  a.example: {proof: posh, revocation: hard}\n", []string{"5: peers[a.example].revocation: hard asks what the certificate's authority says"}},
 		{"a route for many", "LEASTpeers: {'*.a.example': {route: '192.0.2.1:5269'}}\n", []string{"4: peers[*.a.example].route: a route leads to one domain"}},
 		{"denied and more", "LEASTpeers: {a.example: {deny: true, proof: pkix}}\n", []string{"4: peers[a.example].deny: the peer is denied"}},
 

@@ -115,6 +115,9 @@ func (r report) checkTerms(path string, own, effective Peer) {
 			r.About(path+".tls_min", "the channel may be plaintext, so there is no oldest version of TLS")
 		}
 	}
+	if own.Revocation == "hard" && effective.Proof == "posh" {
+		r.About(path+".revocation", "hard asks what the certificate's authority says, and a proof by posh has none; take proof pkix, or leave it soft")
+	}
 	if effective.Proof == "pin" && len(own.Pins) == 0 {
 		r.About(firstOf(r, path+".proof", path), "proof pin needs pins; for example:  pins: [\"sha256/…\"]")
 	}

@@ -77,7 +77,15 @@ deny contains {
 	"reason": "whether the certificate was revoked cannot be found out, and data.peers asks for certainty",
 } if {
 	object.get(peer.terms, "revocation", "soft") == "hard"
-	input.link.cert.revocation == "unknown"
+	uncertain
+}
+
+uncertain if input.link.cert.revocation == "unknown"
+
+# Whoever shows no certificate at all must not be better off for it.
+uncertain if {
+	input.link.proof != ""
+	input.link.cert.revocation == ""
 }
 
 # The ratchet: a domain is held to what it proved before, unless its entry says otherwise.

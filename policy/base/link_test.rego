@@ -96,13 +96,19 @@ test_ratchet[note] if {
 test_revocation[note] if {
 	some note, [remote, revocation, rule] in {
 		"good": ["strict.example", "good", "allow"],
-		"no certificate": ["strict.example", "", "allow"],
+		"no certificate": ["any.example", "", "allow"],
+		"no certificate, and certainty is asked for": ["strict.example", "", "revocation-unknown"],
 		"nobody knows": ["any.example", "unknown", "allow"],
 		"nobody knows, and certainty is asked for": ["strict.example", "unknown", "revocation-unknown"],
 		"revoked": ["any.example", "revoked", "revoked"],
 	}
 	decision := link.decision with data.peers as bound with input as remembered(remote, ["in", "tls", "pkix", "1.3"], nothing, revocation)
 	decision.rule == rule
+}
+
+test_revocation_before_there_is_a_certificate if {
+	decision := link.decision with data.peers as bound with input as remembered("strict.example", ["in", "", ""], nothing, "")
+	decision.rule == "allow"
 }
 
 test_domain_kept_inside if {
