@@ -34,7 +34,7 @@ const PerDomain = "domain"
 // ACME says from whom certificates are obtained, and how.
 type ACME struct {
 	Directory   string `yaml:"directory" doc:"https URL of the authority's directory, such as https://acme-v02.api.letsencrypt.org/directory"`
-	Email       string `yaml:"email" doc:"where the authority may write to"`
+	Email       string `yaml:"email" doc:"where the authority may write to; it is told when the account is made"`
 	AcceptTerms bool   `yaml:"accept_terms" default:"false" doc:"that you have read the authority's terms of service and accept them; it must be true"`
 	Challenge   string `yaml:"challenge" default:"tls-alpn-01" oneof:"tls-alpn-01|http-01|dns-01" doc:"how the authority is shown that a domain is ours: it connects to port 443 of the domain, or to its port 80, or asks for a DNS record"`
 	Per         string `yaml:"per" default:"backend" oneof:"backend|domain" doc:"backend: one certificate with all domains of a backend; domain: one for each domain"`

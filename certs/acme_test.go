@@ -1,9 +1,11 @@
 package certs
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -447,7 +449,7 @@ func TestCrashLoop(t *testing.T) {
 		p, c := newPretend(t, 90*day), acmeConfig(t, HTTP01)
 		c.ACME.Domains = c.ACME.Domains[1:]
 		p.refuse["corp.org"] = "no"
-		for range 30 {
+		for range 25 {
 			m, said := gateOf(t, p, c)
 			stop := running(t, m, said)
 			time.Sleep(2 * time.Second)
@@ -850,7 +852,7 @@ func TestDamagedStore(t *testing.T) {
 		stop = running(t, m, said)
 		defer stop()
 		time.Sleep(time.Second)
-		if got := said.with("no private key in it"); len(got) != 1 || len(p.accounts) != 1 {
+		if got := said.with("certificate not obtained"); len(got) != 1 || !strings.Contains(got[0], "no private key in it") || len(p.accounts) != 1 {
 			t.Errorf("told %q, %d accounts", said.with(""), len(p.accounts))
 		}
 	})
@@ -933,6 +935,66 @@ func TestValidatorsAreNoPeers(t *testing.T) {
 	}
 	if c := mustNew(t, Config{SystemRoots: off()}).ServerConfig("", true); c != nil {
 		t.Error("a gate without certificates and without an authority begins handshakes")
+	}
+}
+
+// pipes is a listener in memory: whoever calls gets one end of a pipe.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestSilentValidators: who says nothing at a challenge listener is cut off in time, and no more than so many are heard at once.
+func TestSilentValidators(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{TLSALPN01, HTTP01} {
+		synctest.Test(t, func(t *testing.T) {
+			m, ln := mustNew(t, Config{SystemRoots: off()}), make(pipes)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- m.ServeChallenges(ctx, ln, kind) }()
+			heard := 0
+			ends := make(chan time.Duration, 2*validators)
+			for range validators + 1 {
+				here, there := net.Pipe()
+				began := time.Now()
+				go func() {
+					_, err := there.Read(make([]byte, 1))
+					if err == nil {
+						t.Error("something was said to who said nothing")
+					}
+					ends <- time.Since(began)
+				}()
+				select {
+				case ln <- here:
+					heard++
+				case <-time.After(time.Second):
+					here.Close()
+				}
+			}
+			if heard != validators {
+				t.Errorf("%s: %d are heard at once, want %d", kind, heard, validators)
+			}
+			for range validators + 1 {
+				if took := <-ends; took > validatorTime+time.Second {
+					t.Errorf("%s: one was heard for %s", kind, took)
+				}
+			}
+			cancel()
+			synctest.Wait()
+			close(ln)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

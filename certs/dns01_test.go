@@ -26,15 +26,15 @@ type primary struct {
 
 func startPrimary(t *testing.T) *primary {
 	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	p := &primary{at: reserve(t), txt: map[string][]string{}, signed: true}
+	udp, err := net.ListenPacket("udp", p.at.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
+	tcp, err := net.Listen("tcp", p.at.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &primary{at: tcp.Addr().(*net.TCPAddr).AddrPort(), txt: map[string][]string{}, signed: true}
 	for _, srv := range []*dns.Server{{PacketConn: udp}, {Listener: tcp}} {
 		started, ended := make(chan struct{}), make(chan struct{})
 		srv.Handler, srv.TsigSecret = p, map[string]string{"sallyport.": tsigKey}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"sallyport/internal/peer"
 	"sallyport/internal/xmpptest"
 )
 
@@ -71,14 +72,14 @@ func start(t *testing.T, env []string, path string, args ...string) {
 	})
 }
 
-func freePort(t *testing.T) uint16 {
+// reserve finds an address that nothing else takes before it is used.
+func reserve(t *testing.T) netip.AddrPort {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := peer.Reserve(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).AddrPort().Port()
+	return netip.MustParseAddrPort(addrs[0])
 }
 
 // pebble is Let's Encrypt's small authority, the real thing but for the keys.
@@ -105,7 +106,7 @@ func startPebble(t *testing.T, names netip.AddrPort, options map[string]any, env
 			t.Fatal(err)
 		}
 	}
-	at, management := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	at, management := reserve(t).String(), reserve(t).String()
 	c := map[string]any{"listenAddress": at, "managementListenAddress": management, "certificate": f.path("cert.pem"), "privateKey": f.path("key.pem"),
 		"httpPort": p.http.Addr().(*net.TCPAddr).Port, "tlsPort": p.tls.Addr().(*net.TCPAddr).Port}
 	for k, v := range options {
@@ -432,8 +433,7 @@ const tsigKey = "mmH6XN4wA6Jtdg0zsVB0UJB2R2oWvKcMVL3S3Hx9u8k="
 func startBind(t *testing.T) *bind {
 	t.Helper()
 	path, f := program(t, "named"), newFiles(t)
-	port := freePort(t)
-	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+	at := reserve(t)
 	zone := func(name, records string) {
 		write(t, f.path(name), []byte(fmt.Sprintf("$TTL 5\n@ IN SOA ns.op.example. root.op.example. 1 60 60 600 5\n@ IN NS ns.op.example.\n%s\n", records)))
 	}
@@ -456,7 +456,7 @@ zone "op.example" { type primary; file "op.example"; };
 zone "corp.example" { type primary; file "corp.example"; };
 zone "acme.op.example" { type primary; file "acme.op.example"; update-policy { grant sallyport zonesub TXT; }; };
 zone "xn--bcher-kva.example" { type primary; file "xn--bcher-kva.example"; update-policy { grant sallyport name _acme-challenge.xn--bcher-kva.example. TXT; }; };
-`, f.dir, port, tsigKey)))
+`, f.dir, at.Port(), tsigKey)))
 	write(t, f.path("tsig.key"), []byte("key \"sallyport\" {\n\talgorithm hmac-sha256;\n\tsecret \""+tsigKey+"\";\n};\n"))
 	// A copy, so that a profile of AppArmor for the system's own name server does not hold here.
 	program, err := os.ReadFile(path)
@@ -538,7 +538,7 @@ func TestDNSFails(t *testing.T) {
 		{"no delegation", "corp.org", "has no zone for _acme-challenge.corp.org. (NXDOMAIN); set certs.acme.dns.server", func(*DNSUpdate) {}},
 		{"another zone than said", "corp.example", "is not in the zone elsewhere.example.; add the CNAME _acme-challenge.corp.example, or correct certs.acme.dns.zone", func(u *DNSUpdate) { u.Zone = "elsewhere.example" }},
 		{"nobody there", "corp.example", "connection refused", func(u *DNSUpdate) {
-			u.Zone, u.Server = "acme.op.example", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), freePort(t))
+			u.Zone, u.Server = "acme.op.example", reserve(t)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
