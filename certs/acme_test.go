@@ -323,8 +323,8 @@ func TestFailingRenewalIsTold(t *testing.T) {
 		if err != nil || len(other.Concerns()) != 1 || !strings.Contains(other.Concerns()[0].Error(), "Connection refused") {
 			t.Errorf("check says %v, %v", other.Concerns(), err)
 		}
-		if len(said.with("a certificate of ours needs a hand")) == 0 {
-			t.Error("the daily line is missing")
+		if got := said.with("a certificate of ours needs a hand"); len(got) != 0 {
+			t.Errorf("told twice: %q", got)
 		}
 		time.Sleep(27 * day)
 		if _, ok := m.Certificate("corp.org"); !ok || !errors.Is(m.Covers("corp.org"), ErrNotInDate) {

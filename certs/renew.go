@@ -305,10 +305,10 @@ func (m *Manager) watch(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// tell tells of each concern that was not told within a day.
+// tell tells of each concern that was not told within a day, nor is told with each attempt.
 func (m *Manager) tell(ctx context.Context, log *slog.Logger, told map[string]time.Time, now time.Time) {
 	for _, concern := range m.concerns(now) {
-		if now.Sub(told[concern.about]) < watchTime {
+		if concern.attempted || now.Sub(told[concern.about]) < watchTime {
 			continue
 		}
 		told[concern.about] = now

@@ -72,13 +72,14 @@ type concern struct {
 	about       string // what tells it from others
 	text        string
 	ended, file bool
+	attempted   bool // each attempt has a line of its own
 }
 
 func (m *Manager) concerns(now time.Time) []concern {
 	var all []concern
 	for _, s := range m.Status() {
 		if text := s.concern(now); text != "" {
-			all = append(all, concern{about: s.File, text: text, ended: now.After(s.NotAfter), file: s.Source == "file"})
+			all = append(all, concern{about: s.File, text: text, ended: now.After(s.NotAfter), file: s.Source == "file", attempted: s.Failures > 0})
 		}
 	}
 	return all
