@@ -24,7 +24,8 @@ const (
 	acmeAnswer  = 1 << 20          // bytes of one answer
 	acmeHeader  = 64 << 10         // bytes of its header
 	acmeRequest = 30 * time.Second // one request, its answer included
-	acmeRetries = 3                // of one request
+	acmeRetries = 3                // of one request that failed
+	acmeNonces  = 8                // of one request whose nonce was refused
 	acmePatient = 10 * time.Second // the longest that a request waits to be repeated
 	acmeHold    = 24 * time.Hour   // the longest that an authority can hold the next attempt back
 	acmeSkew    = time.Hour        // how far our clock and the authority's may differ; they date certificates back by as much
@@ -154,15 +155,15 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // backoff is how long a failed request waits before it is repeated within an attempt; 0 ends the attempt. Whatever takes longer is for
 // the schedule of attempts.
 func backoff(n int, _ *http.Request, answer *http.Response) time.Duration {
+	if answer.StatusCode == http.StatusBadRequest && n <= acmeNonces { // only of a nonce that was not fresh (RFC 8555 §6.5)
+		return 100 * time.Millisecond
+	}
 	wait, told := retryAfter(answer.Header)
 	if n > acmeRetries || answer.StatusCode == http.StatusTooManyRequests || wait > acmePatient {
 		return 0
 	}
 	if told {
 		return wait + time.Second
-	}
-	if answer.StatusCode == http.StatusBadRequest { // only of a nonce that was not fresh (RFC 8555 §6.5)
-		return 100 * time.Millisecond
 	}
 	return time.Duration(n) * time.Second
 }

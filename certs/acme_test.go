@@ -634,6 +634,7 @@ func TestAuthorityMisbehaves(t *testing.T) {
 		{"directory that points at files", "dir", dir(map[string]any{"newOrder": "file:///etc/passwd"}), "without TLS", time.Minute},
 		{"no account for us", "account", say(403, `{"type":"urn:ietf:params:acme:error:externalAccountRequired","detail":"who are you"}`), "get an account from the authority and name it in certs.acme.eab", time.Minute},
 		{"server error", "new", say(500, "oops"), "oops", 2 * time.Minute},
+		{"no nonce is fresh", "new", say(400, `{"type":"urn:ietf:params:acme:error:badNonce","detail":"try again"}`), "try again (badNonce)", time.Minute},
 		{"error in many lines", "new", say(400, `{"type":"urn:ietf:params:acme:error:malformed","detail":"a\nb\u001b[2Jc\u202ed"}`), `a b�[2Jc�d (malformed)`, time.Minute},
 		{"error without end", "new", say(400, `{"type":"x:y","detail":"`+strings.Repeat("z", 900<<10)+`"}`), "zzz… (y)", time.Minute},
 		{"error with many parts", "new", say(400, `{"type":"x:compound","detail":"no","subproblems":[`+strings.Repeat(`{"type":"x:caa","detail":"forbidden","identifier":{"type":"dns","value":"corp.org"}},`, 50)+`{"type":"x:y"}]}`),
