@@ -133,9 +133,9 @@ func TestFetchesEnd(t *testing.T) {
 	chain := root.issue(t, names(san{dns: []string{"partner.example"}}), points("http://crl.example/"))
 	proof := trusting(root).Verify(chain, "partner.example")
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int64
 		hangs := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			asked++
+			asked.Add(1)
 			<-r.Context().Done()
 			return nil, context.Cause(r.Context())
 		})}
@@ -163,8 +163,8 @@ func TestFetchesEnd(t *testing.T) {
 			t.Error("a document is fetched after the shutdown")
 		}
 		rv.Shutdown(ctx)
-		if asked != 2 {
-			t.Errorf("asked %d times", asked)
+		if asked.Load() != 2 {
+			t.Errorf("asked %d times", asked.Load())
 		}
 	})
 }
