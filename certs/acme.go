@@ -43,7 +43,7 @@ type ACME struct {
 	Root        string `yaml:"root" doc:"PEM file with the trust anchors of a private authority's own server; left out: the system's count"`
 	EAB         *EAB   `yaml:"eab" doc:"an account that was arranged with the authority beforehand (RFC 8555 §7.3.4); left out: there is none"`
 
-	TLSALPNListen netip.AddrPort `yaml:"tls_alpn_listen" default:"[::]:443" doc:"with tls-alpn-01, where the authority is answered; opened unless an outside door has the same address, which then answers too"`
+	TLSALPNListen netip.AddrPort `yaml:"tls_alpn_listen" default:"[::]:443" doc:"with tls-alpn-01, where the authority is answered; opened unless an outside door or posh_listen has the same address, which then answers too"`
 	HTTPListen    netip.AddrPort `yaml:"http_listen" default:"[::]:80" doc:"with http-01, where the authority is answered; everything else gets 404"`
 	DNS           *DNSUpdate     `yaml:"dns" doc:"with dns-01, where the records are put; left out with every other challenge"`
 

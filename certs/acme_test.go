@@ -925,6 +925,13 @@ func TestValidatorsAreNoPeers(t *testing.T) {
 	if _, state, err := handshake(t, m.ServerConfig("", true), both); err != nil || IsChallenge(state) || state.NegotiatedProtocol != ALPN {
 		t.Errorf("who speaks more than the challenge's protocol is no validator: %v %q", err, state.NegotiatedProtocol)
 	}
+	posh := make(pipes)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { _ = m.ServePOSH(ctx, posh) }()
+	if err := validateAt(func() net.Conn { a, b := net.Pipe(); posh <- a; return b }, "corp.org", key); err != nil {
+		t.Errorf("at the door for POSH: %v", err)
+	}
 	for _, at := range []string{"corp.example", "corp.org"} {
 		if err := validate(m.ServerConfig(at, true), "corp.org", key); err == nil {
 			t.Error("a validator is answered behind STARTTLS")
@@ -963,8 +970,8 @@ func TestSilentValidators(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- m.ServeChallenges(ctx, ln, kind) }()
 			heard := 0
-			ends := make(chan time.Duration, 2*validators)
-			for range validators + 1 {
+			ends := make(chan time.Duration, 2*visitors)
+			for range visitors + 1 {
 				here, there := net.Pipe()
 				began := time.Now()
 				go func() {
@@ -981,11 +988,11 @@ func TestSilentValidators(t *testing.T) {
 					here.Close()
 				}
 			}
-			if heard != validators {
-				t.Errorf("%s: %d are heard at once, want %d", kind, heard, validators)
+			if heard != visitors {
+				t.Errorf("%s: %d are heard at once, want %d", kind, heard, visitors)
 			}
-			for range validators + 1 {
-				if took := <-ends; took > validatorTime+time.Second {
+			for range visitors + 1 {
+				if took := <-ends; took > visitTime+time.Second {
 					t.Errorf("%s: one was heard for %s", kind, took)
 				}
 			}

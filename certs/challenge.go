@@ -146,12 +146,16 @@ func (m *Manager) ServeChallenges(ctx context.Context, ln net.Listener, kind str
 		return serveWeb(ctx, ln, &http.Server{Handler: m.responder.manager.HTTPHandler(http.NotFoundHandler())})
 	}
 	srv := &http.Server{
-		Handler:   http.NotFoundHandler(),
-		TLSConfig: m.responder.config(),
-		// A connection ends with its handshake, and no other protocol has one.
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){acme.ALPNProto: func(*http.Server, *tls.Conn, http.Handler) {}},
+		Handler:      http.NotFoundHandler(),
+		TLSConfig:    m.responder.config(),
+		TLSNextProto: endsWithHandshake(),
 	}
 	return serveWeb(ctx, ln, srv)
+}
+
+// endsWithHandshake is for a web server at which validators come by: theirs is over with the handshake. There is no HTTP/2.
+func endsWithHandshake() map[string]func(*http.Server, *tls.Conn, http.Handler) {
+	return map[string]func(*http.Server, *tls.Conn, http.Handler){acme.ALPNProto: func(*http.Server, *tls.Conn, http.Handler) {}}
 }
 
 // serveWeb serves until ctx ends, over TLS where srv has a configuration for it. It closes ln.

@@ -17,15 +17,16 @@ const poshPath = "/.well-known/posh/xmpp-server.json"
 const poshLife = 10 * time.Minute
 
 // ServePOSH answers on ln with the POSH documents of our own domains until ctx ends: the certificates in force, as peers are shown them.
-// It closes ln. The web server of a domain may hand the question on; then it, and not we, must have the certificate that the asker
+// It closes ln. An authority's validator is answered there too: POSH and tls-alpn-01 both want port 443. The web server of a domain may hand the question on; then it, and not we, must have the certificate that the asker
 // believes.
 func (m *Manager) ServePOSH(ctx context.Context, ln net.Listener) error {
 	c := base()
 	c.NextProtos = []string{"http/1.1"}
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return m.forServer("", hello) }
+	c.GetConfigForClient = m.responder.forChallenge
 	web := http.NewServeMux()
 	web.HandleFunc("GET "+poshPath, m.answerPOSH)
-	return serveWeb(ctx, ln, &http.Server{Handler: web, TLSConfig: c, TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}})
+	return serveWeb(ctx, ln, &http.Server{Handler: web, TLSConfig: c, TLSNextProto: endsWithHandshake()})
 }
 
 func (m *Manager) answerPOSH(w http.ResponseWriter, r *http.Request) {

@@ -250,28 +250,35 @@ func (p *pretend) look(domain, token, thumb string) error {
 	return validate(p.gate.ServerConfig("", true), domain, token+"."+thumb)
 }
 
-// validate connects as a validator of RFC 8737 §3 does.
+// validate connects as a validator of RFC 8737 §3 does, to who serves by a configuration.
 func validate(server *tls.Config, domain, keyAuthorization string) error {
 	if server == nil {
 		return errors.New("connection refused")
 	}
-	a, b := net.Pipe()
-	defer a.Close()
-	defer b.Close()
-	asked := make(chan error, 1)
-	go func() {
-		conn := tls.Server(a, server)
-		asked <- conn.Handshake()
-		a.Close()
-	}()
-	conn := tls.Client(b, &tls.Config{ServerName: domain, NextProtos: []string{acme.ALPNProto}, InsecureSkipVerify: true,
+	served := make(chan error, 1)
+	err := validateAt(func() net.Conn {
+		a, b := net.Pipe()
+		go func() {
+			served <- tls.Server(a, server).Handshake()
+			a.Close()
+		}()
+		return b
+	}, domain, keyAuthorization)
+	if refused := <-served; err == nil {
+		err = refused
+	}
+	return err
+}
+
+// validateAt is validate at whatever is called.
+func validateAt(call func() net.Conn, domain, keyAuthorization string) error {
+	raw := call()
+	defer raw.Close()
+	conn := tls.Client(raw, &tls.Config{ServerName: domain, NextProtos: []string{acme.ALPNProto}, InsecureSkipVerify: true,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return nil, errors.New("asked for a certificate")
 		}})
 	if err := conn.Handshake(); err != nil {
-		return err
-	}
-	if err := <-asked; err != nil {
 		return err
 	}
 	state := conn.ConnectionState()

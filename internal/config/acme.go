@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"slices"
 
@@ -9,7 +10,7 @@ import (
 	"sallyport/internal/config/document"
 )
 
-// challengeListener is the socket at which an authority is answered, unless an outside door has it: that answers too.
+// challengeListener is the socket at which an authority is answered, unless an outside door or that for POSH has it: these answer too.
 func (c *Config) challengeListener() (listener, bool) {
 	a := c.Certs.ACME
 	if a == nil || !a.Listen().IsValid() {
@@ -18,8 +19,8 @@ func (c *Config) challengeListener() (listener, bool) {
 	if a.Challenge == certs.HTTP01 {
 		return listener{"certs.acme.http_listen", a.HTTPListen}, true
 	}
-	for _, at := range slices.Concat(c.Outside.DirectTLS, c.Outside.Listen) {
-		if clash(at, a.TLSALPNListen) {
+	for _, at := range slices.Concat(c.Outside.DirectTLS, c.Outside.Listen, []netip.AddrPort{c.Certs.POSHListen}) {
+		if at.IsValid() && clash(at, a.TLSALPNListen) {
 			return listener{}, false
 		}
 	}

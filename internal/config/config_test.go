@@ -280,6 +280,10 @@ func TestOutsideDoorsAnswerChallenges(t *testing.T) {
 			t.Errorf("%s: listens on %q, which is the door's", outside, got)
 		}
 	}
+	c := mustParse(t, strings.Replace(leastACME, "certs:\n", "certs:\n  posh_listen: '[::]:443'\n", 1)+"}\n")
+	if _, got := c.ChallengeListen(); got != "" {
+		t.Errorf("listens on %q, which is POSH's", got)
+	}
 }
 
 // TestOver: an exception that has ended is told, with its line; one that ends today counts still.
