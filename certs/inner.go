@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -18,9 +17,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 const (
@@ -148,7 +144,7 @@ func innerTemplate(name string, life time.Duration) (*x509.Certificate, error) {
 func (i *Inner) RootFile() string { return filepath.Join(i.dir, innerRootFile) }
 
 // Certificate mints a certificate for a remote domain, in whose name the gate speaks to the backend; one that was minted before
-// serves while a third of its life is left. It is for both roles of TLS and names the domain as dNSName and xmppAddr. The domain may
+// serves while a third of its life is left. It is for both roles of TLS and names the domain as dNSName. The domain may
 // be in A-labels or U-labels.
 func (i *Inner) Certificate(domain string) (*tls.Certificate, error) {
 	name, ok := reference(domain)
@@ -181,11 +177,8 @@ func (i *Inner) mint(names []string, key *ecdsa.PrivateKey, life time.Duration) 
 	}
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
 	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	extension, err := subjectAltName(names)
-	if err != nil {
-		return nil, err
-	}
-	tmpl.ExtraExtensions = []pkix.Extension{extension}
+	// COMPAT(ejabberd 23.01): an xmppAddr in a server's certificate crashes its stream, so there is none.
+	tmpl.DNSNames = names
 	raw, err := x509.CreateCertificate(rand.Reader, tmpl, i.root, key.Public(), i.key)
 	if err != nil {
 		return nil, fmt.Errorf("minting a certificate for %v: %w", names, err)
@@ -195,28 +188,6 @@ func (i *Inner) mint(names []string, key *ecdsa.PrivateKey, life time.Duration) 
 		return nil, err
 	}
 	return &tls.Certificate{Certificate: [][]byte{raw, i.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
-}
-
-// subjectAltName names domains in the two forms that servers look for: dNSName and xmppAddr.
-func subjectAltName(names []string) (pkix.Extension, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		for _, name := range names {
-			b.AddASN1(der.Tag(2).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes([]byte(name)) })
-			addOtherName(b, oidXMPPAddr, name)
-		}
-	})
-	value, err := b.Bytes()
-	return pkix.Extension{Id: oidSubjectAltName, Value: value}, err
-}
-
-func addOtherName(b *cryptobyte.Builder, form asn1.ObjectIdentifier, text string) {
-	b.AddASN1(der.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(form)
-		b.AddASN1(der.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-			b.AddASN1(der.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(text)) })
-		})
-	})
 }
 
 // Equip leaves a certificate with its key for the backend that serves domains, in two files of the authority's folder named after
