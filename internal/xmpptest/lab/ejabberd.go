@@ -49,12 +49,14 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 				conf = l.edit(conf, ejabberdModes[c.Mode][i-1], edit)
 			}
 		}
+		conf = l.edit(conf, "\nlisten:\n", "\nlisten:\n"+c.Listeners)
 		conf += "ca_file: /etc/ejabberd/root.pem\n" + c.Lines
 	}
 	l.write(dir+"/etc/ejabberd.yml", conf)
 	if c.page != nil {
 		l.apply(c.page, "/etc/ejabberd/", dir+"/etc/")
 	}
+	l.bring(c.Files, "/etc/ejabberd/", dir+"/etc/")
 	for _, d := range []string{"/etc/modules.d", "/data", "/log"} {
 		l.write(dir+d+"/keep", "")
 	}

@@ -38,7 +38,8 @@ const (
 //	…
 //	```
 //
-// A block in the language diff is a patch to the file, any other is the whole file.
+// A block in the language diff is a patch to the file, any other is the whole file. A block that is marked with the name of a variant
+// in place of "lab" stands in for all blocks that are meant for its file, where the variant is asked for.
 type page struct {
 	kind    Kind
 	files   map[string]string
@@ -47,8 +48,11 @@ type page struct {
 
 var fence = regexp.MustCompile("(?ms)^(?:<!-- ([a-z]+): (\\S+) -->\n)?```([a-z0-9]*)\n(.*?)^```$")
 
-// readPage reads the page of kind, with the laboratory's addresses.
-func readPage(t testing.TB, kind Kind, backend, gate netip.Addr) *page {
+// Certificate is the variant in which gate and backend prove themselves by certificates.
+const Certificate = "certificate"
+
+// readPage reads the page of kind, in the variant if it is not empty, with the laboratory's addresses.
+func readPage(t testing.TB, kind Kind, variant string, backend, gate netip.Addr) *page {
 	t.Helper()
 	p := &page{kind: kind, files: make(map[string]string), patches: make(map[string]string)}
 	address := strings.NewReplacer(pageBackend, backend.String(), pageGate, gate.String(),
@@ -59,10 +63,21 @@ func readPage(t testing.TB, kind Kind, backend, gate netip.Addr) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
+	replaced := make(map[string]bool)
 	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
 		mark, file, language, block := m[1], m[2], m[3], address.Replace(m[4])
 		switch {
-		case mark == "shown": // to be read, not to be put anywhere
+		case mark == "shown", mark == Certificate && variant != mark: // not to be put anywhere
+		case mark == Certificate:
+			replaced[file] = true
+			delete(p.patches, file)
+			delete(p.files, file)
+			if language == "diff" {
+				p.patches[file] = block
+			} else {
+				p.files[file] = block
+			}
+		case mark == "lab" && replaced[file]:
 		case mark != "lab":
 			t.Fatalf("%s: this block is marked neither as a file nor as shown only:\n%s", path, block)
 		case p.files[file] != "" || p.patches[file] != "":
@@ -122,7 +137,7 @@ func (p *page) environment(unit string) []string {
 // docs/backends/KIND.md. The host has no other DNS server than what those lines say.
 func (l *Lab) Backend(kind Kind, host *Host, gate netip.Addr, c Config) *Server {
 	l.t.Helper()
-	c.page = readPage(l.t, kind, c.streams(host).Addr(), gate)
+	c.page = readPage(l.t, kind, c.Variant, c.streams(host).Addr(), gate)
 	switch kind {
 	case Prosody:
 		return l.Prosody(host, c)
@@ -138,13 +153,19 @@ func (l *Lab) Backend(kind Kind, host *Host, gate netip.Addr, c Config) *Server 
 // GateLines returns what docs/backends/KIND.md tells users to write into sallyport.yaml about the backend on host.
 func GateLines(t testing.TB, kind Kind, host *Host, gate netip.Addr) string {
 	t.Helper()
-	return gateLines(t, kind, host.addr(), gate)
+	return gateLines(t, kind, "", host.addr(), gate)
 }
 
-func gateLines(t testing.TB, kind Kind, backend, gate netip.Addr) string {
+// GateLinesOf is GateLines for a variant of the page.
+func GateLinesOf(t testing.TB, kind Kind, variant string, host *Host, gate netip.Addr) string {
+	t.Helper()
+	return gateLines(t, kind, variant, host.addr(), gate)
+}
+
+func gateLines(t testing.TB, kind Kind, variant string, backend, gate netip.Addr) string {
 	t.Helper()
 	const file = "/etc/sallyport/sallyport.yaml"
-	lines := readPage(t, kind, backend, gate).files[file]
+	lines := readPage(t, kind, variant, backend, gate).files[file]
 	if lines == "" {
 		t.Fatalf("docs/backends/%s.md has no lines for %s", kind, file)
 	}

@@ -35,7 +35,7 @@ func TestBackendPages(t *testing.T) {
 
 func testPage(t *testing.T, l *Lab, kind Kind, backend, gate *Host, backendAddr, gateAddr netip.Addr) {
 	t.Helper()
-	lines := gateLines(t, kind, backendAddr, gateAddr)
+	lines := gateLines(t, kind, "", backendAddr, gateAddr)
 	home := Config{addr: backendAddr}.streams(backend)
 	everybody := l.Pretend(gate, PretendConfig{
 		Addr: gateAddr, TLS: innerTLS(t, l, lines),
@@ -124,15 +124,17 @@ func TestPagesAreUsed(t *testing.T) {
 	}
 	backend, gate := netip.MustParseAddr("10.99.1.1"), netip.MustParseAddr("10.99.1.2")
 	for _, kind := range Kinds() {
-		p := readPage(t, kind, backend, gate)
-		files := append(slices.Collect(maps.Keys(p.files)), slices.Collect(maps.Keys(p.patches))...)
-		slices.Sort(files)
-		if !slices.Equal(files, want[kind]) {
-			t.Errorf("docs/backends/%s.md has lines for %q, the laboratory uses %q", kind, files, want[kind])
-		}
-		for file, text := range p.files {
-			if strings.Contains(text, pageBackend) || strings.Contains(text, pageGate) || strings.Contains(text, "{127,0,2,1}") {
-				t.Errorf("docs/backends/%s.md: an address of the page is left in %s:\n%s", kind, file, text)
+		for _, variant := range []string{"", Certificate} {
+			p := readPage(t, kind, variant, backend, gate)
+			files := append(slices.Collect(maps.Keys(p.files)), slices.Collect(maps.Keys(p.patches))...)
+			slices.Sort(files)
+			if !slices.Equal(files, want[kind]) {
+				t.Errorf("docs/backends/%s.md has lines for %q in variant %q, the laboratory uses %q", kind, files, variant, want[kind])
+			}
+			for file, text := range p.files {
+				if strings.Contains(text, pageBackend) || strings.Contains(text, pageGate) || strings.Contains(text, "{127,0,2,1}") {
+					t.Errorf("docs/backends/%s.md: an address of the page is left in %s:\n%s", kind, file, text)
+				}
 			}
 		}
 	}

@@ -40,6 +40,7 @@ func (l *Lab) Prosody(host *Host, c Config) *Server {
 		site += fmt.Sprintf("VirtualHost \"%s\"\n\tssl = { certificate = \"/etc/prosody/%s.crt\", key = \"/etc/prosody/%[2]s.key\" }\n", s.Domain, file)
 	}
 	l.write(dir+"/etc/conf.d/site.cfg.lua", site)
+	l.bring(c.Files, "/etc/prosody/", dir+"/etc/")
 	l.write(dir+"/log/prosody.log", "")
 	s.addUser = func(_ context.Context, u, domain string) error {
 		accounts := filepath.Join(dir, "data", prosodyEscaped(domain), "accounts")
@@ -78,6 +79,18 @@ var prosodyModes = [...]string{
 	OptionalTLS: "s2s_require_encryption = false\ns2s_secure_auth = false\nssl = { cafile = \"/etc/prosody/certs/root.pem\" }\n",
 	RequiredTLS: "s2s_require_encryption = true\ns2s_secure_auth = false\nssl = { cafile = \"/etc/prosody/certs/root.pem\" }\n",
 	Certified:   "s2s_require_encryption = true\ns2s_secure_auth = true\nssl = { cafile = \"/etc/prosody/certs/root.pem\" }\n",
+}
+
+// bring copies files into the folder dir, which the server sees as prefix.
+func (l *Lab) bring(files map[string]string, prefix, dir string) {
+	l.t.Helper()
+	for to, from := range files {
+		rest, ok := strings.CutPrefix(to, prefix)
+		if !ok {
+			l.t.Fatalf("%s is not in %s", to, prefix)
+		}
+		l.copy(from, dir+rest)
+	}
 }
 
 // copy copies a file into the laboratory.

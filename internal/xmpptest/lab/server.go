@@ -25,14 +25,17 @@ const (
 
 // Config says which server to start. The server hosts Domain and a group-chat service on conference.Domain.
 type Config struct {
-	Domain string
-	Mode   Mode
-	Users  []string   // accounts: localparts at Domain, or addresses at one of Sites
-	Cert   *Cert      // nil: a sound one is made
-	Sites  []Site     // further domains
-	Lines  string     // what a peer's configuration has besides, at its first level
-	page   *page      // a backend: Mode does not count, these lines do
-	addr   netip.Addr // where it takes streams, if not at its host's address
+	Domain    string
+	Mode      Mode
+	Users     []string          // accounts: localparts at Domain, or addresses at one of Sites
+	Cert      *Cert             // nil: a sound one is made
+	Sites     []Site            // further domains
+	Variant   string            // of a backend's page
+	Files     map[string]string // further files of its own, by the path that it sees: path to copy
+	Listeners string            // further listeners of an ejabberd peer
+	Lines     string            // what a peer's configuration has besides, at its first level
+	page      *page             // a backend: Mode does not count, these lines do
+	addr      netip.Addr        // where it takes streams, if not at its host's address
 }
 
 // Site is a further domain of a server, with a certificate of its own.
