@@ -72,6 +72,7 @@ func TestExternalByNames(t *testing.T) {
 		"[S01] the header names nobody":               {dnsNames(remote), "", false},
 		"[A05] the header names a domain of our own":  {dnsNames(remote, local), local, false},
 		"[S03] named in the certificate, two domains": {dnsNames("other.example", remote), remote, true},
+		"[A06] a name without a dot":                  {dnsNames("intranet"), "intranet", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -73,7 +73,7 @@ func (in *inbound) offersExternal(s *stream.Stream) bool {
 	if in.door == Inside {
 		return in.certifiedBackend(s)
 	}
-	if s.TLS() == nil || from.IsZero() || in.named || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
+	if s.TLS() == nil || !from.Qualified() || in.named || in.p.now().claims(from) || in.hasProof() || in.p.down(in.p.now(), s.Local()) {
 		return false
 	}
 	if !in.certificateNames(s.TLS().PeerCertificates, from) {

@@ -45,6 +45,9 @@ func (in *inbound) verify(ctx context.Context, s *stream.Stream, v verification)
 			in.hangUp(e)
 			return
 		}
+		if !v.proof.valid {
+			return // the stream restarted just now
+		}
 		in.note(audit.Event{Kind: audit.DialbackValid, From: v.message.From, To: v.message.To})
 		in.reply(s, v.message, dialback.Valid)
 	default:
@@ -86,7 +89,9 @@ func (in *inbound) vouch(ctx context.Context, s *stream.Stream, v verification, 
 		in.hangUp(e)
 		return
 	}
-	in.reply(s, v.message, dialback.Valid)
+	if v.proof.valid { // else the stream restarted just now
+		in.reply(s, v.message, dialback.Valid)
+	}
 }
 
 // ask puts the question to the authoritative server: outside the one that DNS names, inside the backend's configured address

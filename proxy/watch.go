@@ -242,11 +242,17 @@ func (o *outbound) unwanted() *Failure {
 	return nil
 }
 
+// recheck is how often a link is held against the lists of revoked certificates. Who never looks never fetches them anew.
+const recheck = time.Hour
+
 // dueAfter is when a link has to be judged again: when its terms change by themselves, and when the certificate that proves the peer
 // ends, or what was said of it until a time. A policy that reads the clock without a word about it is asked every minute, and so is one whose moment has passed.
 func dueAfter(d policy.LinkDecision, facts *policy.LinkFacts, until time.Time) time.Time {
 	now := time.Now()
 	due := sooner(d.Until, sooner(expiry(facts), until))
+	if facts.Revocation != "" {
+		due = sooner(due, now.Add(recheck))
+	}
 	if d.Uncacheable || !due.IsZero() && !due.After(now) {
 		due = sooner(future(due, now), now.Add(time.Minute))
 	}
