@@ -20,6 +20,7 @@ test: build peers unit shortfuzz integration ## all tests: units with the race d
 
 unit: ## unit tests, race detector on, shuffled
 	$(GO) test -race -shuffle=on -timeout 10m $$($(GO) list ./... | grep -v internal/integration)
+	$(GO) test -run 'Alloc|IdleLinks' ./internal/stanza ./internal/jid ./policy ./audit ./proxy  # what the race detector distorts
 
 integration: build peers ## real servers through the gate, in network namespaces (needs root)
 	SALLYPORT_BIN=$(CURDIR)/bin/sallyport $(GO) test -count=1 -timeout 15m ./internal/integration/...
@@ -42,8 +43,11 @@ fuzzing = set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	for p in $(1); do for t in $$(cat $$p/*_test.go | grep -oE '^func Fuzz[A-Za-z0-9_]+' | cut -c6-); do \
 	echo "fuzz $$p $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$p >"$$out" 2>&1 || { cat "$$out"; exit 1; }; done; done
 
-bench: build ## speed and memory: micro-benchmarks, then the load generator against the gate and real servers
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.5s ./internal/stanza ./internal/jid ./policy ./audit ./dialback ./proxy
+# Benchmarks of what a stanza meets on its way; a link's are in the load generator.
+BENCHMARKS := Scan|Batch|AppendTo|Cache|Memoised|Encode|Append|Verify|FastPath
+
+bench: build peers ## speed and memory: micro-benchmarks, then the load generator against the gate and real servers
+	$(GO) test -run '^$$' -bench '^Benchmark($(BENCHMARKS))' -benchmem -benchtime 0.3s ./internal/stanza ./internal/jid ./policy ./audit ./dialback ./proxy
 	$(GO) run ./internal/load/bench -sallyport ./bin/sallyport
 
 # Not in go.mod: a tool's modules are not the program's.

@@ -209,6 +209,8 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 	var room []stanza.Element
 	var silent error
 	for {
+		clear(room) // a link that waits keeps no buffer alive
+		s.Wait()
 		batch, err := t.Batch(room, mostBatch)
 		switch {
 		case errors.Is(err, stream.ErrSilent) && in.acking.Load():

@@ -81,6 +81,7 @@ func (w *writer) ended(err error) {
 func (w *writer) hear() error {
 	strays := strays{p: w.p, s: w.s}
 	for {
+		w.s.Wait()
 		el, err := w.s.Next()
 		switch {
 		case errors.Is(err, stream.ErrStanza):

@@ -190,7 +190,7 @@ func (c crowd) open(ctx context.Context, server *peer.Server) error {
 // descriptors of so many pairs first, which only root gets beyond the limit that was set for it. Programs that are started get them
 // too.
 func LinkLimit(pairs int) int {
-	const spare = 2000
+	const spare = 500
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 400

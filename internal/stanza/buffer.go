@@ -23,6 +23,22 @@ type Waiter interface {
 	Wait() error
 }
 
+// Wait returns when Next or Batch would have bytes to look at, or an error to return; without waiting where the reader is no Waiter.
+// The elements that were returned are no longer valid. A goroutine that waits here has little on its stack.
+func (s *Scanner) Wait() {
+	w, ok := s.r.(Waiter)
+	if !ok || s.err != nil || s.unread {
+		return
+	}
+	s.consume()
+	if s.full || s.start < s.end {
+		return
+	}
+	s.giveBack()
+	// What it returns comes again from Read.
+	_ = w.Wait()
+}
+
 // fill reads more bytes behind those that the buffer holds. An end of the bytes is io.EOF between elements and
 // io.ErrUnexpectedEOF elsewhere.
 func (s *Scanner) fill() error {

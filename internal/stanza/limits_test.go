@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -257,4 +258,42 @@ func TestNoAllocation(t *testing.T) {
 	if !bytes.Contains(out, []byte("from='x@y.example'")) {
 		t.Error("nothing was written")
 	}
+}
+
+// Wait gives up what was returned, takes nothing of what is there, and holds no buffer meanwhile.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	r := &idler{chunks: chunks{b: []byte(plainHeader + "<a/><b/><c>"), n: len(plainHeader) + len("<a/><b/>")}}
+	s := NewScanner(r, Limits{})
+	r.s = s
+	s.Wait()
+	if _, err := s.Header(); err != nil {
+		t.Fatal(err)
+	}
+	waits := r.waits
+	s.Wait() // <a/> is there
+	e, err := s.Next()
+	if err != nil || string(e.Raw()) != "<a/>" {
+		t.Fatalf("%v, %v", e, err)
+	}
+	s.Unread()
+	s.Wait() // it comes again
+	if e, err = s.Next(); err != nil || string(e.Raw()) != "<a/>" {
+		t.Fatalf("%v, %v", e, err)
+	}
+	s.Wait() // <b/> is there
+	if e, err = s.Next(); err != nil || string(e.Raw()) != "<b/>" {
+		t.Fatalf("%v, %v", e, err)
+	}
+	if r.waits != waits {
+		t.Errorf("it waited %d times although there were elements", r.waits-waits)
+	}
+	s.Wait()
+	if r.waits != waits+1 || r.held != 0 {
+		t.Errorf("it waited %d times, and held %d bytes", r.waits-waits, r.held)
+	}
+	if _, err := s.Next(); err != io.ErrUnexpectedEOF {
+		t.Errorf("half an element: %v", err)
+	}
+	s.Wait() // an error to return: no reason to wait for more
 }

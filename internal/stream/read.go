@@ -36,6 +36,15 @@ func (s *Stream) Pass() error {
 	return faulty(err)
 }
 
+// Wait returns when Next or Batch would have something to look at, or an error to return; what they returned last is no longer valid.
+// They wait by themselves; but a goroutine that idles in here needs half the stack, and there may be thousands.
+func (s *Stream) Wait() {
+	if s.enter() == nil {
+		s.scan.Wait()
+		s.leave(nil)
+	}
+}
+
 func (s *Stream) next() (*stanza.Element, error) {
 	if s.said != nil {
 		return nil, s.said
@@ -117,7 +126,7 @@ type Trusted struct{ stream *Stream }
 func (t *Trusted) Stream() *Stream { return t.stream }
 
 // Batch waits for a first-level element, stanza or not, and appends it to dst[:0] with all that are whole in the buffer behind it,
-// up to most of them. They are valid until the next call. Errors are those of Stream.Next but ErrStanza, and come after
+// up to most of them. They are valid until the next call of Batch or Wait. Errors are those of Stream.Next but ErrStanza, and come after
 // the elements before them. After the first error but ErrSilent there is no more to read.
 //
 // Stanzas that come while the stream is being closed from elsewhere are still returned: the goroutine that reads goes on until
