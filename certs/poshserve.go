@@ -17,8 +17,8 @@ const poshPath = "/.well-known/posh/xmpp-server.json"
 const poshLife = 10 * time.Minute
 
 // ServePOSH answers on ln with the POSH documents of our own domains until ctx ends: the certificates in force, as peers are shown them.
-// It closes ln. An authority's validator is answered there too: POSH and tls-alpn-01 both want port 443. The web server of a domain may hand the question on; then it, and not we, must have the certificate that the asker
-// believes.
+// It closes ln. An authority's validator is answered there too: POSH and tls-alpn-01 both want port 443. The web server of a domain may
+// hand the question on; then it, and not we, must have the certificate that the asker believes.
 func (m *Manager) ServePOSH(ctx context.Context, ln net.Listener) error {
 	c := base()
 	c.NextProtos = []string{"http/1.1"}

@@ -208,7 +208,7 @@ func TestReloadDoesNotWaitForPeers(t *testing.T) {
 	}
 	begun := time.Now()
 	c.Play("do reload")
-	if took := time.Since(begun); took > 2*time.Second {
+	if took := time.Since(begun); took > 4*time.Second { // one after another would take five times limits.close
 		t.Errorf("the reload took %v", took)
 	}
 	for _, conn := range peers {
