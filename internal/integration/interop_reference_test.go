@@ -60,8 +60,31 @@ func interopReference() string {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.who(), r.any.shown(), r.by())
 		}
 	}
+	b.WriteString(namedPreface + "| the peer | `proof` | out | in |\n|---|---|---|---|\n")
+	for _, c := range namedCases {
+		proof := outcome{proof: c.proof}.shown()
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %[3]s |\n", c.what, c.asks, proof)
+	}
+	b.WriteString(modernText)
 	return b.String()
 }
+
+const namedPreface = `
+## Certificates that the domain itself names
+
+The peer is Prosody with ` + "`use_dane`" + ` and a self-signed certificate. BIND signs the zones; the gate asks an unbound that validates them, on
+its own machine. In the other direction Prosody takes the gate's self-signed certificate by the gate's TLSA record, and refuses a
+certificate of an authority that it trusts where the TLSA record names another.
+
+`
+
+const modernText = `
+## Direct TLS, and backends that take certificates only
+
+Prosody and ejabberd with a listener for direct TLS, found by ` + "`_xmpps-server`" + ` and by nothing else, and the gate the same for them: both ways,
+proof *pkix* both ways. Behind the gate meanwhile Prosody without ` + "`dialback`" + `, or ejabberd without ` + "`mod_s2s_dialback`" + `, with
+` + "`tls: certificate`" + ` as [backends/prosody.md](backends/prosody.md) and [backends/ejabberd.md](backends/ejabberd.md) say.
+`
 
 func (r row) who() string {
 	if r.peer == "pretend" {

@@ -148,12 +148,18 @@ certs:
   files: [{cert: BOTH, key: KEY1}, {cert: SERVERS, key: KEY2}]
   roots: [ROOT]
   system_roots: false
+`) + keeping(w.Lab, w.gateHost)
+}
+
+// keeping is what a gate's configuration says of its own folder.
+func keeping(l *lab.Lab, gate *lab.Host) string {
+	return strings.ReplaceAll(`
 dialback: {secret_file: DIR/dialback.secret}
 ratchet: {file: DIR/peers.json}
 audit: {dir: DIR/audit}
 admin: {socket: DIR/admin.sock}
 policy: {timeout: 5s}
-`)
+`, "DIR", l.GateDir(gate))
 }
 
 // learnRevocation lets the gate hear of the authority's list: it is fetched beside the path, so the first who shows a certificate that

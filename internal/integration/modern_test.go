@@ -94,12 +94,7 @@ certs:
   files: [{cert: CERT, key: KEY}]
   roots: [ROOT]
   system_roots: false
-dialback: {secret_file: DIR/dialback.secret}
-ratchet: {file: DIR/peers.json}
-audit: {dir: DIR/audit}
-admin: {socket: DIR/admin.sock}
-policy: {timeout: 5s}
-`)
+`) + keeping(l, gate)
 }
 
 // openLink is what the record says of the first link in the direction with a server at the address, nil when there was none.

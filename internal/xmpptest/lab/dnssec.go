@@ -104,6 +104,7 @@ type Unbound struct {
 	Local netip.AddrPort // for programs on its own host, UDP and TCP
 	TLS   netip.AddrPort // for everybody, over TLS
 	Name  string         // in its certificate
+	Keys  string         // path of the file with the keys that it trusts, once it runs
 }
 
 // Unbound starts the resolver on host, for the zones that BindSigned was given before.
@@ -115,6 +116,7 @@ func (l *Lab) Unbound(host *Host) *Unbound {
 	u := &Unbound{Local: netip.MustParseAddrPort("127.0.0.1:53"), TLS: netip.AddrPortFrom(host.Addr(Outside), 853), Name: "resolver.lab"}
 	cert := l.ca.Issue(l.t, Sound, u.Name)
 	dir := filepath.Join(l.dir, host.name+"-unbound")
+	u.Keys = filepath.Join(dir, "anchors")
 	u.Server = &Server{name: "unbound", Host: host, lab: l}
 	u.start = func(ctx context.Context) error {
 		if err := l.dns.wait(); err != nil {
@@ -150,8 +152,8 @@ forward-zone:
 	forward-addr: %s
 remote-control:
 	control-enable: no
-`, u.Local.Addr(), u.TLS.Addr(), u.TLS.Port(), cert.Chain, cert.Key, dir, filepath.Join(dir, "anchors"), l.dns.Addr.Addr())
-		err = errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "anchors"), []byte(keys), 0o644),
+`, u.Local.Addr(), u.TLS.Addr(), u.TLS.Port(), cert.Chain, cert.Key, dir, u.Keys, l.dns.Addr.Addr())
+		err = errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(u.Keys, []byte(keys), 0o644),
 			os.WriteFile(filepath.Join(dir, "unbound.conf"), []byte(conf), 0o644))
 		if err != nil {
 			return err

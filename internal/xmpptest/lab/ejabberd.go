@@ -27,6 +27,32 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 	l.copy(cert.Both, dir+"/etc/ejabberd.pem")
 	l.copy(l.ca.Root, dir+"/etc/root.pem")
 	l.copy("/etc/ejabberd/inetrc", dir+"/etc/inetrc")
+	l.write(dir+"/etc/ejabberd.yml", l.ejabberdConf(dir, host, c))
+	if c.page != nil {
+		l.apply(c.page, "/etc/ejabberd/", dir+"/etc/")
+	}
+	l.bring(c.Files, "/etc/ejabberd/", dir+"/etc/")
+	for _, d := range []string{"/etc/modules.d", "/data", "/log"} {
+		l.write(dir+d+"/keep", "")
+	}
+	s.addUser = s.register
+	erl := []string{"/usr/bin/erl", "-sname", "ejabberd@localhost", "-erl_epmd_port", "5210", "-start_epmd", "false", "+K", "true", "+P", "250000", "+S", "1:1", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
+		"-env", "ERL_CRASH_DUMP_BYTES", "0", "-noinput", "-mnesia", "dir", `"/var/lib/ejabberd"`, "-s", "ejabberd"}
+	s.start = func(ctx context.Context) error {
+		return s.run(ctx, Command{Name: "ejabberd", Args: erl,
+			Env: []string{"ERL_INETRC=/etc/ejabberd/inetrc", "ERL_LIBS=/usr/lib/x86_64-linux-gnu", "ERL_MAX_PORTS=32000", "HOME=/var/lib/ejabberd",
+				"EJABBERD_CONFIG_PATH=/etc/ejabberd/ejabberd.yml", "EJABBERD_LOG_PATH=/var/log/ejabberd/ejabberd.log",
+				"EJABBERD_PID_PATH=/run/ejabberd/ejabberd.pid", "CONTRIB_MODULES_CONF_DIR=/etc/ejabberd/modules.d"},
+			Bind: map[string]string{"/etc/ejabberd": dir + "/etc", "/var/lib/ejabberd": dir + "/data", "/var/log/ejabberd": dir + "/log"}},
+			s.loopback(5222), s.loopback(5443), c.streams(host))
+	}
+	l.launch(s)
+	return s
+}
+
+// ejabberdConf is the shipped ejabberd.yml with the domains and their certificates, and for a peer what the mode and the Config add.
+func (l *Lab) ejabberdConf(dir string, host *Host, c Config) string {
+	l.t.Helper()
 	shipped, err := os.ReadFile("/etc/ejabberd/ejabberd.yml")
 	if err != nil {
 		l.t.Fatal(err)
@@ -52,27 +78,7 @@ func (l *Lab) Ejabberd(host *Host, c Config) *Server {
 		conf = l.edit(conf, "\nlisten:\n", "\nlisten:\n"+c.Listeners)
 		conf += "ca_file: /etc/ejabberd/root.pem\n" + c.Lines
 	}
-	l.write(dir+"/etc/ejabberd.yml", conf)
-	if c.page != nil {
-		l.apply(c.page, "/etc/ejabberd/", dir+"/etc/")
-	}
-	l.bring(c.Files, "/etc/ejabberd/", dir+"/etc/")
-	for _, d := range []string{"/etc/modules.d", "/data", "/log"} {
-		l.write(dir+d+"/keep", "")
-	}
-	s.addUser = s.register
-	erl := []string{"/usr/bin/erl", "-sname", "ejabberd@localhost", "-erl_epmd_port", "5210", "-start_epmd", "false", "+K", "true", "+P", "250000", "+S", "1:1", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
-		"-env", "ERL_CRASH_DUMP_BYTES", "0", "-noinput", "-mnesia", "dir", `"/var/lib/ejabberd"`, "-s", "ejabberd"}
-	s.start = func(ctx context.Context) error {
-		return s.run(ctx, Command{Name: "ejabberd", Args: erl,
-			Env: []string{"ERL_INETRC=/etc/ejabberd/inetrc", "ERL_LIBS=/usr/lib/x86_64-linux-gnu", "ERL_MAX_PORTS=32000", "HOME=/var/lib/ejabberd",
-				"EJABBERD_CONFIG_PATH=/etc/ejabberd/ejabberd.yml", "EJABBERD_LOG_PATH=/var/log/ejabberd/ejabberd.log",
-				"EJABBERD_PID_PATH=/run/ejabberd/ejabberd.pid", "CONTRIB_MODULES_CONF_DIR=/etc/ejabberd/modules.d"},
-			Bind: map[string]string{"/etc/ejabberd": dir + "/etc", "/var/lib/ejabberd": dir + "/data", "/var/log/ejabberd": dir + "/log"}},
-			s.loopback(5222), s.loopback(5443), c.streams(host))
-	}
-	l.launch(s)
-	return s
+	return conf
 }
 
 // ejabberdModes are pairs of a line as shipped and its replacement, for each Mode.
