@@ -123,6 +123,81 @@ func TestFloorPlan(t *testing.T) {
 	}
 }
 
+// TestRoomsAreDescribed: each package has a line in docs/architecture.md, its own or that of a folder above.
+func TestRoomsAreDescribed(t *testing.T) {
+	t.Parallel()
+	page := read(t, "docs/architecture.md")
+	for pkg := range mayImport {
+		described := false
+		for room := pkg; room != "." && !described; room = filepath.Dir(room) {
+			described = strings.Contains(page, "`"+room+"`")
+		}
+		if !described {
+			t.Errorf("docs/architecture.md does not say what %s is responsible for", pkg)
+		}
+	}
+}
+
+// TestDependenciesHaveTheirRooms: docs/dependencies.md lists each direct dependency, with the packages of the program that use it.
+func TestDependenciesHaveTheirRooms(t *testing.T) {
+	t.Parallel()
+	rooms, used := map[string]string{}, map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\S+\.\S+?)(?:,? [^|]*)? \| ([^|]+) \|`).FindAllStringSubmatch(read(t, "docs/dependencies.md"), -1) {
+		rooms[row[1]] = row[2]
+	}
+	direct, _, _ := strings.Cut(read(t, "go.mod"), "\n)\n")
+	for _, line := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllStringSubmatch(direct, -1) {
+		if module(rooms, line[1]) == "" {
+			t.Errorf("docs/dependencies.md has no line for %s", line[1])
+		}
+	}
+	for _, s := range sources(t) {
+		for _, imp := range s.file.Imports {
+			path, _ := strconv.Unquote(imp.Path.Value)
+			name := module(rooms, path)
+			if s.test || name == "" || notLinked(s.pkg) {
+				continue
+			}
+			room := "`" + s.pkg + "`"
+			used[name+room] = true
+			if !strings.Contains(rooms[name], room) {
+				t.Errorf("%s imports %s, and docs/dependencies.md does not say so of %s", s.path, path, s.pkg)
+			}
+		}
+	}
+	for name, row := range rooms {
+		for _, room := range regexp.MustCompile("`[^`]+`").FindAllString(row, -1) {
+			if !used[name+room] && !notLinked(strings.Trim(room, "`")) {
+				t.Errorf("docs/dependencies.md gives %s to %s, which does not use it", name, room)
+			}
+		}
+	}
+}
+
+// notLinked says whether a package serves tests and measurements alone.
+func notLinked(pkg string) bool {
+	return strings.HasPrefix(pkg, "internal/xmpptest") || strings.HasPrefix(pkg, "internal/load")
+}
+
+// module is the longest of some module paths that is a prefix of path; empty for none.
+func module(rooms map[string]string, path string) (name string) {
+	for m := range rooms {
+		if (path == m || strings.HasPrefix(path, m+"/")) && len(m) > len(name) {
+			name = m
+		}
+	}
+	return name
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func checkGuest(t *testing.T, s source, path string) {
 	t.Helper()
 	for guest, rooms := range guests {
