@@ -123,9 +123,12 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.El
 	case err != nil:
 		return &stream.Error{Condition: stream.BadFormat, Err: err}
 	case m.Type != "":
-		// Answers that nobody asked for change nothing ([B21], ABUSE 1).
-		in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: clip(m.Type, 16)})
-		in.log.Warn("unsolicited dialback answer ignored", "from", m.From, "to", m.To)
+		// Answers that nobody asked for change nothing ([B21], ABUSE 1). The first is told; if each were, the peer could fill the disk.
+		if !in.strayed {
+			in.strayed = true
+			in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: clip(m.Type, 16)})
+			in.log.Warn("unsolicited dialback answer ignored, and any further one on this stream", "from", m.From, "to", m.To)
+		}
 		return nil
 	case m.Verify:
 		in.answered.Store(true)

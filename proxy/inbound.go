@@ -49,6 +49,7 @@ type inbound struct {
 	named     bool   // by SASL: what is left to offer is for a peer that has a name
 	uncounted uint64 // stanzas carried before acknowledgements were on
 	requests  int    // for acknowledgement, in the batch in hand
+	strayed   bool   // an answer that nobody asked for was told of
 
 	// Guarded by mu.
 	mu      sync.Mutex
