@@ -138,6 +138,7 @@ func TestTailAfterLinesWereTakenBack(t *testing.T) {
 		if err := l.Append(context.Background(), stanzas(50, 2)); !errors.Is(err, ErrUnrecorded) {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the refusal is told before the lines are cut off
 		path, content := lastSegment(t, dir)
 		e := stanzaEvent(77) // what was refused, as it stood there for a moment
 		e.Seq, e.Time = 4, time.Now()
