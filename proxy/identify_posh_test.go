@@ -143,15 +143,19 @@ func TestVouchingIsBounded(t *testing.T) {
 	t.Parallel()
 	var w web
 	s := newStage(t, options{data: policyData(t, `{"federation":"open","peers":{"default":{"proof":"posh"}}}`)})
-	settings := s.settings(options{limits: func(l *proxy.Limits) { l.Verify, l.PendingPerStream, l.PendingPerAddress = 500*time.Millisecond, 2, 1 }})
+	settings := s.settings(options{limits: func(l *proxy.Limits) { l.Verify, l.PendingPerStream, l.PendingPerAddress = 3*time.Second, 2, 1 }})
 	settings.POSH = &certs.POSHSource{Client: &http.Client{Transport: &w}}
 	s.proxy.Apply(settings)
 	s.shows("it", s.selfSigned(t, remote))
 	ask := func(n string) string { return "r sends <db:result from='" + n + "' to='corp.example'>k</db:result>\n" }
-	xmpptest.Converse(t, s.Stage, replaced(include(t, "_tls"), "client good", "client it")+ask(remote)+ask("other.example")+ask("third.example")+
-		refusedResult("r", "corp.example", "third.example", "wait", "resource-constraint")+
-		"record has dialback.error resource-constraint\n"+
-		refusedResult("r", "corp.example", remote, "auth", "not-authorized")+refusedResult("r", "corp.example", "other.example", "wait", "resource-constraint"))
+	c := xmpptest.Begin(t, s.Stage)
+	c.Play(replaced(include(t, "_tls"), "client good", "client it") + ask(remote))
+	eventually(t, "a question about the first", func() bool { return w.questions() == 1 })
+	c.Play(ask("other.example") + ask("third.example") +
+		refusedResult("r", "corp.example", "third.example", "wait", "resource-constraint") +
+		"record has dialback.error resource-constraint\n" +
+		refusedResult("r", "corp.example", remote, "auth", "not-authorized") + refusedResult("r", "corp.example", "other.example", "wait", "resource-constraint"))
+	c.End()
 	if w.questions() > 1 {
 		t.Errorf("asked %q", w.asked)
 	}

@@ -315,20 +315,19 @@ func limitsOfLinks(t *testing.T) map[string]each {
 			}, data: inClear,
 			script: speaks + standing + "r receives </stream:stream>\nr receives nothing\nr closed",
 		},
+		// TestPauses has how the time grows and ends.
 		"negative_first": {
-			set: func(l *proxy.Limits) { l.NegativeMin = 2 * time.Second }, data: inClear,
+			set: func(l *proxy.Limits) { l.NegativeMin = time.Hour }, data: inClear,
 			script: speaks + gateCalled + "r closes\n" + takes + bounced("m1", "juliet@remote.example", "504", "remote-server-timeout") +
-				// At once, without a call, …
+				// At once, without a call.
 				"l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m2'/>\n" + bounced("m2", "juliet@remote.example", "504", "remote-server-timeout") +
-				// … but later one.
-				strings.Repeat("b receives nothing\n", 11) + "l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m3'/>\nc accepts remote\nc receives header\nc closes\n" +
-				"record has link.fail \"next_try\":\"4s\"",
+				"record has link.fail \"next_try\":\"1h0m0s\"",
 		},
 		"negative_max": {
-			set: func(l *proxy.Limits) { l.NegativeMin, l.NegativeMax = 2*time.Second, 3*time.Second }, data: inClear,
+			set: func(l *proxy.Limits) { l.NegativeMin, l.NegativeMax = 5*time.Second, 9*time.Second }, data: inClear,
 			script: speaks + gateCalled + "r closes\n" + takes + bounced("m1", "juliet@remote.example", "504", "remote-server-timeout") +
-				strings.Repeat("b receives nothing\n", 11) + "l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m3'/>\nc accepts remote\nc receives header\nc closes\n" +
-				"record has link.fail \"next_try\":\"3s\"",
+				strings.Repeat("b receives nothing\n", 27) + "l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m3'/>\nc accepts remote\nc receives header\nc closes\n" +
+				"record has link.fail \"next_try\":\"9s\"",
 		},
 		"dns_timeout": {
 			resolve: func(c *resolve.Config) { c.Timeout = 50 * time.Millisecond }, zone: []string{},

@@ -120,7 +120,8 @@ func TestBombs(t *testing.T) {
 			if err := document.Read("x.yaml", []byte(text), &v, nil).Err(); err == nil {
 				t.Error("it was taken")
 			}
-			if spent := time.Since(begun); spent > 20*time.Second {
+			// What explodes takes hours; a busy machine with the race detector takes up to half a minute for what does not.
+			if spent := time.Since(begun); spent > 2*time.Minute {
 				t.Errorf("it took %s", spent)
 			}
 		})
