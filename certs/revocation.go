@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -50,6 +51,9 @@ type Revocations struct {
 	// Changed, when set, is told that a list came in which was not there or was different: what was Unknown may be Revoked now. It must
 	// not wait for anything.
 	Changed func()
+
+	// Log, when set, is told of lists that cannot be had, once for each time that they begin to fail.
+	Log *slog.Logger
 
 	fetches fetches
 
@@ -189,13 +193,14 @@ func (rv *Revocations) refresh(ctx context.Context, c *crlCopy, url string, issu
 		close(rv.idle)
 		rv.idle = nil
 	}
-	c.pending, c.err = false, err
+	c.pending = false
 	changed := false
 	if err == nil && c.list != nil && next.since.Before(c.list.since) {
 		// Lists travel in clear: whoever sits on the wire may have kept one from before the certificate was taken back.
 		err = fmt.Errorf("%w: it is older than the one from %s", errCRL, c.list.since.Format(time.DateTime))
-		c.err = err
 	}
+	begins := err != nil && c.err == nil
+	c.err = err
 	if err == nil {
 		changed = c.list == nil || !maps.Equal(next.serials, c.list.serials)
 		c.list = next
@@ -204,6 +209,10 @@ func (rv *Revocations) refresh(ctx context.Context, c *crlCopy, url string, issu
 		c.next = time.Now().Add(crlRetry)
 	}
 	rv.mu.Unlock()
+	if begins && rv.Log != nil {
+		rv.Log.Info("a revocation list cannot be had, what was known holds until its end", "list", printable(url), "error", err,
+			"advice", "peers with revocation: hard are refused without it; may this machine reach that address?")
+	}
 	if changed && rv.Changed != nil {
 		rv.Changed()
 	}

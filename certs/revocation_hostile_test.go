@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/x509"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"strings"
@@ -67,9 +68,10 @@ func TestRevocationIsNotTakenBack(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(chain[0].NotBefore.Add(90 * time.Minute)))
+		var told strings.Builder // one fetch at a time writes
 		var serve atomic.Pointer[[]byte]
 		serve.Store(&after)
-		rv := &Revocations{Client: &http.Client{Transport: answers(func(*http.Request) []byte { return *serve.Load() })}}
+		rv := &Revocations{Client: &http.Client{Transport: answers(func(*http.Request) []byte { return *serve.Load() })}, Log: slog.New(slog.NewTextHandler(&told, nil))}
 		rv.Check(proof, nil)
 		synctest.Wait()
 		if got := rv.Check(proof, staple); got != Revoked {
@@ -81,6 +83,13 @@ func TestRevocationIsNotTakenBack(t *testing.T) {
 		synctest.Wait()
 		if got := rv.Check(proof, nil); got != Revoked {
 			t.Errorf("[I01] an older list made it %v", got)
+		}
+		rv.Check(proof, nil) // it is not told again
+		time.Sleep(crlRetry)
+		rv.Check(proof, nil)
+		synctest.Wait()
+		if n := strings.Count(told.String(), "cannot be had"); n != 1 || !strings.Contains(told.String(), "http://crl.example/") {
+			t.Errorf("told %d times: %s", n, told.String())
 		}
 		if all := rv.Troubles(); len(all) != 1 || !strings.Contains(all["http://crl.example/"].Error(), "older") {
 			t.Errorf("troubles: %v", all)

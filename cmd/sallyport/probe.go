@@ -93,7 +93,7 @@ func prober(ctx context.Context, path, from string, remote jid.Domain) (*probe.P
 		return nil, fault(err)
 	}
 	p := &probe.Prober{From: as, Resolver: r.resolver, Routes: c.Settings().Routes, Certs: r.certs, Policy: r.policy.Snapshot(), Ratchet: c.Ratchet,
-		Revoked: r.revocations(nil), POSH: r.poshSource(c), Memory: remembered(ctx, c, remote)}
+		Revoked: r.revocations(nil, nil), POSH: r.poshSource(c), Memory: remembered(ctx, c, remote)}
 	secret, keyless := secretOf(c)
 	p.Secret, p.Keyless = secret.Derive("outside"), keyless
 	if _, err := askStatus(ctx, c.Admin.Socket); err != nil {

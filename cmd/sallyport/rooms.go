@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	"sallyport/certs"
@@ -47,8 +48,8 @@ func (r rooms) poshSource(c *config.Config) *certs.POSHSource {
 }
 
 // revocations is where lists of revoked certificates come from. They are signed, and most authorities offer them in clear.
-func (r rooms) revocations(changed func()) *certs.Revocations {
-	return &certs.Revocations{Client: r.resolver.HTTP(resolve.Fetching{InClear: true, Redirects: 1, Bytes: 8 << 20}), Changed: changed}
+func (r rooms) revocations(log *slog.Logger, changed func()) *certs.Revocations {
+	return &certs.Revocations{Client: r.resolver.HTTP(resolve.Fetching{InClear: true, Redirects: 1, Bytes: 8 << 20}), Log: log, Changed: changed}
 }
 
 // placed puts the line of the configuration that names a certificate file before each fault of the file.
