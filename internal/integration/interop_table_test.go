@@ -13,6 +13,7 @@ type certCase struct {
 	what   string
 	flaw   lab.Flaw
 	worth  worth
+	why    string // what the record says is wrong with it
 	unreal string // why ejabberd cannot be brought to show it
 }
 
@@ -30,20 +31,28 @@ var firstRevoked = certCase{name: "first", flaw: lab.Revoked}
 
 var certCases = []certCase{
 	{name: "good", what: "good: from a trusted authority, marked for servers and clients, the domain as DNS-ID", flaw: lab.Sound, worth: identity},
-	{name: "self-signed", what: "self-signed", flaw: lab.SelfSigned},
-	{name: "expired", what: "ended yesterday", flaw: lab.Expired},
-	{name: "wrong-name", what: "for another domain; the domain is the common name", flaw: lab.WrongName},
-	{name: "wrong-authority", what: "from an authority that the gate does not know", flaw: lab.WrongAuthority},
+	{name: "self-signed", what: "self-signed", flaw: lab.SelfSigned, why: "it is self-signed"},
+	{name: "expired", what: "ended yesterday", flaw: lab.Expired, why: "certificate has expired"},
+	{name: "wrong-name", what: "for another domain; the domain is the common name", flaw: lab.WrongName, why: "it names somebody-else.example"},
+	{name: "wrong-authority", what: "from an authority that the gate does not know", flaw: lab.WrongAuthority, why: "not vouched for by a trust anchor"},
 	{name: "servers-only", what: "marked for servers only, as public authorities issue them", flaw: lab.ServerAuthOnly, worth: identity},
-	{name: "clients-only", what: "marked for clients only", flaw: lab.ClientAuthOnly},
+	{name: "clients-only", what: "marked for clients only", flaw: lab.ClientAuthOnly, why: "certificate is not for TLS servers"},
 	{name: "listed", what: "good; the authority's list of what it took back was read and does not have it", flaw: lab.Listed, worth: identity},
-	{name: "revoked", what: "the authority's list of what it took back has it", flaw: lab.Revoked, worth: alarm},
+	{name: "revoked", what: "the authority's list of what it took back has it", flaw: lab.Revoked, worth: alarm, why: "the certificate was revoked by its authority"},
 	{name: "srv-id", what: "the domain as SRV-ID and nothing else", flaw: lab.SRVOnly, worth: identity},
 	{name: "xmpp-addr", what: "the domain as xmppAddr and nothing else", flaw: lab.XMPPAddrOnly, worth: identity},
 	{name: "wildcard", what: "a wildcard in the place of the first label", flaw: lab.Sound, worth: identity},
 	{name: "bücher", what: "of an internationalized domain, by its A-label", flaw: lab.Sound, worth: identity},
-	{name: "chain", what: "an attacker's own, and behind it in the chain a good one of the domain", flaw: lab.VictimInChain,
+	{name: "chain", what: "an attacker's own, and behind it in the chain a good one of the domain", flaw: lab.VictimInChain, why: "it names somebody-else.example",
 		unreal: "ejabberd does not start with it; a pretend server shows it in its place"},
+}
+
+// rule is the one of policy that refuses the certificate.
+func (c certCase) rule() string {
+	if c.worth == alarm {
+		return "(rule revoked)"
+	}
+	return "(rule proof-floor)"
 }
 
 func (c certCase) domain(peer, asked string) string {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -266,10 +267,24 @@ func (w *interop) judge(t *testing.T, m *meeting, events []map[string]any) {
 		t.Errorf("a link stood, proved by %s, and nothing arrived", proof)
 	} else if m.answered == "" {
 		t.Errorf("%s: the sender was not told within %v", m.domain, meetingTime)
+	} else if want == got && !refusedFor(events, m) {
+		t.Errorf("%s: the record does not have why: %q, %q", m.domain, m.show.why, m.show.rule())
 	}
 	if got != want {
 		t.Errorf("%s: got %+v, want %+v; what came back: %s", m.domain, got, want, m.answered)
 	}
+}
+
+// refusedFor reports whether the record has the reason of a refusal: when we call, what is wrong with the certificate and the rule, and
+// when we are called, the rule.
+func refusedFor(events []map[string]any, m *meeting) bool {
+	return slices.ContainsFunc(events, func(e map[string]any) bool {
+		text, _ := e["error"].(string)
+		if m.direction == "out" {
+			return e["kind"] == "link.fail" && e["remote"] == m.domain && strings.Contains(text, m.show.why) && strings.Contains(text, m.show.rule())
+		}
+		return e["kind"] == "dialback.error" && e["from"] == m.domain && strings.Contains(text, m.show.rule())
+	})
 }
 
 // linkProof is by what the peer proved itself on the link of the meeting's direction, as the record has it; "" without a link.
