@@ -102,6 +102,7 @@ certs:
   acme: {directory: "DIRECTORY", root: ROOT, accept_terms: true, tls_alpn_listen: "ADDRESS:443", http_listen: "ADDRESS:80", CHALLENGE}
   system_roots: false
 dialback: {secret_file: DIR/dialback.secret}
+ratchet: {file: DIR/peers.json}
 audit: {dir: DIR/audit}
 admin: {socket: DIR/admin.sock}
 policy: {timeout: 5s}
