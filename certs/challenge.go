@@ -114,10 +114,6 @@ func (a *tokens) Delete(_ context.Context, key string) error {
 	return nil
 }
 
-// IsChallenge reports whether a finished handshake was an authority's validation (RFC 8737 §3). It has served its purpose: the
-// connection must be closed and never be taken for a stream.
-func IsChallenge(state tls.ConnectionState) bool { return state.NegotiatedProtocol == acme.ALPNProto }
-
 // forChallenge is the tls.Config for a validator, nil for everybody else. It never asks for a certificate: validators have none.
 func (r *responder) forChallenge(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if !slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) {

@@ -282,7 +282,7 @@ func validateAt(call func() net.Conn, domain, keyAuthorization string) error {
 		return err
 	}
 	state := conn.ConnectionState()
-	if !IsChallenge(state) || len(state.PeerCertificates) != 1 {
+	if state.NegotiatedProtocol != acme.ALPNProto || len(state.PeerCertificates) != 1 {
 		return errors.New("another protocol answered")
 	}
 	leaf, sum := state.PeerCertificates[0], sha256.Sum256([]byte(keyAuthorization))

@@ -32,8 +32,8 @@ func base() *tls.Config {
 // With clientAuth the peer is asked for a certificate. It need not have one, the handshake does not judge it, and Verify must be
 // asked what it is worth. Session tickets are then off: a resumed session would show the certificate of an earlier day.
 //
-// Where streams begin with TLS, an authority's validator may come by: it is answered without being asked for a certificate, and its
-// connection is to be closed when IsChallenge says so.
+// Where streams begin with TLS, an authority's validator may come by: it is answered without being asked for a certificate. The
+// protocol that the handshake agreed on is then another one than ALPN, and the connection has served its purpose (RFC 8737 §3).
 func (m *Manager) ServerConfig(domain string, clientAuth bool) *tls.Config {
 	have := m.current.Load()
 	if len(have.pairs) == 0 && (domain != "" || have.pending == nil) {

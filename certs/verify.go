@@ -55,12 +55,6 @@ type Result struct {
 	way       []*x509.Certificate // from the leaf to the anchor that vouches for it
 }
 
-// Pinned reports whether the leaf's key is one of pins, each written "sha256/<base64>". A pin is worth something only to who saw
-// the handshake end: that shows that the peer has the key.
-func (r Result) Pinned(pins []string) bool {
-	return r.SPKI != "" && slices.Contains(pins, "sha256/"+r.SPKI)
-}
-
 // Verifier judges the chains of peers. It is safe for concurrent use and stays the same when the anchors are reloaded.
 type Verifier struct {
 	anchors    atomic.Pointer[anchors]

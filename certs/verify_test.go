@@ -335,18 +335,6 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-func TestPinned(t *testing.T) {
-	t.Parallel()
-	chain := selfSigned(t, names(san{dns: []string{"partner.example"}}))
-	r := trusting(newRoot(t, "Root")).Verify(chain, "partner.example")
-	if r.Proved || !r.Pinned([]string{"sha256/AAAA", "sha256/" + SPKI(chain[0])}) {
-		t.Errorf("a pinned self-signed certificate: proved %v, pinned %v; want false, true", r.Proved, r.Pinned([]string{"sha256/" + r.SPKI}))
-	}
-	if (Result{}).Pinned([]string{"sha256/"}) {
-		t.Error("the zero Result is pinned")
-	}
-}
-
 func BenchmarkVerify(b *testing.B) {
 	root := newRoot(b, "Root")
 	chain := root.intermediate(b, "Sub").issue(b, names(san{dns: []string{"partner.example"}}))

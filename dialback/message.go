@@ -7,12 +7,8 @@ import (
 	"log/slog"
 )
 
-const (
-	// Namespace qualifies the elements of the protocol. Declaring it in a stream header offers dialback (XEP-0220 §2.4.1).
-	Namespace = "jabber:server:dialback"
-	// FeatureNamespace qualifies the stream feature (XEP-0220 §2.4.2).
-	FeatureNamespace = "urn:xmpp:features:dialback"
-)
+// Namespace qualifies the elements of the protocol. Declaring it in a stream header offers dialback (XEP-0220 §2.4.1).
+const Namespace = "jabber:server:dialback"
 
 // keyLimit bounds other servers' keys, in bytes. Ours have 64; longer ones than 100 have not been heard of.
 const keyLimit = 1 << 10

@@ -129,6 +129,6 @@ func nouns() document.Nouns {
 		reflect.TypeFor[resolve.Server](): {Name: "name server", Example: "127.0.0.53:53 or tls://192.0.2.53#dns.example"},
 		reflect.TypeFor[Route]():          {Name: "host:port", Example: "192.0.2.1:5269, xmpp.example:5269 or tls://xmpp.example:5270"},
 		reflect.TypeFor[HostPort]():       {Name: "host:port", Example: "192.0.2.1:5269 or xmpp.example:5269"},
-		reflect.TypeFor[Pin]():            {Name: "pin", Example: "sha256/ and the base64 of 32 bytes"},
+		reflect.TypeFor[Pin]():            {Name: "pin", Example: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
 	}
 }

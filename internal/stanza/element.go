@@ -121,12 +121,6 @@ func (e *Element) Type() []byte { return e.value(typ) }
 // Lang returns the value of the element's own xml:lang attribute; nil when there is none.
 func (e *Element) Lang() []byte { return e.value(lang) }
 
-// HasFrom reports whether there is a from attribute, be it empty.
-func (e *Element) HasFrom() bool { return e.values[from].from != 0 }
-
-// HasTo reports whether there is a to attribute, be it empty.
-func (e *Element) HasTo() bool { return e.values[to].from != 0 }
-
 // Verbatim reports whether the scan has proved that the bytes of e read the same, for every parser, on any stream whose default
 // namespace is jabber:server. They do not if e uses a prefix that only the peer's header declares, or a default namespace that only the
 // header sets, or holds CDATA, carriage returns, or white space in attributes that is to be normalised.

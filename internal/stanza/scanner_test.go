@@ -169,8 +169,8 @@ func TestKindAndAttributes(t *testing.T) {
 		if e.Kind() != c.kind || space != c.space || local != c.local || !e.Is(c.space, c.local) || e.Is(c.space+"x", c.local) || e.Is(c.space, c.local+"x") {
 			t.Errorf("%s: got %v {%s}%s (ABUSE 34, [C05])", c.in, e.Kind(), space, local)
 		}
-		if string(e.From()) != c.from || string(e.To()) != c.to || e.HasFrom() != c.hasFrom || (e.From() != nil) != c.hasFrom || e.HasTo() != (c.to != "") {
-			t.Errorf("%s: from %q to %q has %v %v ([A01])", c.in, e.From(), e.To(), e.HasFrom(), e.HasTo())
+		if string(e.From()) != c.from || string(e.To()) != c.to || (e.From() != nil) != c.hasFrom || (e.To() != nil) != (c.to != "") {
+			t.Errorf("%s: from %q to %q ([A01])", c.in, e.From(), e.To())
 		}
 		if string(e.ID()) != c.id || string(e.Type()) != c.kindOf || string(e.Lang()) != c.lang {
 			t.Errorf("%s: id %q type %q lang %q", c.in, e.ID(), e.Type(), e.Lang())
