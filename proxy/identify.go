@@ -39,7 +39,7 @@ func perishable(again func() certs.Result) judged {
 
 // errDANE: the domain says in DNS which certificates its servers have, and this is none of them. It is no question of policy: whoever
 // publishes such records wants no other server to be spoken with (RFC 7673 §3.4).
-var errDANE = errors.New("DNSSEC says that this is not the peer's server")
+var errDANE = errors.New("DNSSEC says that this is not the domain's server")
 
 // identifyServer judges the certificate of a server that we called: by its TLSA records alone where DNSSEC vouches for some ([I23]), by
 // the trust anchors otherwise, and by its POSH document when they do not suffice for what is required. No question goes out

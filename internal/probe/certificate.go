@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,9 +23,21 @@ func (x *examination) identify(ctx context.Context, v *visit) {
 		x.describe(ctx, v, state)
 	}
 	v.decision = x.decide(ctx, "out", v.facts)
+	if v.contradicted() {
+		v.end(stepCert, fmt.Errorf("%w: %w", errContradicted, v.result.Err))
+		return
+	}
 	if v.decision.Effect != policy.Allow && x.terms.Effect == policy.Allow { // what is shut out altogether is no fault of this address
 		v.end(stepCert, fmt.Errorf("%s (rule %s)", v.decision.Reason, v.decision.Rule))
 	}
+}
+
+// errContradicted: the gate does not ask policy about such a server (RFC 7673 §3.4).
+var errContradicted = errors.New("DNSSEC says that this is not the domain's server")
+
+// contradicted says whether the server shows another certificate than those that its TLSA records name.
+func (v *visit) contradicted() bool {
+	return v.out.TLS != nil && len(v.ep.TLSA) > 0 && !v.result.Proved
 }
 
 // describe fills in the facts of the encrypted channel.

@@ -46,6 +46,8 @@ func (x *examination) offers() (Grade, string) {
 	switch {
 	case v == nil:
 		return Broken, x.unreachable()
+	case v.contradicted():
+		return Broken, told(fmt.Errorf("%w: %w", errContradicted, v.result.Err))
 	case proof.Dialback.Result == Failed && proof.External.Result != Accepted:
 		return Broken, "it does not accept us: " + proof.failure()
 	case x.chosen != nil && proof.External.Result != Accepted && proof.Dialback.Result != Accepted:
