@@ -33,6 +33,22 @@ func (w *writer) enable() {
 	w.s.Write(stream.AppendEnable(nil)) // whoever writes next meets the error
 }
 
+// enabled agrees to what the peer asks for, before which nothing of ours counts. A stream that carries one way has no writer.
+func (w *writer) enabled(s *stream.Stream) error {
+	agreed := stream.AppendEnabled(nil)
+	if w == nil {
+		_, err := s.Write(agreed)
+		return err
+	}
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	_, err := s.Write(agreed)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acks.on = true
+	return err
+}
+
 // count takes n stanzas that are to be written into the account. base is what was in it before; on says whether there is one.
 func (w *writer) count(n int) (base uint64, on bool) {
 	w.mu.Lock()
@@ -251,16 +267,24 @@ func (o *outbound) takeBack(w *writer) {
 // for ([M04]–[M06]); requests are answered when the batch in which they stand has been carried.
 func (in *inbound) acknowledge(s *stream.Stream, el *stanza.Element) error {
 	kind, handled, err := stream.ParseAck(el)
-	on := in.acking.Load()
+	on, w := in.acking.Load(), in.back.Load()
 	switch {
 	case in.door == Inside:
 		return nil
 	case err != nil:
 		return err
-	case kind == stream.AckEnable && !on && in.hasProof() && in.p.now().Acks:
+	case in.over != nil && kind == stream.AckEnabled, kind == stream.AckEnable && in.over == nil && !on && in.hasProof() && in.p.now().Acks:
 		in.uncounted = in.carried.Load()
 		in.acking.Store(true)
-		_, err = s.Write(stream.AppendEnabled(nil))
+		if kind == stream.AckEnable {
+			err = w.enabled(s)
+		}
+	case in.over != nil && kind == stream.AckFailed:
+		w.refused()
+	case kind == stream.AckAnswer && w != nil:
+		if e := w.answered(handled); e != nil {
+			return e
+		}
 	case kind == stream.AckRequest && on:
 		in.requests++
 	case kind == stream.AckEnable, kind == stream.AckRequest:

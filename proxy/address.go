@@ -43,11 +43,11 @@ func (in *inbound) address(ctx context.Context, el *stanza.Element) (c crossing,
 }
 
 // proved gives the proof under which this stream may carry the pair, nil for none. Inside the exact pair counts, and a proof still
-// under way is waited for; outside the sender domain counts, as all real receivers have it ([A04]).
+// under way is waited for; outside the sender domain counts, as all real receivers have it ([A04]), but on a stream of ours ([M02]).
 func (in *inbound) proved(ctx context.Context, pair Pair) *proof {
 	in.mu.Lock()
 	pr := in.pairs[pair]
-	if in.door == Outside {
+	if in.door == Outside && in.over == nil {
 		pr = in.senders[pair.Remote]
 	}
 	in.mu.Unlock()

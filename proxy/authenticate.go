@@ -75,12 +75,18 @@ func (in *inbound) late(err error) error {
 func (in *inbound) negotiate(ctx context.Context, el *stanza.Element) error {
 	s := in.s.Load()
 	switch {
+	case in.over != nil:
+		return in.reversed(ctx, s, el)
 	case el.Is(nsTLS, "starttls"):
 		return in.startTLS(ctx, s)
 	case el.Is(nsSASL, "auth"):
 		return in.external(ctx, s, el)
 	case el.Is(dialback.Namespace, "verify"), el.Is(dialback.Namespace, "result"):
-		return in.dialback(ctx, s, el)
+		m, err := parseDialback(el)
+		return in.dialback(ctx, s, m, err)
+	case el.Is(stream.NSBidi, "bidi"):
+		in.bidi(s, el)
+		return nil
 	case spaceOf(el) == stream.NSAcks:
 		return in.acknowledge(s, el)
 	case el.Is(nsCompress, "compress"):
@@ -100,6 +106,7 @@ func (in *inbound) startTLS(ctx context.Context, s *stream.Stream) error {
 		s.Abort()
 		return &stream.Error{Condition: stream.PolicyViolation, Err: errors.New("STARTTLS asked for where it is not offered")}
 	}
+	in.back.Store(nil)
 	tlsCtx, cancel := context.WithTimeout(ctx, in.p.now().Limits.TLSHandshake)
 	defer cancel()
 	tlsCtx, span := in.p.Telemetry.span(tlsCtx, "tls")
@@ -111,9 +118,9 @@ func (in *inbound) startTLS(ctx context.Context, s *stream.Stream) error {
 	return nil
 }
 
-// dialback takes the part that an XEP-0220 element gives us: authoritative server for a verify, receiving server for a result.
-func (in *inbound) dialback(ctx context.Context, s *stream.Stream, el *stanza.Element) error {
-	m, err := parseDialback(el)
+// dialback takes the part that an XEP-0220 element gives us: authoritative server for a verify, receiving server for a result. err is
+// what is wrong with the element.
+func (in *inbound) dialback(ctx context.Context, s *stream.Stream, m dialback.Message, err error) error {
 	switch {
 	case err != nil && in.door == Inside:
 		// Other domains may be on the stream (D8), and what is no question has no answer.
@@ -149,6 +156,9 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 	}
 	if most, key := in.mostPairs(); in.claimed(pair) >= most {
 		return in.refuseResult(ctx, s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits."+key+")"))
+	}
+	if in.over != nil {
+		return in.asserted(ctx, s, m, pair)
 	}
 	pr, first := in.claim(pair)
 	if !first {

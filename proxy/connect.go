@@ -27,7 +27,8 @@ type connection struct {
 	backend string  // inside: the address that was called
 	cert    string  // facts of the peer's certificate, for failures
 	by      judged  // what proves the peer
-	w       *writer // where the stream is another link's
+	w       *writer // where the stream is another link's, or the peer's
+	both    bool    // the peer may send on it, too
 }
 
 // linkDecision asks policy about a link with these facts; empty ones are not known yet.

@@ -13,7 +13,8 @@ import (
 )
 
 // TestConversations plays every script of testdata/conversations against a gate on loopback. Their names are those of PROTOCOL 10
-// (W1–W14) and 11.6 (the failure matrix). A line `data {…}` is the policy's data, `inner optional` the backend's TLS.
+// (W1–W14) and 11.6 (the failure matrix). A line `data {…}` is the policy's data, `inner optional` the backend's TLS, `bidi` lets
+// streams outside carry both ways.
 func TestConversations(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/conversations/[A-Z]*.txt")
@@ -44,6 +45,9 @@ func readScript(t *testing.T, file string) (string, options) {
 			line = ""
 		case strings.HasPrefix(line, "inner "):
 			o.innerTLS = map[string]proxy.InnerTLS{"optional": proxy.TLSOptional, "required": proxy.TLSRequired, "certificate": proxy.TLSCertificate}[line[6:]]
+			line = ""
+		case line == "bidi":
+			o.bidi = true
 			line = ""
 		case strings.HasPrefix(line, "include "):
 			included, _ := readScript(t, filepath.Join(filepath.Dir(file), line[8:]+".txt"))

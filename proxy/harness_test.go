@@ -80,6 +80,7 @@ type options struct {
 	rego      string // an operator's file
 	limits    func(*proxy.Limits)
 	innerTLS  proxy.InnerTLS
+	bidi      bool // streams outside may carry both ways
 	recorder  func(proxy.Recorder) proxy.Recorder
 	telemetry proxy.Telemetry
 	resolver  func(*resolve.Config)
@@ -216,7 +217,7 @@ func (s *stage) settings(o options) proxy.Settings {
 	for _, d := range o.served() {
 		backend.Domains = append(backend.Domains, jid.MustDomain(d))
 	}
-	return proxy.Settings{Backends: []proxy.Backend{backend}, Routes: routes, Acks: true, Limits: limits}
+	return proxy.Settings{Backends: []proxy.Backend{backend}, Routes: routes, Acks: true, Bidi: o.bidi, Limits: limits}
 }
 
 // recorded gives the record so far.

@@ -39,6 +39,9 @@ type inbound struct {
 	// Set by the reading goroutine before anybody else can see it.
 	s atomic.Pointer[stream.Stream]
 
+	over *outbound              // the link that opened the stream, where it was not the peer
+	back atomic.Pointer[writer] // for our stanzas on the same stream; nil where it carries one way
+
 	// Owned by the reading goroutine.
 	addrs     *jid.Cache
 	lang      language
@@ -66,6 +69,7 @@ type inbound struct {
 	verifying sync.WaitGroup
 	pending   atomic.Int32
 	carried   atomic.Uint64
+	active    atomic.Int64                 // where over is set: when something came last, Unix nanoseconds
 	ended     atomic.Pointer[stream.Error] // why we end it from outside of its goroutines
 }
 
@@ -93,8 +97,12 @@ func linkID() string { return stream.NewID()[:12] }
 func (in *inbound) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(in.traced(ctx))
 	err := in.converse(ctx)
+	if w := in.back.Load(); w != nil {
+		w.ended(err)
+	}
 	cancel()
 	in.verifying.Wait()
+	in.withdraw()
 	if s := in.s.Load(); s != nil {
 		in.lastAck(s)
 		finish(s, err)
@@ -214,13 +222,9 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 		s.Wait()
 		batch, err := t.Batch(room, mostBatch)
 		switch {
-		case errors.Is(err, stream.ErrSilent) && in.acking.Load():
-			silent = err
-			s.SetReadDeadline(past)
-			continue
 		case errors.Is(err, stream.ErrSilent):
-			// What the peer still sends before it hears of the end is carried.
-			in.p.links.Go(func() { s.Close() })
+			silent = err
+			in.p.links.Go(func() { in.rest(s) })
 			continue
 		case isTimeout(err):
 			return cmp.Or(in.told(), silent, err)
@@ -235,6 +239,9 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 			}
 		}
 		in.p.carry(ctx, in)
+		if in.over != nil {
+			in.active.Store(time.Now().UnixNano())
+		}
 		if err := in.answerRequests(s); err != nil {
 			return err
 		}
@@ -242,6 +249,16 @@ func (in *inbound) read(ctx context.Context, t *stream.Trusted) error {
 			room = nil
 		}
 	}
+}
+
+// rest ends a stream on which nothing has come for long. What the peer still sends before it hears of the end is carried, unless it
+// counts what we have taken.
+func (in *inbound) rest(s *stream.Stream) {
+	if in.clear(); in.acking.Load() {
+		s.SetReadDeadline(past)
+		return
+	}
+	s.Close()
 }
 
 // take adds a stanza to what is to be carried; anything else is negotiation, and comes after the stanzas before it.
@@ -268,7 +285,10 @@ var past = time.Unix(1, 0)
 // that reads tells it how much that was.
 func (in *inbound) hangUp(e *stream.Error) {
 	in.ended.CompareAndSwap(nil, e)
+	in.clear()
 	switch s := in.s.Load(); {
+	case in.over != nil:
+		in.over.renew(errTurned(e))
 	case s == nil:
 		in.conn.Close()
 	case in.acking.Load():

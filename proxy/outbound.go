@@ -49,6 +49,7 @@ type outbound struct {
 	remote    string
 	since     time.Time
 	backend   string    // inside: where the stream leads
+	over      string    // the link on whose stream it writes; empty: its own
 	by        judged    // what proves the peer of the stream that stands
 	due       time.Time // when the link has to be judged again; zero: when the policy changes
 
@@ -314,8 +315,12 @@ func (o *outbound) once() (stood bool, err error) {
 }
 
 // open connects and proves us, within the time that the queue may wait. A peer that ends the stream because of our certificate gets
-// another one, with dialback alone ([S08]); one that takes no more streams gets our proof on one that stands (D23).
+// another one, with dialback alone ([S08]); one that takes no more streams gets our proof on one that stands (D23). Who wants our stanzas
+// on its own stream is not called ([M02]).
 func (o *outbound) open(ctx context.Context) (*connection, error) {
+	if c := o.returning(); c != nil {
+		return c, nil
+	}
 	ctx, span := o.p.Telemetry.span(ctx, "link", routeAttributes(o.r)...)
 	c, err := o.p.open(ctx, o.r, externalToo)
 	if errors.Is(err, errExternalRefused) && ctx.Err() == nil {
@@ -342,12 +347,18 @@ func (o *outbound) up(c *connection) {
 	o.s.Store(c.s)
 	o.facts.Store(&c.facts) // from here on it can be judged again
 	o.mu.Lock()
-	o.state, o.remote, o.backend, o.since = Up, c.s.RemoteAddr().String(), c.backend, time.Now()
+	o.state, o.remote, o.backend, o.since, o.over = Up, c.s.RemoteAddr().String(), c.backend, time.Now(), ""
+	if c.w != nil {
+		o.over = c.w.id
+	}
 	o.mu.Unlock()
 	o.p.router.succeeded(o.r)
 	o.p.instruments.opened(o.r.dir.exit(), "out", c.facts)
 	e := linkEvent(audit.LinkOpen, o.r.dir, o.r.pair, c.facts)
 	e.Link = o.id
+	if c.w != nil {
+		e.Text = "on the stream of link " + c.w.id
+	}
 	o.p.Record.Note(e)
 	o.log.Info("link open", "peer", o.remote, "channel", c.facts.Channel, "proof", c.facts.Proof, "tls", c.facts.TLSVersion, "cipher", c.facts.Cipher)
 	if o.r.dir == Out {

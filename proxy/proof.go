@@ -130,6 +130,7 @@ func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, facts policy.Li
 		return e
 	}
 	in.p.remember(In, pair, &pr.facts, in.log, in.note)
+	in.returns(pair)
 	return nil
 }
 

@@ -28,7 +28,13 @@ func (p *Proxy) open(ctx context.Context, r route, with credentials) (*connectio
 	if err != nil {
 		return nil, err
 	}
-	if err := p.prove(ctx, r, c, with); err != nil {
+	if p.asksBidi(r, c) {
+		err = p.askBidi(c)
+	}
+	if err == nil {
+		err = p.prove(ctx, r, c, with)
+	}
+	if err != nil {
 		p.part(c.s, func() { farewell(c.s, err) })
 		return nil, c.shown(err)
 	}

@@ -51,12 +51,15 @@ func (o *outbound) pump(c *connection) error {
 
 // begin makes a writer of a stream that the link has opened.
 func (o *outbound) begin(c *connection) *writer {
-	w := newWriter(o.p, c.s, o, c.s.FeatureLimits())
-	o.p.links.Go(w.listen)
+	w := newWriter(o.p, c.s, o, o.id, c.s.FeatureLimits())
 	if o.r.dir == Out && !o.unaware && o.p.now().Acks && c.s.FeatureAcks() {
 		w.enable()
 	}
-	o.w.Store(w)
+	if o.w.Store(w); c.both {
+		o.receive(c, w)
+	} else {
+		o.p.links.Go(w.listen)
+	}
 	return w
 }
 
@@ -64,6 +67,10 @@ func (o *outbound) begin(c *connection) *writer {
 func (o *outbound) close(w *writer, err error) {
 	o.w.Store(nil)
 	w.vacate(o)
+	if in := w.half.Load(); in != nil && in.acking.Load() {
+		w.s.SetReadDeadline(past) // what comes from here on is not taken, and the peer hears so
+		<-in.gone
+	}
 	finish(w.s, err)
 	w.s.Abort()
 	<-w.done // its last word may acknowledge something
@@ -91,7 +98,7 @@ func (o *outbound) feed(w *writer) error {
 			return err
 		case <-quiet.C:
 			switch silent := time.Since(last); {
-			case silent >= rest && w.alone(o):
+			case silent >= rest && w.unused(o, rest):
 				return errIdle
 			case silent < ping:
 				quiet.Reset(ping - silent)

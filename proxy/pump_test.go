@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"sallyport/internal/stream"
 )
 
 // A link shows that it is there before its peer takes it for dead, and ends before its peer ends it ([M09], [C22]).
@@ -24,6 +28,36 @@ func TestRhythm(t *testing.T) {
 			t.Errorf("a peer that waits for %s hears nothing for %s", told, ping)
 		}
 	}
+}
+
+// A stream rests when nobody uses it: neither other senders of ours, nor the peer. Who uses another link's stream leaves it at any time.
+func TestUnused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newLink(t)
+		guest, _ := newLink(t)
+		w := newWriter(o.p, nil, o, o.id, stream.Capacity{})
+		w.join(o)
+		if !w.unused(o, time.Minute) {
+			t.Error("alone, it is in use")
+		}
+		w.join(guest)
+		if w.unused(o, time.Minute) || !w.unused(guest, time.Minute) {
+			t.Error("it ends under a guest, or keeps it")
+		}
+		w.leave(guest)
+		in := newInbound(o.p, Outside, nil, netip.AddrPort{})
+		in.active.Store(time.Now().UnixNano())
+		w.half.Store(in)
+		time.Sleep(59 * time.Second)
+		if w.unused(o, time.Minute) {
+			t.Error("it ends although the peer has sent something just now")
+		}
+		time.Sleep(time.Second)
+		if !w.unused(o, time.Minute) {
+			t.Error("it does not end although nobody has sent anything for long")
+		}
+	})
 }
 
 // What is longer than the peer takes leaves the queue, and the others keep their order and their place in memory.

@@ -17,6 +17,7 @@ type router struct {
 	links   map[route]*outbound
 	refused map[route]*failedRoute
 	ill     map[string]illness // backends that cannot be reached, by address
+	back    map[Pair]*inbound  // outside: peers that want a pair's stanzas on their own stream
 
 	held atomic.Int64 // bytes in all queues
 }
@@ -34,6 +35,7 @@ func (rt *router) init(p *Proxy) {
 	rt.links = make(map[route]*outbound)
 	rt.refused = make(map[route]*failedRoute)
 	rt.ill = make(map[string]illness)
+	rt.back = make(map[Pair]*inbound)
 }
 
 // hold reserves room in memory for a stanza in a queue, release gives it back.

@@ -24,6 +24,9 @@ func (in *inbound) features(s *stream.Stream) []byte {
 	if b = stream.AppendDialbackFeature(b, in.door == Outside); in.door == Inside {
 		return b
 	}
+	if in.offersBidi() {
+		b = stream.AppendBidiFeature(b)
+	}
 	if in.named && in.p.now().Acks {
 		b = stream.AppendAcksFeature(b)
 	}

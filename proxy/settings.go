@@ -40,6 +40,8 @@ type Settings struct {
 	Routes map[jid.Domain]resolve.Endpoint
 	// Acks: outside, stanzas are acknowledged, by us and by peers that can (XEP-0198).
 	Acks bool
+	// Bidi: outside, a stream may carry both ways (XEP-0288).
+	Bidi bool
 	// POSH fetches the documents by which domains name their certificates; nil: nobody is asked.
 	POSH *certs.POSHSource
 	// Inner vouches for both sides of the leg to backends with TLSCertificate; nil where there is none.

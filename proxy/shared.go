@@ -163,9 +163,13 @@ func (w *writer) send(last *outbound) (any bool) {
 	return any
 }
 
-// alone says whether nobody else uses the stream of a link that has nothing to carry.
-func (w *writer) alone(o *outbound) bool {
+// unused says whether nobody else has used the stream of a link that has had nothing to carry for some time.
+func (w *writer) unused(o *outbound, rest time.Duration) bool {
+	if w.owner != o {
+		return true
+	}
+	in := w.half.Load()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.owner != o || len(w.links) == 1
+	return len(w.links) == 1 && (in == nil || time.Since(time.Unix(0, in.active.Load())) >= rest)
 }

@@ -19,14 +19,15 @@ type Snapshot struct {
 // LinkSnapshot is one stream. An outbound link has one pair; an inbound one those that were proved on it.
 type LinkSnapshot struct {
 	ID      string    `json:"id"`
-	Door    string    `json:"door"`    // inside, outside
-	Kind    string    `json:"kind"`    // in: the peer opened it; out: we did
-	Pairs   []string  `json:"pairs"`   // "from → to"
-	State   State     `json:"state"`   // opening, up, waiting
-	Channel string    `json:"channel"` // plaintext, tls
-	Proof   string    `json:"proof"`   // none, dialback, dialback+tls, pkix
-	TLS     string    `json:"tls"`     // version and cipher
-	Peer    string    `json:"peer"`    // address
+	Door    string    `json:"door"`           // inside, outside
+	Kind    string    `json:"kind"`           // in: the peer sends; out: we do
+	Pairs   []string  `json:"pairs"`          // "from → to"
+	State   State     `json:"state"`          // opening, up, waiting
+	Channel string    `json:"channel"`        // plaintext, tls
+	Proof   string    `json:"proof"`          // none, dialback, dialback+tls, pkix
+	TLS     string    `json:"tls"`            // version and cipher
+	Peer    string    `json:"peer"`           // address
+	Over    string    `json:"over,omitempty"` // the link whose stream it shares; empty: it has one of its own
 	Since   time.Time `json:"since"`
 	Stanzas uint64    `json:"stanzas"` // carried so far
 	Queue   int       `json:"queue"`   // stanzas waiting
@@ -43,6 +44,9 @@ func (p *Proxy) Snapshot() Snapshot {
 	}
 	for _, o := range p.router.live() {
 		snap.Links = append(snap.Links, o.snapshot())
+		if in := o.half(); in != nil {
+			snap.Links = append(snap.Links, in.snapshot())
+		}
 	}
 	slices.SortFunc(snap.Links, func(a, b LinkSnapshot) int {
 		return cmp.Or(cmp.Compare(a.Door, b.Door), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Pairs, b.Pairs), cmp.Compare(a.ID, b.ID))
@@ -62,6 +66,9 @@ func (in *inbound) snapshot() LinkSnapshot {
 		}
 	}
 	slices.Sort(l.Pairs)
+	if in.over != nil {
+		l.Over = in.over.id
+	}
 	return l
 }
 
@@ -70,7 +77,9 @@ func (o *outbound) snapshot() LinkSnapshot {
 	defer o.mu.Unlock()
 	l := LinkSnapshot{ID: o.id, Door: o.r.dir.exit().String(), Kind: "out", Pairs: []string{arrow(o.r)}, State: o.state, Peer: o.remote, Since: o.since,
 		Stanzas: o.carried.Load(), Queue: len(o.next.items) + o.inFlight, Bytes: len(o.next.buf) + o.keptBytes}
-	l.describe(o.facts.Load())
+	if l.describe(o.facts.Load()); o.state == Up {
+		l.Over = o.over
+	}
 	return l
 }
 

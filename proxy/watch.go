@@ -89,6 +89,9 @@ func (p *Proxy) review(all bool) (next time.Time) {
 	}
 	for _, o := range p.router.live() {
 		next = sooner(next, o.review(now, all))
+		if in := o.half(); in != nil {
+			next = sooner(next, in.review(now, all))
+		}
 	}
 	return next
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"sallyport/dialback"
 	"sallyport/internal/stream"
@@ -15,12 +16,15 @@ type writer struct {
 	p     *Proxy
 	s     *stream.Stream
 	owner *outbound       // the link that opened the stream; nil where the peer did
+	id    string          // of the link that the stream is of
 	told  stream.Capacity // what the peer says that it takes
 	done  chan struct{}   // closed when nothing more will come from the peer
 	left  chan struct{}   // buffered: a link has left
 
 	// Written before done is closed.
 	err error // why
+
+	half atomic.Pointer[inbound] // what takes in the peer's stanzas, on a stream that the owner opened
 
 	// Held from the counting of stanzas until they are written: the peer counts in the order of the wire.
 	turn sync.Mutex
@@ -34,8 +38,8 @@ type writer struct {
 	fault   *stream.Error // why we ended the stream
 }
 
-func newWriter(p *Proxy, s *stream.Stream, owner *outbound, told stream.Capacity) *writer {
-	return &writer{p: p, s: s, owner: owner, told: told, done: make(chan struct{}), left: make(chan struct{}, 1),
+func newWriter(p *Proxy, s *stream.Stream, owner *outbound, id string, told stream.Capacity) *writer {
+	return &writer{p: p, s: s, owner: owner, id: id, told: told, done: make(chan struct{}), left: make(chan struct{}, 1),
 		links: make(map[*outbound]struct{}), claims: make(map[chan dialback.Message]dialback.Message)}
 }
 

@@ -48,6 +48,7 @@ type Outside struct {
 	DirectTLS      []netip.AddrPort `yaml:"direct_tls" doc:"doors for streams that begin with TLS and nothing else (XEP-0368), such as port 5270"`
 	POSH           bool             `yaml:"posh" default:"true" doc:"where a certificate does not prove as much of a peer as its entry asks for, look whether the domain's web server vouches for it (RFC 7711)"`
 	Acks           bool             `yaml:"acks" default:"true" doc:"acknowledge stanzas to remote servers, and have those that can acknowledge ours (XEP-0198): what a stream may have lost is sent once more, or its sender told"`
+	Bidi           bool             `yaml:"bidi" default:"false" doc:"let a stream carry both ways where the remote server can (XEP-0288); otherwise each way has a stream of its own, opened by the sender"`
 	resolve.Config `yaml:",inline"`
 }
 
