@@ -130,7 +130,7 @@ func newRooms(t testing.TB, o options) *stage {
 	t.Cleanup(func() { s.record.Close() })
 	s.Key = key
 	s.Client = map[string]*tls.Config{"none": s.ca.client(t), "good": s.ca.client(t, remote), "conference": s.ca.client(t, "conference."+remote), "other": s.ca.client(t, "other.example")}
-	s.Server = map[string]*tls.Config{"good": s.ca.server(t, remote), "other": s.ca.server(t, "other.example"), "expired": s.ca.expired(t, remote), "stranger": newAuthority(t).server(t, remote)}
+	s.Server = map[string]*tls.Config{"good": s.ca.server(t, remote), "both": s.ca.server(t, remote, "conference."+remote), "other": s.ca.server(t, "other.example"), "expired": s.ca.expired(t, remote), "stranger": newAuthority(t).server(t, remote)}
 	s.Record = s.recorded
 	s.Patience = patience
 	return s
