@@ -280,7 +280,7 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	case facts.Channel == "plaintext" && d.Require.Channel != "plaintext":
 		return refusal{cond: stanza.PolicyViolation, step: StepTLS, reason: "TLS is required of " + pair.Remote.String() + ", which goes on without", advice: adviceNoTLS}
 	}
-	r := refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceUnproved}
+	r := refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")" + in.flaw(s, pair), advice: adviceUnproved}
 	need := certs.Needed(d.Require.Proof, in.p.known(In, pair, &facts).Proof)
 	if facts.CertSPKI != "" && certs.Further(need, certs.Strength(facts.Proof) > certs.Strength("dialback")) != nil {
 		r.lacks = need

@@ -89,6 +89,19 @@ func (in *inbound) certFacts(s *stream.Stream) string {
 	return certFacts(in.p.Certs.Verifier().Verify(state.PeerCertificates, s.PeerHeader().From.ASCII()))
 }
 
+// flaw says why the certificate of this connection does not prove the pair's sender, as the end of a sentence; empty when it does, or
+// when there is none.
+func (in *inbound) flaw(s *stream.Stream, pair Pair) string {
+	state := s.TLS()
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return ""
+	}
+	if v := in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII()); v.Err != nil {
+		return ": " + v.Err.Error()
+	}
+	return ""
+}
+
 // harmless says whether a stream ended as streams may.
 func harmless(err error) bool {
 	for _, end := range []error{stream.ErrClosed, stream.ErrProtocol, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.Canceled, syscall.ECONNRESET, stream.SystemShutdown} {
