@@ -105,6 +105,9 @@ func (p *Process) Kill() {
 	p.sweep()
 }
 
+// Freeze stops the process and all that it started where they are; their connections stand. Kill ends them.
+func (p *Process) Freeze() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGSTOP) }
+
 // sweep ends what the process has started and left behind: it leads a process group of its own.
 func (p *Process) sweep() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
 

@@ -171,6 +171,16 @@ func (s *Server) Kill() {
 	s.procs = nil
 }
 
+// Freeze has the server take nothing and say nothing any more, while its connections stand. Kill ends it.
+func (s *Server) Freeze(t testing.TB) {
+	t.Helper()
+	for _, p := range s.procs {
+		if err := p.Freeze(); err != nil {
+			t.Fatalf("freezing %s: %v", s.Domain, err)
+		}
+	}
+}
+
 // Start starts the server again after Stop or Kill, and waits until it serves.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
