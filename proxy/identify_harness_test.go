@@ -84,8 +84,8 @@ func sniOf(server *tls.Config) <-chan string {
 	return asked
 }
 
-// shortly lets questions to strangers take half a second.
-func shortly(l *proxy.Limits) { l.Verify = 500 * time.Millisecond }
+// shortly lets questions to strangers take two seconds.
+func shortly(l *proxy.Limits) { l.Verify = 2 * time.Second }
 
 // replaced is a script with other words: pairs of the old ones and the new ones.
 func replaced(script string, words ...string) string {
