@@ -80,13 +80,15 @@ func (w *writer) asks() bool {
 	return true
 }
 
+var errUnacknowledged = errors.New("stanzas were not acknowledged in time (limits.ack)")
+
 // overdue ends the stream of a peer that does not answer an <r/>.
 func (w *writer) overdue() {
 	w.mu.Lock()
 	silent := w.acks.asked && time.Since(w.acks.since) >= w.p.now().Limits.Ack
 	w.mu.Unlock()
 	if silent {
-		w.fail(&stream.Error{Condition: stream.ConnectionTimeout, Text: "no answer to <r/>", Err: errors.New("stanzas were not acknowledged in time (limits.ack)")})
+		w.fail(&stream.Error{Condition: stream.ConnectionTimeout, Text: "no answer to <r/>", Err: errUnacknowledged})
 	}
 }
 

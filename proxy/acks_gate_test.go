@@ -1,7 +1,9 @@
 package proxy_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/xmpptest"
 	"sallyport/proxy"
@@ -25,6 +27,20 @@ deny contains {"rule": "no-headlines"} if input.stanza.type == "headline"`},
 			t.Parallel()
 			xmpptest.Converse(t, newStage(t, o).Stage, include(t, "_remote_external")+sends)
 		})
+	}
+}
+
+// A peer that takes stanzas and does not say so leaves a line that says what that is and who.
+func TestUnacknowledgedLeavesOneLine(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{limits: func(l *proxy.Limits) { l.Ack = 300 * time.Millisecond }})
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\n"+include(t, "_remote_takes_external")+
+		"r receives "+message("m1", 0)+"\nr receives <r xmlns='urn:xmpp:sm:3'/>\n"+failed("r", "connection-timeout"))
+	line := oneLine(t, s, "outside")
+	for _, want := range []string{"step=stream", "limits.ack", `advice="the peer takes no more stanzas`, "peer=127.0.0.1:", "to=remote.example"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("the line does not say %s: %s", want, line)
+		}
 	}
 }
 

@@ -114,6 +114,8 @@ func streamAdvice(err error) string {
 	switch {
 	case errors.As(err, &said) && said.Received && said.Condition == stream.HostUnknown:
 		return "the peer does not serve the domain that it was called for; does its DNS lead to the right server?"
+	case errors.Is(err, errUnacknowledged):
+		return "the peer takes no more stanzas, or has gone; is it overloaded, or the network broken?"
 	case errors.As(err, &said) && said.Received:
 		return "the peer ended the stream; its own log says why"
 	case errors.As(err, &said):

@@ -167,7 +167,11 @@ func (o *outbound) run() {
 		if stood && voluntary(err) {
 			continue // what is queued now came in the meantime
 		}
-		f := failure(StepStream, "", err)
+		peer := ""
+		if stood {
+			peer = o.remote
+		}
+		f := failure(StepStream, peer, err)
 		o.p.instruments.failed(o.r.dir.exit(), f.Step)
 		wait, again := o.again(f, stood, tries)
 		if !again {
