@@ -2,15 +2,19 @@ package dialback
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 )
 
 func TestSecretCannotBePrinted(t *testing.T) {
@@ -114,6 +118,26 @@ func TestLoadOrCreateMakesItOnce(t *testing.T) {
 	other, err := LoadOrCreate(filepath.Join(t.TempDir(), "dialback.secret"))
 	if err != nil || other.Key(c) == first {
 		t.Errorf("ABUSE 2: two files have one secret (%v)", err)
+	}
+}
+
+// ABUSE 2: without a random source there is no secret, and no process that would have none: it ends before there is a file.
+func TestNoSecretWithoutRandomness(t *testing.T) {
+	path := os.Getenv("SALLYPORT_TEST_SECRET")
+	if path != "" {
+		rand.Reader = iotest.ErrReader(errors.New("no entropy"))
+		LoadOrCreate(path)
+		os.Exit(0)
+	}
+	t.Parallel()
+	path = filepath.Join(t.TempDir(), "dialback.secret")
+	child := exec.Command(os.Args[0], "-test.run=^TestNoSecretWithoutRandomness$")
+	child.Env = append(os.Environ(), "SALLYPORT_TEST_SECRET="+path)
+	if out, err := child.CombinedOutput(); err == nil || !strings.Contains(string(out), "crypto/rand") {
+		t.Errorf("the process ended with %v and said %s", err, out)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("there is a file of a secret")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/certs"
 	"sallyport/internal/resolve"
 	"sallyport/internal/xmpptest"
 	"sallyport/proxy"
@@ -232,4 +233,35 @@ func TestABUSE12NoKeyIsWrittenDown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ABUSE 41 (jabber.ru, 2023): a certificate that a public authority has issued to somebody else proves the domain to everyone who has no
+// pin. Who has one takes no other key, in either role, and asks no dialback about it.
+func TestABUSE41Pin(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{limits: func(l *proxy.Limits) { l.NegativeMin, l.NegativeMax = 1, 1 }})
+	leaf, err := x509.ParseCertificate(s.Client["good"].Certificates[0].Certificate[0])
+	must(t, err)
+	s.Server["pinned"] = &tls.Config{Certificates: s.Client["good"].Certificates, ClientAuth: tls.RequestClientCert}
+	s.Client["rogue"] = s.ca.client(t, remote) // the same name, by the same authority
+	must(t, s.engine.Reload(policyData(t, `{"federation":"open","peers":{"remote.example":{"proof":"pin","pins":["sha256/`+certs.SPKI(leaf)+`"]}}}`)))
+	s.proxy.Apply(s.settings(options{limits: func(l *proxy.Limits) { l.NegativeMin, l.NegativeMax = 1, 1 }}))
+
+	xmpptest.Converse(t, s.Stage, include(t, "_remote_proved"))
+	xmpptest.Converse(t, s.Stage, strings.ReplaceAll(include(t, "_tls"), "client good", "client rogue")+`
+r sends <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>
+r receives <failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>
+r sends <db:result from='remote.example' to='corp.example'>k</db:result>
+`+refusedResult("r", "corp.example", "remote.example", "auth", "not-authorized"))
+	uncalled(t, s.Calls["remote"])
+
+	c := xmpptest.Begin(t, s.Stage)
+	c.Play(include(t, "_backend_speaks") + include(t, "_gate_calls") + `
+r sends header from='remote.example' to='corp.example' id='r2' version='1.0'
+r sends <stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>
+r closed
+record has link.fail "step":"cert" remote.example
+l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m2'/>
+` + strings.ReplaceAll(include(t, "_remote_takes"), "server good", "server pinned") + `
+r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m2'/>`)
 }

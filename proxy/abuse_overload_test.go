@@ -290,7 +290,8 @@ func TestReloadAgainstLiveLinks(t *testing.T) {
 	uncalled(t, s.Calls["remote"])
 }
 
-// At the end each kind of stream gets its closing tag: those that peers opened behind a system-shutdown, those that we opened without.
+// PROTOCOL 11.1, [C28]: at the end each kind of stream gets its closing tag, those that peers opened behind a system-shutdown, those that we
+// opened without.
 func TestDrainClosesEveryStream(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, options{})

@@ -136,6 +136,15 @@ func limitsOfStanzas(t *testing.T) map[string]each {
 			script: proved + sends(fits) + include(t, "_backend_takes") + "b receives <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'>" + fits + "</message>\n" +
 				sends("<x/>"+fits) + "r receives <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>…<stanza-too-big xmlns='urn:xmpp:errors'/></stream:error>\n",
 		},
+		// ABUSE 28: the bytes are counted while they come, not when the element is whole; in an attribute as in text.
+		"stanza_bytes/of an attribute that does not end": {
+			set:    func(l *proxy.Limits) { l.Stanza.Stanza = 10000 },
+			script: proved + "r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='" + strings.Repeat("x", 10000) + "\n" + failed("r", "policy-violation"),
+		},
+		"stanza_bytes/of text that does not end, inside": {
+			set:    func(l *proxy.Limits) { l.Stanza.Stanza = 10000 },
+			script: include(t, "_backend_speaks") + "l sends <message from='romeo@corp.example/pc' to='juliet@remote.example'><body>" + strings.Repeat("x", 10000) + "\n" + failed("l", "policy-violation"),
+		},
 		"stanza_depth": {
 			set:    func(l *proxy.Limits) { l.Stanza.Depth = 5 },
 			script: proved + sends("<a><a><a><a/></a></a></a>") + sends("<a><a><a><a><a/></a></a></a></a>") + failed("r", "policy-violation") + "record has \"kind\":\"stanza\" \"id\":\"m1\"",

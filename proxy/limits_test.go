@@ -79,18 +79,6 @@ r receives </stream:stream>
 `)
 }
 
-// The drain ends streams with system-shutdown and the closing tag (PROTOCOL 11.1, [C28]).
-func TestDrainEndsStreams(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, options{})
-	xmpptest.Converse(t, s.Stage, include(t, "_remote_proved")+`
-do drain
-r receives <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
-r receives </stream:stream>
-r closed
-`)
-}
-
 // D1: an address that no backend calls from is closed without a byte.
 func TestInsideKnowsItsBackends(t *testing.T) {
 	t.Parallel()
