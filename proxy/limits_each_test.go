@@ -293,13 +293,13 @@ func limitsOfLinks(t *testing.T) map[string]each {
 		// What a peer has not acknowledged fills the queue as what waits does.
 		"queue_stanzas/not acknowledged": {
 			set: func(l *proxy.Limits) { l.QueueCount, l.QueueWait = 1, 100*time.Millisecond },
-			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\n" +
+			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\nr receives nothing\n" +
 				"l sends " + message("m2", 0) + "\n" + takes + bounced("m2", "juliet@remote.example", "500", "resource-constraint") +
 				"r sends <a xmlns='urn:xmpp:sm:3' h='1'/>\nr receives nothing\nl sends " + message("m3", 0) + "\nr receives " + message("m3", 0) + "\n",
 		},
 		"queue_bytes/not acknowledged": {
 			set: func(l *proxy.Limits) { l.QueueBytes, l.QueueWait = 150, 100*time.Millisecond },
-			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\n" +
+			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\nr receives nothing\n" +
 				"l sends " + message("m2", 0) + "\n" + takes + bounced("m2", "juliet@remote.example", "500", "resource-constraint"),
 		},
 		"outside_idle/of a peer that counts": {
