@@ -98,6 +98,14 @@ func everyday(n int) []byte {
 
 // step carries one burst, and takes it off the queue again as the link's writer does.
 func (f *fastPath) step(t testing.TB) int {
+	n := f.queue(t)
+	f.out.delivered(&f.out.current, 0, n, audit.Written)
+	f.out.current.reset()
+	return n
+}
+
+// queue carries one burst, up to the link's writer.
+func (f *fastPath) queue(t testing.TB) int {
 	batch, err := f.scan.Batch(f.room, mostBatch)
 	if err != nil {
 		t.Fatal(err)
@@ -112,8 +120,6 @@ func (f *fastPath) step(t testing.TB) int {
 	if !f.out.take() || len(f.out.current.items) != len(batch) {
 		t.Fatalf("%d of %d stanzas were queued", len(f.out.current.items), len(batch))
 	}
-	f.out.delivered(&f.out.current, 0, len(batch), audit.Written)
-	f.out.current.reset()
 	return len(batch)
 }
 
@@ -130,6 +136,34 @@ func TestFastPathAllocatesByBatchAlone(t *testing.T) {
 		t.Errorf("%.0f allocations for a batch of %d stanzas: some are made for each stanza", perBatch, burst)
 	}
 	t.Logf("%.0f allocations a batch", perBatch)
+}
+
+// Nor does it cost one to keep a stanza until it is acknowledged.
+func TestKeepingAllocatesByBatchAlone(t *testing.T) {
+	const burst = 100
+	f := newFastPath(t, burst)
+	w := newWriterFor(f.out)
+	step := func() {
+		for range 3 {
+			f.queue(t)
+			base, _ := w.count(burst)
+			f.out.keep(base, burst)
+		}
+		taken, _ := w.account()
+		if e := w.answered(uint32(taken + 3*burst)); e != nil {
+			t.Fatal(e)
+		}
+		f.out.acknowledged(w)
+		if f.out.kept != 0 || f.out.inFlight != 0 {
+			t.Fatalf("%d stanzas are kept, %d in flight", f.out.kept, f.out.inFlight)
+		}
+	}
+	for range 50 {
+		step()
+	}
+	if perStep := testing.AllocsPerRun(100, step); perStep > 3*burst/4 {
+		t.Errorf("%.0f allocations for three batches of %d stanzas: some are made for each stanza", perStep, burst)
+	}
 }
 
 func BenchmarkFastPath(b *testing.B) {

@@ -285,6 +285,13 @@ func limitsOfLinks(t *testing.T) map[string]each {
 				"r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'/>\n" +
 				"r receives </stream:stream>\nr sends </stream:stream>\nr closed\nrecord has link.close limits.idle",
 		},
+		"result/on a stream that is shared": {
+			set: func(l *proxy.Limits) { l.Result = 2 * time.Second },
+			script: include(t, "_gate_proved") + include(t, "_rooms_speak") + "r receives <db:result from='conference.corp.example' to='remote.example'>{kc}</db:result>\n" +
+				strings.ReplaceAll(takes, "corp.example", "conference.corp.example") + "b receives <message from='juliet@remote.example' to='room@conference.corp.example' id='c1' type='error'>…remote-server-timeout…</message>\n" +
+				// The pair that the stream is of goes on.
+				"l sends " + message("m2", 0) + "\nr receives " + message("m2", 0),
+		},
 		"ack": {
 			set: func(l *proxy.Limits) { l.Ack = 500 * time.Millisecond },
 			script: speaks + "l sends " + message("m1", 0) + "\n" + include(t, "_remote_takes_external") + "r receives " + message("m1", 0) + "\nr receives <r xmlns='urn:xmpp:sm:3'/>\n" +
