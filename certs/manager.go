@@ -18,6 +18,7 @@ type Manager struct {
 	responder *responder        // set at birth
 	transport http.RoundTripper // set at birth; nil but for tests
 	clock     func() time.Time  // set at birth; tests move it
+	asking    sync.Map          // configs that ask for a certificate, by domain
 
 	mu       sync.Mutex // one change at a time; guards what follows
 	config   Config

@@ -30,7 +30,8 @@ func base() *tls.Config {
 // there is no certificate at all, unless a stream that begins with TLS may be an authority's validator.
 //
 // With clientAuth the peer is asked for a certificate. It need not have one, the handshake does not judge it, and Verify must be
-// asked what it is worth. Session tickets are then off: a resumed session would show the certificate of an earlier day.
+// asked what it is worth. Session tickets are then off: a resumed session would show the certificate of an earlier day. Such a
+// Config is shared, by the calls for one domain; the domains must be our own, for one is kept for each.
 //
 // Where streams begin with TLS, an authority's validator may come by: it is answered without being asked for a certificate. The
 // protocol that the handshake agreed on is then another one than ALPN, and the connection has served its purpose (RFC 8737 §3).
@@ -39,6 +40,18 @@ func (m *Manager) ServerConfig(domain string, clientAuth bool) *tls.Config {
 	if len(have.pairs) == 0 && (domain != "" || have.pending == nil) {
 		return nil
 	}
+	if !clientAuth {
+		return m.serverConfig(domain, false)
+	}
+	// Thousands of streams share one. Where there are session tickets they must not: each would open the sessions of the others.
+	if c, ok := m.asking.Load(domain); ok {
+		return c.(*tls.Config)
+	}
+	c, _ := m.asking.LoadOrStore(domain, m.serverConfig(domain, true))
+	return c.(*tls.Config)
+}
+
+func (m *Manager) serverConfig(domain string, clientAuth bool) *tls.Config {
 	c := base()
 	c.SessionTicketsDisabled = clientAuth
 	if clientAuth {

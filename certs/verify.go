@@ -176,12 +176,16 @@ func (a *anchors) chains(sent []*x509.Certificate, now time.Time) ([][]*x509.Cer
 	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions), func(oid asn1.ObjectIdentifier) bool {
 		return oid.Equal(oidSubjectAltName)
 	})
-	return leaf.Verify(x509.VerifyOptions{
+	found, err := leaf.Verify(x509.VerifyOptions{
 		Roots:         a.pool,
 		Intermediates: between,
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, // in either role ([I09])
 	})
+	for _, chain := range found {
+		chain[0] = sent[0] // ways are kept as long as links, and the connection has this one anyway
+	}
+	return found, err
 }
 
 // find returns the first identity that stands for domain; with dnsOnly only a DNS-ID will do.

@@ -30,7 +30,7 @@ type Links struct {
 	Count  int
 	Setup  Usage // from the first connection to the last stanza through
 	Wall   time.Duration
-	Memory int64 // resident bytes more than before, after a rest
+	Memory int64 // resident bytes more than a subject without them, both after a rest
 
 	s      *Subject
 	before Usage
@@ -46,10 +46,15 @@ func (l *Links) Fresh() int64 { return l.Setup.RSS / int64(max(1, l.Count)) }
 // PerPair is the resident memory of one pair of streams after the rest, in bytes.
 func (l *Links) PerPair() int64 { return l.Memory / int64(max(1, l.Count)) }
 
-// Rested looks at the memory again. A runtime that collects garbage gives it back only when nothing has happened for minutes.
-func (l *Links) Rested() error {
+// Rested looks at the memory again, next to that of a subject of the same kind that has rested as long without links. A runtime
+// that collects garbage gives memory back only when nothing has happened for a while.
+func (l *Links) Rested(bare *Subject) error {
 	u, err := l.s.usage()
-	l.Memory = u.RSS - l.before.RSS
+	if err != nil {
+		return err
+	}
+	v, err := bare.usage()
+	l.Memory = u.RSS - v.RSS
 	return err
 }
 

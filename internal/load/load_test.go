@@ -131,7 +131,7 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := l.Rested(); err != nil {
+	if err := l.Rested(&Subject{pids: s.pids}); err != nil {
 		t.Fatal(err)
 	}
 	if l.Count != n || l.Setup.CPU <= 0 || l.PerCPUSecond() <= 0 || l.Fresh() < -1<<20 {

@@ -180,26 +180,37 @@ func (s *Scanner) openStream(w []byte, empty bool) error {
 	if empty {
 		return s.fault(badFormat, s.pos-1, "stream that ends with its header")
 	}
-	// The document outlives the buffer's bytes, and what it says is looked up as strings from here on.
-	r := &Root{
-		Prefix: string(s.name.prefix(w)),
-		Local:  string(s.name.local(w)),
-		Raw:    string(w[s.name.from-1 : s.pos]),
-		name:   bytes.Clone(s.name.of(w)),
+	// The document outlives the buffer's bytes, and what it says is looked up as strings from here on: parts of one, for it stays as
+	// long as the stream.
+	doc := string(w[:s.pos])
+	prefixOf := func(n name) string { return doc[n.from:max(n.from, n.colon)] }
+	localOf := func(n name) string {
+		if n.colon == 0 {
+			return doc[n.from:n.to]
+		}
+		return doc[n.colon+1 : n.to]
 	}
+	valueOf := func(v value) string {
+		if v.decode {
+			return string(v.read(w))
+		}
+		return doc[v.from:v.to]
+	}
+	r := &Root{Prefix: prefixOf(s.name), Local: localOf(s.name), Raw: doc[s.name.from-1:], name: bytes.Clone(s.name.of(w)),
+		declared: make([]declaration, 0, len(s.bound)), attrs: make([]Attr, 0, len(s.attrs)-len(s.bound))}
 	for i := range s.bound {
 		b := &s.bound[i]
-		r.declared = append(r.declared, declaration{string(b.prefix.of(w)), string(b.uri.read(w)), b.meaning})
+		r.declared = append(r.declared, declaration{doc[b.prefix.from:b.prefix.to], valueOf(b.uri), b.meaning})
 	}
 	for i := range s.attrs {
 		a := &s.attrs[i]
-		prefix, local := string(a.name.prefix(w)), string(a.name.local(w))
+		prefix, local := prefixOf(a.name), localOf(a.name)
 		switch {
 		case prefix == "xmlns":
 		case prefix == "" && local == "xmlns":
-			r.DefaultNS = string(a.value.read(w))
+			r.DefaultNS = valueOf(a.value)
 		default:
-			r.attrs = append(r.attrs, Attr{Space: r.spaceOf(prefix), Local: local, Value: string(a.value.read(w))})
+			r.attrs = append(r.attrs, Attr{Space: r.spaceOf(prefix), Local: local, Value: valueOf(a.value)})
 		}
 	}
 	r.space = knownSpace([]byte(r.DefaultNS))

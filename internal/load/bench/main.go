@@ -74,6 +74,7 @@ type bench struct {
 type held struct {
 	column, n int
 	links     *load.Links
+	bare      *load.Subject // the same without links
 }
 
 func parse() (*bench, error) {
@@ -85,7 +86,7 @@ func parse() (*bench, error) {
 	links := flag.String("links", "1000,10000", "how many idle link pairs; empty: none")
 	flag.StringVar(&b.gate, "sallyport", "bin/sallyport", "the gate's program")
 	flag.StringVar(&b.dir, "dir", "", "where subjects keep their files; the disk of the gate's record (default: a temporary directory)")
-	flag.DurationVar(&b.rest, "rest", 150*time.Second, "how long links are idle before their memory is measured")
+	flag.DurationVar(&b.rest, "rest", 100*time.Second, "how long links are idle before their memory is measured")
 	flag.StringVar(&b.json, "json", "", "write the figures to this file too")
 	flag.BoolVar(&b.direct, "direct", true, "measure Prosody and ejabberd too, if they are installed")
 	flag.Func("only", "measure only flows and bursts whose name matches this regular expression", func(text string) (err error) {

@@ -16,6 +16,7 @@ type subject struct {
 	links  bool // it is measured with many links,
 	many   bool // and with very many
 	column int
+	bare   *load.Subject // with none, to compare with
 }
 
 func (b *bench) subjects() []*subject {
@@ -75,18 +76,9 @@ func (b *bench) bringUp(ctx context.Context, subjects []*subject) error {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "  %d link pairs, %s …\n", n, b.report.Columns[s.column])
-			fresh, err := b.begin(ctx, s)
-			if err != nil {
+			if err := b.bringUpLinks(ctx, s, n); err != nil {
 				return err
 			}
-			b.closers = append(b.closers, fresh.Close)
-			links, err := fresh.Links(ctx, b.self, n)
-			if err != nil {
-				b.report.EnterLinks(s.column, n, nil, err)
-				continue
-			}
-			b.closers = append(b.closers, links.Close)
-			b.held = append(b.held, held{s.column, n, links})
 		}
 	}
 	b.resting = time.Now()
@@ -96,6 +88,28 @@ func (b *bench) bringUp(ctx context.Context, subjects []*subject) error {
 	perCPUSecond, err := load.Handshakes(ctx, b.self, 2*time.Second)
 	b.report.EnterHandshakes(perCPUSecond)
 	return err
+}
+
+func (b *bench) bringUpLinks(ctx context.Context, s *subject, n int) (err error) {
+	if s.bare == nil {
+		if s.bare, err = b.begin(ctx, s); err != nil {
+			return err
+		}
+		b.closers = append(b.closers, s.bare.Close)
+	}
+	fresh, err := b.begin(ctx, s)
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, fresh.Close)
+	links, err := fresh.Links(ctx, b.self, n)
+	if err != nil {
+		b.report.EnterLinks(s.column, n, nil, err)
+		return nil
+	}
+	b.closers = append(b.closers, links.Close)
+	b.held = append(b.held, held{s.column, n, links, s.bare})
+	return nil
 }
 
 // lookAgain waits until the links have rested, and enters what they cost.
@@ -109,7 +123,7 @@ func (b *bench) lookAgain(ctx context.Context) error {
 		}
 	}
 	for _, h := range b.held {
-		b.report.EnterLinks(h.column, h.n, h.links, h.links.Rested())
+		b.report.EnterLinks(h.column, h.n, h.links, h.links.Rested(h.bare))
 	}
 	return nil
 }
