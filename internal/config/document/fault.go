@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Fault is one thing that is wrong in the file, and where.
@@ -64,8 +66,18 @@ func newReport(file string) *Report {
 // At adds a fault at a line.
 func (r *Report) At(line int, format string, args ...any) {
 	if len(r.faults) < MaxFaults {
-		r.faults = append(r.faults, Fault{File: r.file, Line: line, Text: fmt.Sprintf(format, args...)})
+		r.faults = append(r.faults, Fault{File: r.file, Line: line, Text: visible(fmt.Sprintf(format, args...))})
 	}
+}
+
+// visible takes out of a fault what a file may hold and a terminal must not show.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, s)
 }
 
 // About adds a fault at the line of a path, or of the closest of its parents that stands in the file, and names the path.
