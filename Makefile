@@ -2,7 +2,7 @@
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 .PHONY: help build demo test unit integration race fuzz shortfuzz bench check docs peers clean
@@ -33,7 +33,7 @@ race: ## unit tests twice under the race detector
 SHORTFUZZ := ./internal/jid ./internal/stanza ./internal/stream ./internal/resolve ./internal/config/document ./dialback ./certs ./audit
 FUZZ      := $(SHORTFUZZ) ./internal/config ./policy
 
-fuzz: ## run each fuzz target for FUZZTIME (default 5s)
+fuzz: ## run each fuzz target for FUZZTIME (default 3s)
 	@$(call fuzzing,$(FUZZ))
 
 shortfuzz: ## the same for those that are part of `make test`
