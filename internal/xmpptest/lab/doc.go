@@ -10,6 +10,7 @@
 //	Unbound                     a resolver that validates, in clear and over TLS      Lab.Unbound
 //	Prosody, ejabberd           peers, with and without TLS                           Lab.Prosody, Lab.Ejabberd
 //	jabberd2, mu-conference     the plaintext, dialback-only server of old            Lab.Jabberd2
+//	biboumi, ngIRCd             a gateway to an IRC network            Lab.Biboumi
 //	one of the three            a backend, changed only as docs/backends tells users  Lab.Backend
 //	Pretend                     what nobody packages: Google Talk, a tarpit, a liar   Lab.GoogleTalkLike, Lab.Pretend
 //	a web server                the CA's list of what it took back, and the like        Lab.RevocationList, Lab.Web

@@ -81,6 +81,26 @@ func TestLabSelf(t *testing.T) {
 	}
 }
 
+// TestGateway: somebody with Jabber and somebody with IRC alone talk in a room of the IRC network.
+func TestGateway(t *testing.T) {
+	t.Parallel()
+	l := New(t)
+	h := l.Host("backend", Outside)
+	server := l.Prosody(h, Config{Domain: "p.example", Users: []string{"romeo"}, Gateway: "irc.p.example"})
+	irc := l.Biboumi(server, "irc.p.example")
+	l.Ready()
+	romeo, mercutio := l.Client(t, server, "romeo"), l.IRCUser(t, irc, "mercutio", "#verona")
+	room := "#verona%" + IRCServer + "@irc.p.example"
+	romeo.Send(t, "<presence to='%s/romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>", room)
+	mercutio.Expect(t, "romeo")
+	romeo.Send(t, "<message type='groupchat' to='%s'><body>%s</body></message>", room, Canary)
+	mercutio.Expect(t, Canary)
+	mercutio.Say(t, "#verona", "a plague o' both your houses")
+	romeo.Expect(t, "mercutio's word", func(s *Stanza) bool {
+		return s.Is("message", "groupchat") && s.Attr("from") == room+"/mercutio" && s.Body() == "a plague o' both your houses"
+	})
+}
+
 // TestNoWayOut: a host of the laboratory reaches its own wire and nothing else.
 func TestNoWayOut(t *testing.T) {
 	t.Parallel()

@@ -39,6 +39,9 @@ func (l *Lab) Prosody(host *Host, c Config) *Server {
 		l.copy(s.Cert.Key, dir+"/etc/"+file+".key")
 		site += fmt.Sprintf("VirtualHost \"%s\"\n\tssl = { certificate = \"/etc/prosody/%s.crt\", key = \"/etc/prosody/%[2]s.key\" }\n", s.Domain, file)
 	}
+	if c.Gateway != "" {
+		site += fmt.Sprintf("Component %q\n\tcomponent_secret = %q\n", c.Gateway, Password)
+	}
 	l.write(dir+"/etc/conf.d/site.cfg.lua", site)
 	l.bring(c.Files, "/etc/prosody/", dir+"/etc/")
 	l.write(dir+"/log/prosody.log", "")

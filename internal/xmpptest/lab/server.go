@@ -34,6 +34,7 @@ type Config struct {
 	Files     map[string]string // further files of its own, by the path that it sees: path to copy
 	Listeners string            // further listeners of an ejabberd peer
 	Lines     string            // what a peer's configuration has besides, at its first level
+	Gateway   string            // domain of a component that Prosody takes at port 5347 (XEP-0114), see Lab.Biboumi
 	page      *page             // a backend: Mode does not count, these lines do
 	addr      netip.Addr        // where it takes streams, if not at its host's address
 }
