@@ -21,6 +21,7 @@ const (
 	FieldToLocal
 	FieldToDomain
 	FieldToResource
+	FieldContact
 	FieldLinkID
 	FieldChannel
 	FieldTLSVersion
@@ -48,7 +49,9 @@ const (
 	FieldE2EE
 	FieldBody
 	FieldSubject
+	FieldText
 	FieldURLs
+	FieldJIDs
 	fieldCount
 )
 
@@ -57,12 +60,13 @@ func (f Field) path() string {
 	return [fieldCount]string{
 		"direction", "local.domain", "remote.domain",
 		"from.bare", "from.local", "from.domain", "from.resource",
-		"to.bare", "to.local", "to.domain", "to.resource",
+		"to.bare", "to.local", "to.domain", "to.resource", "contact",
 		"link.id", "link.channel", "link.tls.version", "link.tls.cipher", "link.tls.alpn", "link.proof", "link.remote_ip",
 		"link.cert.spki", "link.cert.issuer", "link.cert.not_after", "link.cert.revocation",
 		"link.known.channel", "link.known.proof", "link.known.pin", "link.route",
 		"stanza.kind", "stanza.type", "stanza.id", "stanza.size", "stanza.lang", "stanza.payloads", "stanza.class",
-		"stanza.label", "stanza.has_body", "stanza.e2ee", "stanza.body", "stanza.subject", "stanza.urls",
+		"stanza.label", "stanza.has_body", "stanza.e2ee", "stanza.body", "stanza.subject", "stanza.text",
+		"stanza.urls", "stanza.jids",
 	}[f]
 }
 
@@ -74,14 +78,8 @@ func (f Field) String() string {
 	return "input." + f.path()
 }
 
-// later tells whether the attribute is promised, and no gate takes it out of stanzas yet: it is empty always. A rule that reads it
-// would never speak, so it is refused.
-func (f Field) later() bool {
-	return f == FieldClass || f == FieldLabel || f == FieldE2EE || f == FieldURLs
-}
-
 // ofStanza tells whether a stanza decision can know the attribute.
-func (f Field) ofStanza() bool { return f < fieldCount && !f.later() }
+func (f Field) ofStanza() bool { return f < fieldCount }
 
 // ofLink tells whether a link decision can know the attribute.
 func (f Field) ofLink() bool {
@@ -135,6 +133,8 @@ func (in *Input) more(f Field) string {
 		return in.Stanza.Body
 	case FieldSubject:
 		return in.Stanza.Subject
+	case FieldText:
+		return in.Stanza.Text
 	}
 	return in.Link.text(f)
 }
@@ -181,6 +181,17 @@ func (k *Known) text(f Field) string {
 	return ""
 }
 
+// truth gives the attributes that are true or false; ok is false for the others.
+func (in *Input) truth(f Field) (value, ok bool) {
+	switch f {
+	case FieldContact:
+		return in.Contact, true
+	case FieldHasBody:
+		return in.Stanza.HasBody, true
+	}
+	return false, false
+}
+
 // list gives the attributes that are a list of strings; ok is false for the others.
 func (in *Input) list(f Field) (values []string, ok bool) {
 	switch f {
@@ -190,6 +201,8 @@ func (in *Input) list(f Field) (values []string, ok bool) {
 		return in.Stanza.Class, true
 	case FieldURLs:
 		return in.Stanza.URLs, true
+	case FieldJIDs:
+		return in.Stanza.JIDs, true
 	}
 	return nil, false
 }

@@ -59,11 +59,11 @@ func TestSchemaHasTheFields(t *testing.T) {
 		if _, list := (&Input{}).list(f); list {
 			want = "array"
 		}
-		switch f {
-		case FieldSize:
-			want = "integer"
-		case FieldHasBody:
+		if _, truth := (&Input{}).truth(f); truth {
 			want = "boolean"
+		}
+		if f == FieldSize {
+			want = "integer"
 		}
 		if leaves[f.path()] != want {
 			t.Errorf("%v is %q in the schema, want %q", f, leaves[f.path()], want)
@@ -102,6 +102,9 @@ func TestFieldsReachRego(t *testing.T) {
 			continue
 		}
 		text := value.String()
+		if _, truth := in.truth(f); truth {
+			text = f.String() + text // there are two of them only
+		}
 		if other, twice := seen[text]; twice || !strings.ContainsAny(text, "123456789t") {
 			t.Errorf("%v is %s, as is %v", f, text, other)
 		}
@@ -154,5 +157,17 @@ func TestCapabilities(t *testing.T) {
 	}
 	if len(ast.CapabilitiesForThisVersion().Builtins) <= len(names) {
 		t.Error("OPA's own list was changed")
+	}
+}
+
+// Of two attributes that are true or false, each is its own.
+func TestTruthsAreApart(t *testing.T) {
+	t.Parallel()
+	for f, in := range map[Field]Input{FieldContact: {Contact: true}, FieldHasBody: {Stanza: StanzaFacts{HasBody: true}}} {
+		for g := range fieldCount {
+			if value, ok := in.truth(g); ok && value != (f == g) {
+				t.Errorf("%v is %t where %v is true", g, value, f)
+			}
+		}
 	}
 }

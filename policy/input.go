@@ -9,6 +9,7 @@ type Input struct {
 	Direction     string // in: from Remote to Local; out: the other way
 	Local, Remote string // domains
 	From, To      Address
+	Contact       bool // our address has written to the remote one before
 	Link          LinkFacts
 	Stanza        StanzaFacts
 }
@@ -49,5 +50,7 @@ type StanzaFacts struct {
 	HasBody         bool
 	E2EE            string
 	Body, Subject   string
-	URLs            []string
+	Text            string   // all that can be read in it, a piece a line
+	URLs            []string // in it, sorted
+	JIDs            []string // bare addresses that its payloads name, canonical, sorted
 }

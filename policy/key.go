@@ -18,9 +18,10 @@ func (k *key) fill(in *Input, fields []Field) bool {
 		switch f {
 		case FieldSize:
 			ok = k.number(uint64(in.Stanza.Size))
-		case FieldHasBody:
-			ok = k.number(hasBody(in))
-		case FieldPayloads, FieldClass, FieldURLs:
+		case FieldHasBody, FieldContact:
+			value, _ := in.truth(f)
+			ok = k.truth(value)
+		case FieldPayloads, FieldClass, FieldURLs, FieldJIDs:
 			values, _ := in.list(f)
 			ok = k.list(values)
 		default:
@@ -63,9 +64,9 @@ func (k *key) number(v uint64) bool {
 	return true
 }
 
-func hasBody(in *Input) uint64 {
-	if in.Stanza.HasBody {
-		return 1
+func (k *key) truth(v bool) bool {
+	if v {
+		return k.number(1)
 	}
-	return 0
+	return k.number(0)
 }

@@ -42,7 +42,7 @@ func newQuestion(c *ast.Compiler, w *world, rule string, has func(Field) bool) (
 	}
 	var faults Faults
 	for f, at := range found.at {
-		if !has(f) && !f.later() {
+		if !has(f) {
 			faults = append(faults, faultAt(at, "%s is not known when %s is asked for", f, rule))
 		}
 	}
@@ -136,11 +136,11 @@ func (b *branch) value(in *Input) ast.Value {
 	if !b.leaf {
 		return b.object(in)
 	}
-	switch b.field {
-	case FieldSize:
+	if b.field == FieldSize {
 		return ast.InternedTerm(in.Stanza.Size).Value
-	case FieldHasBody:
-		return ast.InternedTerm(in.Stanza.HasBody).Value
+	}
+	if truth, ok := in.truth(b.field); ok {
+		return ast.InternedTerm(truth).Value
 	}
 	values, ok := in.list(b.field)
 	if !ok {

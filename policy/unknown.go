@@ -10,8 +10,7 @@ import (
 
 // unknownAttributes finds attributes that do not exist where the compiler does not look for them: in a function that is called
 // with a part of input, in object.get, and in what `with` puts in the place of input. Each would be an undefined, or a default,
-// where the author expects a value. So would those that are promised for later, wherever they are named. Values that an attribute
-// never has are found beside them.
+// where the author expects a value. Values that an attribute never has are found beside them.
 func unknownAttributes(c *ast.Compiler, schema any) (faults Faults) {
 	s := spelling{compiler: c, values: map[string][]string{}, faults: &faults}
 	valuesOf(schema, "", s.values)
@@ -220,12 +219,6 @@ func (s *spelling) exists(path []string, at *ast.Location) bool {
 	for n := range path {
 		if !attribute(path[:n+1]) {
 			*s.faults = append(*s.faults, faultAt(at, "%s has no %q", strings.Join(append([]string{"input"}, path[:n]...), "."), path[n]))
-			return false
-		}
-	}
-	for f := range fieldCount {
-		if f.later() && f.path() == strings.Join(path, ".") {
-			*s.faults = append(*s.faults, faultAt(at, "%s is not taken out of stanzas by this version, so the rule would never speak", f))
 			return false
 		}
 	}

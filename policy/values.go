@@ -17,6 +17,9 @@ func valuesOf(schema any, path string, into map[string][]string) {
 			}
 		}
 	}
+	if items, ok := object["items"]; ok {
+		valuesOf(items, path, into)
+	}
 	properties, _ := object["properties"].(map[string]any)
 	for name, property := range properties {
 		valuesOf(property, strings.TrimPrefix(path+"."+name, "."), into)
@@ -35,6 +38,7 @@ func (s *spelling) compared(e *ast.Expr, p parts) {
 		s.value(a, b, p)
 		s.value(b, a, p)
 	case ast.Member.Name:
+		s.value(b, a, p) // of an attribute that is a list
 		switch list := b.Value.(type) {
 		case ast.Set:
 			list.Foreach(func(v *ast.Term) { s.value(a, v, p) })
