@@ -10,22 +10,24 @@ import (
 
 // stanzaAnswer reads the object that data.sallyport.stanza.decision has become. What it does not understand is an error:
 // an instruction that is not obeyed must not pass for an answer that is.
-func stanzaAnswer(v ast.Value) (d Decision, err error) {
+func stanzaAnswer(v ast.Value, p *patterns) (d Decision, err error) {
 	var s said
 	err = eachPart(v, func(key string, value ast.Value) (err error) {
 		switch key {
 		case "audit":
 			d.Audit, err = oneOf(value, "none", "link", "metadata", "sealed", "content")
-		case "transforms", "notify", "retention":
-			if !empty(value) {
-				err = fmt.Errorf("asks for what this version cannot do: %v", value)
-			}
+		case "transforms":
+			d.Transforms, err = p.transforms(value)
+		case "notify":
+			d.Notify, err = notices(value)
+		case "retention":
+			d.Retention, err = text(value)
 		default:
 			err = s.part(key, value)
 		}
 		return err
 	})
-	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels = s.effect, s.rule, s.reason, s.condition, s.message, s.labels
+	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels, d.Would = s.effect, s.rule, s.reason, s.condition, s.message, s.labels, s.asked()
 	return d, s.settle(err)
 }
 
@@ -44,8 +46,8 @@ func linkAnswer(v ast.Value) (d LinkDecision, err error) {
 		}
 		return err
 	})
-	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels = s.effect, s.rule, s.reason, s.condition, s.message, s.labels
-	if err == nil && d.Effect == Drop {
+	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels, d.Would = s.effect, s.rule, s.reason, s.condition, s.message, s.labels, s.asked()
+	if err == nil && (d.Effect == Drop || d.Would == Drop) {
 		err = errors.New("a link is allowed or denied, not dropped")
 	}
 	return d, s.settle(err)
@@ -53,8 +55,8 @@ func linkAnswer(v ast.Value) (d LinkDecision, err error) {
 
 // said are the parts that both answers have.
 type said struct {
-	effect                           Effect
-	hasEffect                        bool
+	effect, would                    Effect
+	hasEffect, hasWould              bool
 	rule, reason, condition, message string
 	labels                           []string
 }
@@ -64,6 +66,9 @@ func (s *said) part(key string, value ast.Value) (err error) {
 	case "effect":
 		s.hasEffect = true
 		s.effect, err = effectOf(value)
+	case "would":
+		s.hasWould = true
+		s.would, err = effectOf(value)
 	case "rule":
 		s.rule, err = text(value)
 	case "reason":
@@ -80,6 +85,14 @@ func (s *said) part(key string, value ast.Value) (err error) {
 	return err
 }
 
+// asked is the effect that the rule has or, where it is only observed, would have.
+func (s *said) asked() Effect {
+	if s.hasWould {
+		return s.would
+	}
+	return s.effect
+}
+
 // settle says what is wrong with the answer as a whole.
 func (s *said) settle(err error) error {
 	switch {
@@ -88,6 +101,8 @@ func (s *said) settle(err error) error {
 		err = errors.New("it has no effect")
 	case s.rule == "":
 		err = errors.New("it names no rule")
+	case s.hasWould && s.effect != Allow:
+		err = errors.New("what it would do is asked for where it does it")
 	default:
 		return nil
 	}
@@ -189,22 +204,6 @@ func texts(v ast.Value) (list []string, err error) {
 		err = fmt.Errorf("%v is no list", v)
 	}
 	return list, err
-}
-
-func empty(v ast.Value) bool {
-	switch v := v.(type) {
-	case *ast.Array:
-		return v.Len() == 0
-	case ast.Set:
-		return v.Len() == 0
-	case ast.Object:
-		return v.Len() == 0
-	case ast.String:
-		return v == ""
-	case ast.Null:
-		return true
-	}
-	return false
 }
 
 // conditions are those of RFC 6120 §8.3.3.

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +17,9 @@ func FuzzAnswer(f *testing.F) {
 	for _, seed := range []string{
 		`{"effect": "allow", "rule": "r"}`, `{"effect": "deny", "rule": "r", "reason": "x", "condition": "forbidden", "message": "m", "labels": ["a"], "audit": "none"}`,
 		`{"effect": "drop", "rule": "r", "transforms": [], "notify": null, "retention": ""}`, `{"effect": "allow", "rule": "r", "transforms": ["mask"]}`,
+		`{"effect": "allow", "rule": "r", "transforms": [{"rule": "m", "do": "mask", "pattern": "[0-9]+", "with": "#", "order": 1}, {"rule": "s", "do": "strip", "payloads": ["a|b"]}]}`,
+		`{"effect": "allow", "rule": "r", "transforms": [{"rule": "m", "do": "mask", "pattern": "(", "with": "#"}]}`, `{"effect": "allow", "rule": "r", "transforms": [{"rule": "f", "do": "fold-presence", "text": "x"}]}`,
+		`{"effect": "allow", "rule": "r", "would": "drop", "notify": [{"rule": "n", "to": "officer", "text": "look"}], "retention": "7y"}`, `{"effect": "deny", "rule": "r", "would": "deny"}`,
 		`{"effect": "allow", "rule": "r", "require": {"channel": "tls", "proof": "pkix", "tls_min": "1.3"}, "until": "2027-06-30"}`,
 		`{"effect": "Allow", "rule": "r"}`, `{"effect": "allow"}`, `{"effect": ["allow"], "rule": "r"}`, `"allow"`, `true`, `null`, `[]`, `{}`,
 		`{"effect": "allow", "rule": ""}`, `{"effect": "allow", "rule": "r", "until": "2027-02-30"}`, `{"effect": "allow", "rule": "r", "labels": [1]}`,
@@ -34,13 +38,13 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, stanzaErr := stanzaAnswer(value)
+		s, stanzaErr := stanzaAnswer(value, &patterns{})
 		if ok := decision(want, "audit", "transforms", "notify", "retention"); ok != (stanzaErr == nil) {
 			t.Errorf("%s: taken as %+v, %v; the second reading says %v", text, s, stanzaErr, ok)
 		}
 		l, linkErr := linkAnswer(value)
 		ok := decision(want, "require", "until")
-		if m, _ := want.(map[string]any); m["effect"] == "drop" {
+		if m, _ := want.(map[string]any); m["effect"] == "drop" || m["would"] == "drop" {
 			ok = false
 		}
 		if ok != (linkErr == nil) {
@@ -76,6 +80,8 @@ func decision(v any, parts ...string) bool {
 			ok = slices.Contains([]string{"allow", "deny", "drop"}, text)
 		case key == "condition":
 			ok = isText && slices.Contains(conditions(), text)
+		case key == "would":
+			ok = slices.Contains([]string{"allow", "deny", "drop"}, text) && m["effect"] == "allow"
 		case key == "labels":
 			ok = isList && !slices.ContainsFunc(list, func(v any) bool { _, isText := v.(string); return !isText })
 		case !slices.Contains(parts, key):
@@ -88,14 +94,60 @@ func decision(v any, parts ...string) bool {
 			ok = isText && (day == nil || moment == nil)
 		case key == "require":
 			ok = isObject && requirable(object)
+		case key == "retention":
+			ok = isText
+		case key == "transforms":
+			ok = value == nil || isList && !slices.ContainsFunc(list, func(v any) bool { return !change(v) })
 		default:
-			ok = value == nil || isText && text == "" || isList && len(list) == 0 || isObject && len(object) == 0
+			ok = value == nil || isList && !slices.ContainsFunc(list, func(v any) bool { return !notice(v) })
 		}
 		if !ok {
 			return false
 		}
 	}
 	return true
+}
+
+func change(v any) bool {
+	m, ok := v.(map[string]any)
+	rule, _ := m["rule"].(string)
+	if !ok || rule == "" {
+		return false
+	}
+	takes := map[any][]string{"fold-presence": {}, "strip": {"payloads"}, "mask": {"pattern", "with"}, "first-line": {"text"}, "strip-candidates": {}, "label": {"text"}}
+	keys, ok := takes[m["do"]]
+	for _, key := range keys {
+		if _, given := m[key]; !given {
+			return false
+		}
+	}
+	for key, value := range m {
+		text, isText := value.(string)
+		switch {
+		case key == "rule", key == "do", key == "order":
+		case !slices.Contains(keys, key):
+			return false
+		case key == "payloads":
+			list, isList := value.([]any)
+			ok = ok && isList && !slices.ContainsFunc(list, func(v any) bool { _, isText := v.(string); return !isText })
+		case key == "pattern":
+			_, err := regexp.Compile(text)
+			ok = ok && isText && err == nil
+		default:
+			ok = ok && isText
+		}
+	}
+	return ok
+}
+
+func notice(v any) bool {
+	m, _ := v.(map[string]any)
+	for key, value := range m {
+		if _, isText := value.(string); !isText || !slices.Contains([]string{"rule", "to", "text"}, key) {
+			return false
+		}
+	}
+	return m["rule"] != nil && m["rule"] != "" && m["text"] != nil && m["text"] != ""
 }
 
 func requirable(m map[string]any) bool {

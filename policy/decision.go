@@ -39,8 +39,13 @@ type Decision struct {
 	Revision  string   // of the policy that decided
 	Labels    []string // for the record; shared, not to be changed
 	Cached    bool     // remembered rather than evaluated
-	// Would is the effect that policy asked for. It differs from Effect in mode observe only.
+	// Would is the effect that policy asked for. It differs from Effect where the mode, the peer or the rule is only observed; Rule and
+	// Reason are then those of what was not done.
 	Would Effect
+	// Transforms are done on an allowed stanza, in this order. Shared, not to be changed.
+	Transforms []Transform
+	Notify     []Notice // for people, shared
+	Retention  string   // class under which the record keeps the event; may be empty
 	// Uncacheable: the clock was read, the next answer may be another.
 	Uncacheable bool
 }

@@ -69,13 +69,28 @@ func (m *memo[D]) put(key []byte, d D) {
 // answerSpace bounds what is remembered of a decision, in bytes of its texts. A policy that writes more is evaluated each time.
 const answerSpace = 2048
 
-// brief says whether a decision with these texts may be remembered.
-func brief(rule, reason, message string, labels []string) bool {
-	size := len(rule) + len(reason) + len(message)
-	for _, l := range labels {
-		size += len(l)
+// brief says whether these texts are short enough to be remembered.
+func brief(texts ...[]string) bool {
+	size := 0
+	for _, list := range texts {
+		for _, t := range list {
+			size += len(t) + 16
+		}
 	}
-	return size <= answerSpace && len(labels) <= answerSpace/16
+	return size <= answerSpace
+}
+
+func (d *Decision) brief() bool {
+	also := []string{d.Rule, d.Reason, d.Message, d.Retention}
+	for i := range d.Transforms {
+		t := &d.Transforms[i]
+		also = append(also, t.Rule, t.With, t.Text)
+		also = append(also, t.Payloads...)
+	}
+	for _, n := range d.Notify {
+		also = append(also, n.Rule, n.To, n.Text)
+	}
+	return brief(also, d.Labels)
 }
 
 func (s *shard[D]) add(hash uint64, r *remembered[D]) {

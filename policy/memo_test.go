@@ -178,6 +178,9 @@ func TestLongAnswersAreNotRemembered(t *testing.T) {
 		"message":     `{"effect": "allow", "rule": "r", "message": json.marshal(data.big)}`,
 		"rule":        `{"effect": "allow", "rule": json.marshal(data.big)}`,
 		"labels":      `{"effect": "allow", "rule": "r", "labels": data.big}`,
+		"transforms":  `{"effect": "allow", "rule": "r", "transforms": [{"rule": "s", "do": "strip", "payloads": data.big}]}`,
+		"notices":     `{"effect": "allow", "rule": "r", "notify": [{"rule": "n", "text": json.marshal(data.big)}]}`,
+		"retention":   `{"effect": "allow", "rule": "r", "retention": json.marshal(data.big)}`,
 		"many labels": `{"effect": "allow", "rule": "r", "labels": ["" | some n in numbers.range(1, 3000)]}`,
 	} {
 		big := make([]string, 100)

@@ -61,7 +61,7 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	}
 	tested, files := m.own, m.files.regoTests
 	if c.Dir == "" {
-		tested, files = m.base, m.files.baseTests
+		tested, files, m.modules = m.base, m.files.baseTests, m.base
 	}
 	tests, err := parse(files)
 	if err != nil {

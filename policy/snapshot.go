@@ -20,6 +20,7 @@ type Snapshot struct {
 	memo         *memo[Decision]
 	links        *memo[LinkDecision]
 	failures     *failures // of the engine
+	patterns     patterns
 }
 
 // Revision names the rules and the data that decide: twelve hexadecimal digits.
@@ -39,7 +40,7 @@ func (s *Snapshot) Stanza(ctx context.Context, in *Input) Decision {
 		}
 	}
 	d, clock, err := s.judge(ctx, in)
-	if err == nil && !clock && fits && brief(d.Rule, d.Reason, d.Message, d.Labels) {
+	if err == nil && !clock && fits && d.brief() {
 		kept := d
 		kept.Cached = true
 		s.memo.put(k.bytes[:k.n], kept)
@@ -51,14 +52,14 @@ func (s *Snapshot) Stanza(ctx context.Context, in *Input) Decision {
 func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool, err error) {
 	answer, clock, err := s.stanza.ask(ctx, in)
 	if err == nil {
-		d, err = stanzaAnswer(answer)
+		d, err = stanzaAnswer(answer, &s.patterns)
 	}
 	if err != nil {
 		d = Decision{Rule: RuleEngineError, Reason: oneLine(err), Condition: "internal-server-error"}
 		s.failures.add(ctx, stanzaRule, s.revision, d.Reason)
 	}
 	d.Condition = conditionOf(d.Effect, d.Condition)
-	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
+	d.Revision, d.Uncacheable = s.revision, clock
 	if s.observe {
 		d.Effect = Allow
 	}
@@ -78,7 +79,7 @@ func (s *Snapshot) Link(ctx context.Context, in *Input) LinkDecision {
 	}
 	if !known {
 		var err error
-		if d, err = s.judgeLink(ctx, in); err == nil && !d.Uncacheable && fits && brief(d.Rule, d.Reason, d.Message, d.Labels) {
+		if d, err = s.judgeLink(ctx, in); err == nil && !d.Uncacheable && fits && brief([]string{d.Rule, d.Reason, d.Message}, d.Labels) {
 			s.links.put(k.bytes[:k.n], d)
 		}
 	}
@@ -97,7 +98,7 @@ func (s *Snapshot) judgeLink(ctx context.Context, in *Input) (d LinkDecision, er
 		s.failures.add(ctx, linkRule, s.revision, d.Reason)
 	}
 	d.Condition = conditionOf(d.Effect, d.Condition)
-	d.Revision, d.Uncacheable, d.Would = s.revision, clock, d.Effect
+	d.Revision, d.Uncacheable = s.revision, clock
 	if s.observe {
 		d.Effect = Allow
 	}

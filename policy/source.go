@@ -12,7 +12,7 @@ import (
 
 // shipped is what comes with the program: base/*.rego with its tests, and the schema of input.
 //
-//go:embed base/*.rego schema/input.json
+//go:embed base/*.rego base/ready/*.rego schema/input.json
 var shipped embed.FS
 
 // source is one file as it was read.
@@ -20,6 +20,12 @@ type source struct {
 	name string // below base or the operator's directory
 	file string // as the operator knows it
 	text []byte
+}
+
+// readyFor gives the document that switches on a module of base/ready, which bears its name.
+func readyFor(name string) (document string, ok bool) {
+	file, ok := strings.CutPrefix(name, "base/ready/")
+	return strings.TrimSuffix(file, ".rego"), ok
 }
 
 // sources are the files of one revision, in the order of their names.

@@ -23,6 +23,9 @@ groups := data.groups if is_object(data.groups)
 
 kept := data.internal if is_object(data.internal)
 
+# Each ready-made policy knows its own document.
+faults contains fault if some fault in data.sallyport.ready[_].faults
+
 # Peers.
 
 faults contains sprintf("data.peers[%q] must be an object; {} asks for no more than the default", [name]) if {

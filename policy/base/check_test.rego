@@ -52,6 +52,10 @@ test_fault[text] if {
 	faults(path, value) == {text}
 }
 
+test_ready_made_policies_find_faults_of_theirs if {
+	check.faults == {"data.x is wrong"} with data.sallyport.ready as {"x": {"faults": {"data.x is wrong"}}}
+}
+
 test_groups_must_be_an_object if "data.groups must be an object, key by key" in faults("/groups", [])
 
 test_until_that_is_none[until] if {

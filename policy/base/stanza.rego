@@ -1,25 +1,102 @@
-# The decision on one stanza. Operators add members to deny:
+# The decision on one stanza. Operators, and the ready-made policies that data switches on, add members to these sets:
 #
 #	deny contains {"rule": "no-files", "reason": "files stay inside"} if …
+#	transform contains {"rule": "fold", "do": "fold-presence"} if …
+#	notify contains {"rule": "dlp", "to": "officer", "text": "…"} if …
+#	audit contains {"rule": "board", "level": "sealed"} if …
+#	retention contains {"rule": "board", "class": "7y"} if …
 #
-# A member must name its rule; reason, condition, message, audit and labels are its to give. One that says
+# A member must name its rule. Of deny, reason, condition, message, audit and labels are its to give; one that says
 # "effect": "drop" lets the stanza vanish instead of being answered.
 package sallyport.stanza
 
 import data.sallyport.inside
 import data.sallyport.peer
 
-decision := {"effect": "allow", "rule": "allow"} if {
+decision := verdict if {
+	not more
+} else := object.union_n([verdict, {"transforms": changes, "notify": sort(notify)}, level, kept])
+
+more if some _ in transform
+
+more if some _ in notify
+
+more if some _ in audit
+
+more if some _ in retention
+
+verdict := {"effect": "allow", "rule": "allow"} if {
 	count(deny) == 0
-} else := object.union({"condition": "policy-violation"}, object.union(first, {"effect": effect}))
+} else := object.union_n([{"condition": "policy-violation"}, first(binding), {"effect": effect(binding)}]) if {
+	count(binding) > 0
+} else := object.union(first(watched), {"effect": "allow", "would": effect(watched)}) if {
+	count(binding) == 0
+	count(watched) > 0
+} else := {"effect": "allow", "rule": "grant", "reason": excuse[first(deny).rule]} if {
+	count(binding) == 0
+}
 
 # Of several members the first by the name of its rule speaks, so that the answer does not depend on chance.
-first := sort([[member.rule, member] | some member in deny])[0][1]
+first(members) := sort([[member.rule, member] | some member in members])[0][1]
 
-effect := "drop" if {
-	first.effect == "drop"
+effect(members) := "drop" if {
+	first(members).effect == "drop"
 } else := "deny"
 
 deny contains peer.refusal
 
 deny contains inside.refusal
+
+deny contains member if some member in data.sallyport.ready[_].deny
+
+# excuse says of a rule why it does not hold this time: somebody has granted an exception.
+excuse[rule] := why if some rule, why in data.sallyport.ready[_].excuse
+
+# watched are those that only say what they would do.
+watched contains member if {
+	some member in deny
+	not excuse[member.rule]
+	observed(member.rule)
+}
+
+observed(rule) if {
+	some name in ["*", rule]
+	data.sallyport.ready[_].observed[name]
+}
+
+binding contains member if {
+	some member in deny
+	not excuse[member.rule]
+	not observed(member.rule)
+}
+
+transform contains member if some member in data.sallyport.ready[_].transform
+
+notify contains member if some member in data.sallyport.ready[_].notify
+
+audit contains member if some member in data.sallyport.ready[_].audit
+
+retention contains member if some member in data.sallyport.ready[_].retention
+
+changes := [member | some [_, _, member] in sort(placed)]
+
+placed := [[object.get(member, "order", 0), member.rule, member] | some member in transform]
+
+# The highest level wins, for whoever asks for more of the record has a reason.
+default level := {}
+
+level := {"audit": levels[max(asked)]} if count(audit) > 0
+
+asked contains rank[member.level] if some member in audit
+
+asked contains rank[verdict.audit]
+
+levels := ["none", "link", "metadata", "sealed", "content"]
+
+rank := {name: i | some i, name in levels}
+
+default kept := {}
+
+kept := {"retention": classes[0][1]} if count(retention) > 0
+
+classes := sort([[member.rule, member.class] | some member in retention])

@@ -58,3 +58,92 @@ test_member_cannot_allow if {
 test_member_that_names_no_rule_is_no_decision if {
 	not stanza.decision with stanza.deny as {{"reason": "because"}} with input as crossing
 }
+
+# What is granted and what is only observed.
+
+refused := {{"rule": "no-files", "reason": "files stay", "audit": "link"}, {"rule": "zeal", "effect": "drop"}}
+
+granted := {"grants": {"excuse": {"no-files": "grant OPS-7"}}}
+
+test_granted_is_allowed_and_says_why if {
+	decision := stanza.decision with stanza.deny as {{"rule": "no-files"}} with data.sallyport.ready as granted with input as crossing
+	decision == {"effect": "allow", "rule": "grant", "reason": "grant OPS-7"}
+}
+
+test_granted_leaves_other_rules if {
+	decision := stanza.decision with stanza.deny as refused with data.sallyport.ready as granted with input as crossing
+	decision.rule == "zeal"
+	decision.effect == "drop"
+}
+
+test_observed_is_allowed_and_says_what_would_be[name] if {
+	some name, would in {"no-files": "deny", "zeal": "drop"}
+	only := {m | some m in refused; m.rule == name}
+	decision := stanza.decision with stanza.deny as only
+		with data.sallyport.ready as {"observe": {"observed": {name: true}}}
+		with input as crossing
+	decision.effect == "allow"
+	decision.would == would
+	decision.rule == name
+}
+
+test_observed_does_not_hide_what_binds if {
+	decision := stanza.decision with stanza.deny as refused
+		with data.sallyport.ready as {"observe": {"observed": {"no-files": true}}}
+		with input as crossing
+	decision.rule == "zeal"
+	not decision.would
+}
+
+test_all_observed if {
+	decision := stanza.decision with stanza.deny as refused
+		with data.sallyport.ready as {"observe": {"observed": {"*": true}}}
+		with input as crossing
+	decision.would == "deny"
+}
+
+# What else a policy can ask for.
+
+test_changes_come_in_order if {
+	decision := stanza.decision with data.peers as peers
+		with input as crossing
+		with stanza.transform as {{"rule": "b", "do": "fold-presence"}, {"rule": "c", "do": "label", "text": "x", "order": -1}, {"rule": "a", "do": "strip-candidates"}}
+	[t.rule | some t in decision.transforms] == ["c", "a", "b"]
+}
+
+test_highest_level_wins if {
+	decision := stanza.decision with stanza.deny as {{"rule": "r", "audit": "sealed"}}
+		with input as crossing
+		with stanza.audit as {{"rule": "a", "level": "link"}, {"rule": "b", "level": "metadata"}}
+	decision.audit == "sealed"
+}
+
+test_first_retention_by_rule_counts if {
+	decision := stanza.decision with data.peers as peers
+		with input as crossing
+		with stanza.retention as {{"rule": "b", "class": "1y"}, {"rule": "a", "class": "7y"}}
+	decision.retention == "7y"
+	not decision.audit
+}
+
+test_notices_are_passed_on if {
+	decision := stanza.decision with data.peers as peers
+		with input as crossing
+		with stanza.notify as {{"rule": "n", "to": "officer", "text": "look"}}
+	decision.notify == [{"rule": "n", "to": "officer", "text": "look"}]
+}
+
+test_ready_made_policies_add_their_members if {
+	ready := {"x": {
+		"deny": {{"rule": "x"}},
+		"transform": {{"rule": "x", "do": "fold-presence"}},
+		"notify": {{"rule": "x", "text": "x"}},
+		"audit": {{"rule": "x", "level": "content"}},
+		"retention": {{"rule": "x", "class": "x"}},
+	}}
+	decision := stanza.decision with data.peers as peers with data.sallyport.ready as ready with input as crossing
+	decision == {
+		"effect": "deny", "rule": "x", "condition": "policy-violation", "audit": "content", "retention": "x",
+		"transforms": [{"rule": "x", "do": "fold-presence"}], "notify": [{"rule": "x", "text": "x"}],
+	}
+}
