@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/audit"
+	"sallyport/internal/content"
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
 	"sallyport/policy"
@@ -18,7 +19,8 @@ type crossing struct {
 	dir      Direction
 	pair     Pair
 	from, to *jid.Address
-	proof    *proof            // under which its stream may carry it
+	proof    *proof // under which its stream may carry it
+	facts    content.Facts
 	link     *policy.LinkFacts // of the outside leg
 	decision policy.Decision
 }
@@ -45,6 +47,8 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 	begun := time.Now()
 	rules := p.Policy.Snapshot()
 	for i := range l.cross {
+		c := &l.cross[i]
+		c.facts = content.Classify(c.el, c.from.JID.Local, c.to.JID.Local)
 		p.judge(ctx, rules, in, &l.cross[i])
 		l.events = append(l.events, stanzaEvent(in, &l.cross[i]))
 	}

@@ -5,6 +5,7 @@ import (
 
 	"sallyport/audit"
 	"sallyport/certs"
+	"sallyport/internal/content"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 	"sallyport/policy"
@@ -31,47 +32,31 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 	}
 	if rules.Reads(policy.FieldPayloads) {
 		for space, local := range c.el.Payloads() {
-			i.Stanza.Payloads = append(i.Stanza.Payloads, content(space)+"|"+local)
+			i.Stanza.Payloads = append(i.Stanza.Payloads, servers(space)+"|"+local)
 		}
 	}
-	if rules.Reads(policy.FieldBody) || rules.Reads(policy.FieldSubject) || rules.Reads(policy.FieldHasBody) {
-		fillText(&i.Stanza, c.el)
+	i.Stanza.Class, i.Stanza.E2EE, i.Stanza.Label = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label
+	if readsWords(rules) {
+		w := content.Extract(c.el)
+		i.Stanza.HasBody, i.Stanza.Body, i.Stanza.Subject, i.Stanza.Text, i.Stanza.URLs, i.Stanza.JIDs = w.HasBody, w.Body, w.Subject, w.Text, w.URLs, w.JIDs
 	}
+}
+
+// readsWords tells whether policy looks at what the stanza says.
+func readsWords(rules *policy.Snapshot) bool {
+	return rules.Reads(policy.FieldBody) || rules.Reads(policy.FieldSubject) || rules.Reads(policy.FieldHasBody) || rules.Reads(policy.FieldText) ||
+		rules.Reads(policy.FieldURLs) || rules.Reads(policy.FieldJIDs)
 }
 
 const nsServer = "jabber:server"
 
-// content takes the namespace of clients for that of servers. Whoever shows a stanza in the end shows a body in either: one that wears
+// servers takes the namespace of clients for that of servers. Whoever shows a stanza in the end shows a body in either: one that wears
 // the clients' must not pass by a rule about bodies (RFC 6120 §4.8.3).
-func content(space string) string {
+func servers(space string) string {
 	if space == "jabber:client" {
 		return nsServer
 	}
 	return space
-}
-
-func fillText(f *policy.StanzaFacts, el *stanza.Element) {
-	tree := el.Tree()
-	for _, child := range tree.Children {
-		if content(child.Space) != nsServer {
-			continue
-		}
-		switch child.Local {
-		case "body":
-			// Each language's body counts: a rule must not be passed by writing in a second one.
-			f.HasBody = true
-			f.Body = joined(f.Body, child.Text)
-		case "subject":
-			f.Subject = joined(f.Subject, child.Text)
-		}
-	}
-}
-
-func joined(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + "\n" + b
 }
 
 // outsideLeg gives the facts of the outside leg, whichever way the stanza goes: that is where policy wants to look.
@@ -150,6 +135,7 @@ func stanzaEvent(in *inbound, c *crossing) audit.Event {
 		Link: in.id, Channel: f.Channel, Proof: f.Proof, TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP,
 	}
 	e.Stanza = partOf(c.el)
+	e.Stanza.Class, e.Stanza.E2EE, e.Stanza.Label, e.Stanza.Thread = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label, c.facts.Thread
 	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached}
 	if d.Would != d.Effect {
 		e.Decision.Mode, e.Decision.Would = "observe", d.Would.String()

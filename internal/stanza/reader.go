@@ -31,36 +31,50 @@ type reader struct {
 }
 
 // next returns the next token, and false at the end.
-func (r *reader) next() (token, bool) {
+func (r *reader) next() (t token, ok bool) {
+	ok = r.read(&t)
+	return t, ok
+}
+
+// read is next into a token that is there already.
+func (r *reader) read(t *token) bool {
 	b := r.b[r.i:]
 	switch {
 	case len(b) == 0:
-		return token{}, false
+		return false
 	case b[0] != '<':
 		n := until(b, '<')
 		r.i += n
-		return token{kind: textToken, text: b[:n]}, true
-	case bytes.HasPrefix(b, []byte("<!"+cdataOpen)):
+		t.kind, t.text = textToken, b[:n]
+	case b[1] == '/':
+		n := until(b, '>')
+		r.i += n + 1
+		t.kind, t.name = endToken, withoutSpaceBehind(b[2:n])
+	case b[1] == '!':
 		b = b[len("<!"+cdataOpen):]
 		text, _, _ := bytes.Cut(b, []byte("]]>"))
 		r.i += len("<!"+cdataOpen) + len(text) + len("]]>")
-		return token{kind: cdataToken, text: text}, true
-	case bytes.HasPrefix(b, []byte("</")):
-		n := until(b, '>')
-		r.i += n + 1
-		return token{kind: endToken, name: bytes.TrimRight(b[2:n], " \t\r\n")}, true
+		t.kind, t.text = cdataToken, text
+	default:
+		r.start(t, b)
 	}
+	return true
+}
+
+// start reads the start tag that b begins with.
+func (r *reader) start(t *token, b []byte) {
 	n := tagLen(b)
 	r.i += n
 	tag := b[1 : n-1]
-	t := token{kind: startToken}
-	tag, t.empty = bytes.CutSuffix(tag, []byte("/"))
+	t.kind, t.empty = startToken, len(tag) > 0 && tag[len(tag)-1] == '/'
+	if t.empty {
+		tag = tag[:len(tag)-1]
+	}
 	end := 0
 	for end < len(tag) && !isSpace(tag[end]) {
 		end++
 	}
 	t.name, t.attrs = tag[:end], tag[end:]
-	return t, true
 }
 
 // tagLen returns the length of the tag that b begins with. A '>' may stand in quotes.
@@ -84,18 +98,32 @@ func until(b []byte, c byte) int {
 	return len(b)
 }
 
+func withoutSpaceBefore(b []byte) []byte {
+	for len(b) > 0 && isSpace(b[0]) {
+		b = b[1:]
+	}
+	return b
+}
+
+func withoutSpaceBehind(b []byte) []byte {
+	for len(b) > 0 && isSpace(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
 // attributes yields the attributes of a start tag, as written.
 func (t token) attributes() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		b := t.attrs
 		for {
-			b = bytes.TrimLeft(b, " \t\r\n")
+			b = withoutSpaceBefore(b)
 			equals := bytes.IndexByte(b, '=')
 			if equals < 0 {
 				return
 			}
-			name := bytes.TrimRight(b[:equals], " \t\r\n")
-			b = bytes.TrimLeft(b[equals+1:], " \t\r\n")
+			name := withoutSpaceBehind(b[:equals])
+			b = withoutSpaceBefore(b[equals+1:])
 			n := until(b[1:], b[0])
 			if !yield(name, b[1:1+n]) {
 				return

@@ -1,0 +1,89 @@
+package content
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// Class is a set of what a stanza can be.
+type Class uint32
+
+// The classes of POLICY, in the order of their names.
+const (
+	Admin Class = 1 << iota
+	CallAudio
+	CallControl
+	CallVideo
+	Disclosure
+	OMEMO
+	OpenPGP
+	OTR
+	File
+	FileInband
+	ForgedEnvelope
+	Gateway
+	Invite
+	MUC
+	Presence
+	PubSub
+	Register
+	Signal
+	Subscribe
+	Text
+	Unknown
+	classes = iota
+)
+
+var names = [classes]string{
+	"admin", "call.audio", "call.control", "call.video", "disclosure", "e2ee.omemo", "e2ee.openpgp", "e2ee.otr", "file", "file.inband",
+	"forged-envelope", "gateway", "invite", "muc", "presence", "pubsub", "register", "signal", "subscribe", "text", "unknown",
+}
+
+// listed keeps the lists that were asked for: few combinations ever come. What is beyond the bound is made each time.
+var listed struct {
+	sync.RWMutex
+	of map[Class][]string
+}
+
+const listsKept = 4096
+
+// Names lists the classes in the set, sorted. The list is shared and must not be changed.
+func (c Class) Names() []string {
+	if c == 0 {
+		return nil
+	}
+	listed.RLock()
+	list, ok := listed.of[c]
+	listed.RUnlock()
+	if ok {
+		return list
+	}
+	for rest := uint32(c); rest != 0; rest &= rest - 1 {
+		list = append(list, names[bits.TrailingZeros32(rest)])
+	}
+	listed.Lock()
+	defer listed.Unlock()
+	if listed.of == nil {
+		listed.of = map[Class][]string{}
+	}
+	if len(listed.of) < listsKept {
+		listed.of[c] = list
+	}
+	return list
+}
+
+// AllClasses lists every class there is, sorted.
+func AllClasses() []string { return names[:] }
+
+// E2EE is the method by which the content is encrypted from end to end; empty for none. Of several, the first by this order counts.
+func (c Class) E2EE() string {
+	switch {
+	case c&OMEMO != 0:
+		return "omemo"
+	case c&OpenPGP != 0:
+		return "openpgp"
+	case c&OTR != 0:
+		return "otr"
+	}
+	return ""
+}

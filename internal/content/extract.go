@@ -1,0 +1,203 @@
+package content
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"sallyport/internal/jid"
+	"sallyport/internal/stanza"
+)
+
+// Words are what people read in a stanza, and whom and what it names. All texts are in Unicode's form NFKC without invisible
+// characters, so that a rule is not passed by spelling: full-width digits are digits, and nothing hides within a word.
+type Words struct {
+	HasBody       bool
+	Body, Subject string   // of all languages, one after the other
+	Text          string   // all of it, wherever it stands, a piece a line
+	URLs          []string // sorted
+	JIDs          []string // bare, canonical, sorted; not those that the stanza is from and to
+}
+
+// Extract reads the words of a stanza.
+func Extract(el *stanza.Element) Words {
+	x := extraction{urls: map[string]bool{}, jids: map[string]bool{}}
+	top := el.Tree()
+	for _, child := range top.Children {
+		x.core(child)
+		x.into(child, false)
+	}
+	x.Body, x.Subject, x.Text = x.body.String(), x.subject.String(), x.text.String()
+	x.links(x.Text)
+	x.URLs, x.JIDs = keys(x.urls), keys(x.jids)
+	return x.Words
+}
+
+type extraction struct {
+	Words
+	body, subject, text strings.Builder
+	urls                map[string]bool
+	jids                map[string]bool
+}
+
+// core takes the texts that a message itself has. Each language's counts: a rule must not be passed by writing in a second one. The
+// namespace of clients counts as that of servers, for whoever shows the stanza in the end shows either (RFC 6120 §4.8.3).
+func (x *extraction) core(n *stanza.Node) {
+	if !serverOrClient([]byte(n.Space)) {
+		return
+	}
+	switch n.Local {
+	case "body":
+		x.HasBody = true
+		addLine(&x.body, Plain(n.Text))
+	case "subject":
+		addLine(&x.subject, Plain(n.Text))
+	}
+}
+
+func addLine(b *strings.Builder, line string) {
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	b.WriteString(line)
+}
+
+// into goes through an element and all that is in it. Within XHTML, words are not cut where the markup is.
+func (x *extraction) into(n *stanza.Node, running bool) {
+	if opaque(n) {
+		return
+	}
+	xhtml := n.Space == "http://www.w3.org/1999/xhtml"
+	if text := Plain(n.Text); strings.TrimSpace(text) != "" {
+		x.write(text, running && xhtml)
+		x.address(n.Local, strings.TrimSpace(text))
+	}
+	for _, a := range n.Attrs {
+		x.attribute(a)
+	}
+	for _, child := range n.Children {
+		x.into(child, xhtml && !block[child.Local])
+	}
+}
+
+// opaque tells what nobody can read: ciphers, keys, and the bytes of files.
+func opaque(n *stanza.Node) bool {
+	m, _ := of([]byte(n.Space))
+	switch {
+	case n.Local == "BINVAL", n.Local == "data" && (m.class&(FileInband|File) != 0):
+		return true
+	case m.special == isOMEMO, m.special == isOpenPGP, m.class&OpenPGP != 0, n.Space == "jabber:x:signed":
+		return true
+	}
+	return false
+}
+
+// block are the elements of XHTML that end a line.
+var block = map[string]bool{"p": true, "div": true, "br": true, "li": true, "blockquote": true, "h1": true, "h2": true, "h3": true, "h4": true, "h5": true, "h6": true, "pre": true}
+
+func (x *extraction) write(text string, running bool) {
+	if running {
+		x.text.WriteString(text)
+	} else {
+		addLine(&x.text, text)
+	}
+}
+
+// attribute takes what is written in attributes for people, and the addresses in them.
+func (x *extraction) attribute(a stanza.Attr) {
+	value := Plain(a.Value)
+	if prose[a.Local] && strings.TrimSpace(value) != "" {
+		x.write(value, false)
+	}
+	if strings.Contains(value, ":") {
+		x.links(value)
+	}
+	x.address(a.Local, value)
+}
+
+// prose are the attributes that people read.
+var prose = map[string]bool{"reason": true, "name": true, "title": true, "desc": true, "description": true, "label": true, "subject": true, "text": true,
+	"value": true, "alt": true, "topic": true, "summary": true, "nick": true, "url": true, "uri": true, "href": true, "src": true}
+
+// address takes an address of a person, a room or a domain. What has an @ is taken for one wherever it parses as one; a domain only
+// where the name says so.
+func (x *extraction) address(name, value string) {
+	if rest, ok := cutPrefixFold(value, "xmpp:"); ok {
+		value, _, _ = strings.Cut(rest, "?")
+		if i := strings.LastIndex(value, "//"); i >= 0 {
+			value = value[i+2:]
+		}
+	} else if !strings.Contains(value, "@") && !addressed[name] {
+		return
+	}
+	if j, err := jid.Parse(value); err == nil {
+		x.jids[j.Bare().String()] = true
+	}
+}
+
+var addressed = map[string]bool{"jid": true, "from": true, "to": true, "by": true, "initiator": true, "responder": true, "sender": true, "ofrom": true, "JABBERID": true}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+		return s[len(prefix):], true
+	}
+	return s, false
+}
+
+// link is an address of the web or of the like, as programs make it one to press on.
+var link = regexp.MustCompile(`(?i)\b(?:[a-z][a-z0-9+.-]{1,15}://|www\.|mailto:|xmpp:|magnet:\?|data:[a-z]+/)[^\s<>"]+`)
+
+func (x *extraction) links(text string) {
+	for _, found := range link.FindAllString(text, -1) {
+		found = strings.TrimRight(found, ".,;:!?)]}'")
+		if address, ok := cutPrefixFold(found, "xmpp:"); ok {
+			x.address("jid", "xmpp:"+address)
+		}
+		x.urls[lowerHead(found)] = true
+	}
+}
+
+// lowerHead writes scheme and host in lower case, which they are read as.
+func lowerHead(url string) string {
+	start := 0
+	if i := strings.Index(url, "://"); i >= 0 {
+		start = i + len("://")
+	}
+	end := strings.IndexAny(url[start:], "/?#")
+	if end < 0 {
+		return strings.ToLower(url)
+	}
+	return strings.ToLower(url[:start+end]) + url[start+end:]
+}
+
+// Plain is text in the form in which it is judged.
+func Plain(s string) string {
+	ascii := true
+	for i := 0; i < len(s) && ascii; i++ {
+		ascii = s[i] < 0x80
+	}
+	if ascii {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) {
+			return -1
+		}
+		return r
+	}, norm.NFKC.String(s))
+}
+
+func keys(set map[string]bool) []string {
+	if len(set) == 0 {
+		return nil
+	}
+	list := make([]string, 0, len(set))
+	for k := range set {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	return list
+}

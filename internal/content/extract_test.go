@@ -1,0 +1,64 @@
+package content
+
+import (
+	"strings"
+	"testing"
+)
+
+// [C03] A body is a body in every dress, and is read in all of its languages.
+func TestBodiesInEveryDress(t *testing.T) {
+	t.Parallel()
+	for _, v := range []struct{ in, body, subject string }{
+		{"<message><subject>s</subject><body>b</body></message>", "b", "s"},
+		{"<message><body>b</body><body xml:lang='de'>c</body></message>", "b\nc", ""},
+		{"<message><body xmlns='jabber:client'>b</body><subject xmlns='jabber:client'>s</subject></message>", "b", "s"},
+		{"<message><c:body xmlns:c='jabber:client'>b</c:body></message>", "b", ""},
+		{"<message><body>b</body><body xmlns='jabber:client'>hidden</body></message>", "b\nhidden", ""},
+		{"<message><body xmlns='urn:x'>b</body><x xmlns='urn:x'><body xmlns='jabber:server'>b</body></x></message>", "", ""},
+	} {
+		w := Extract(parsed(t, v.in))
+		if w.Body != v.body || w.HasBody != (v.body != "") || w.Subject != v.subject {
+			t.Errorf("%s: the body is %q (%v), the subject %q", v.in, w.Body, w.HasBody, w.Subject)
+		}
+	}
+}
+
+func TestExtract(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, inner, text, urls, jids string }{
+		{"body", "<body>hello</body>", "hello", "", ""},
+		{"nothing", "<active xmlns='http://jabber.org/protocol/chatstates'/>", "", "", ""},
+		{"a word across markup", "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><p>4111<b>1111</b></p><p>two</p></body></html>", "4111|1111|two", "", ""},
+		{"full-width and invisible", "<body>４１１１\u200b１１１１\u202e</body>", "41111111", "", ""},
+		{"reason of an invitation", "<x xmlns='jabber:x:conference' jid='Board@Conference.Corp.Example' reason='come'/>", "come", "", "board@conference.corp.example"},
+		{"a forwarded copy", "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='carol@corp.example/desk' to='sam@corp.example'><body>secret</body></message></forwarded>", "secret", "", "carol@corp.example sam@corp.example"},
+		{"links", "<body>see https://Host.example/Path, www.Example.org/a and aesgcm://up.example/f#00.</body>", "see https://Host.example/Path, www.Example.org/a and aesgcm://up.example/f#00.", "aesgcm://up.example/f#00 https://host.example/Path www.example.org/a", ""},
+		{"a link in an element", "<x xmlns='jabber:x:oob'><url>HTTPS://up.example/f</url></x>", "HTTPS://up.example/f", "https://up.example/f", ""},
+		{"an address in a link", "<body>xmpp:Room@c.example?join</body>", "xmpp:Room@c.example?join", "xmpp:room@c.example?join", "room@c.example"},
+		{"vCard", "<vCard xmlns='vcard-temp'><FN>A B</FN><JABBERID>a@x.example</JABBERID><PHOTO><BINVAL>QUJD</BINVAL></PHOTO></vCard>", "A B|a@x.example", "", "a@x.example"},
+		{"a domain where one belongs", "<item xmlns='http://jabber.org/protocol/disco#items' jid='irc.corp.example' name='n'/>", "n", "", "irc.corp.example"},
+		{"a form", "<x xmlns='jabber:x:data' type='submit'><field var='who' type='jid-single'><value>a@x.example/r</value></field></x>", "a@x.example/r", "", "a@x.example"},
+		{"A-label, case and final dot", "<x xmlns='jabber:x:conference' jid='r@XN--MLLER-KVA.example.'/>", "", "", "r@müller.example"},
+		{"XEP-0106", "<x xmlns='jabber:x:conference' jid='d\\27artagnan@x.example'/>", "", "", "d\\27artagnan@x.example"},
+		{"no address", "<body>me@ and @you</body>", "me@ and @you", "", ""},
+		{"ciphers are not text", "<encrypted xmlns='eu.siacs.conversations.axolotl'><payload>QUJD</payload></encrypted><body>fallback</body>", "fallback", "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := Extract(parsed(t, "<message>"+test.inner+"</message>"))
+			lines := strings.Join(strings.Split(w.Text, "\n"), "|")
+			if strings.ReplaceAll(lines, "|", "") != strings.ReplaceAll(test.text, "|", "") || strings.Join(w.URLs, " ") != test.urls || strings.Join(w.JIDs, " ") != test.jids {
+				t.Errorf("text %q, addresses %q and %q; want %q, %q and %q", lines, w.URLs, w.JIDs, test.text, test.urls, test.jids)
+			}
+		})
+	}
+}
+
+// A word is not cut where XHTML marks a part of it; lines are.
+func TestMarkupCutsNoWord(t *testing.T) {
+	t.Parallel()
+	w := Extract(parsed(t, "<message><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><p><i>4111</i><b>1111</b></p><p>two</p></body></html></message>"))
+	if w.Text != "41111111\ntwo" {
+		t.Errorf("text %q", w.Text)
+	}
+}
