@@ -59,6 +59,7 @@ func (n *encoder) event(e *Event, stamp []byte) {
 	n.link(e)
 	n.stanza(&e.Stanza, level)
 	n.decision(&e.Decision, level)
+	n.change(&e.Change)
 	n.certificate(e)
 	n.trouble(e, level)
 	if e.Kind == Delivery {
@@ -123,6 +124,15 @@ func (n *encoder) decision(d *DecisionPart, level Level) {
 	if d.Cached {
 		n.buf = append(n.buf, `,"cached":true`...)
 	}
+	n.str(`,"retention":"`, d.Retention)
+	n.close(start)
+}
+
+func (n *encoder) change(c *ChangePart) {
+	start := n.open(`,"change":`)
+	n.list(`,"rules":[`, c.Rules)
+	n.str(`,"before":"`, c.Before)
+	n.str(`,"after":"`, c.After)
 	n.close(start)
 }
 

@@ -32,6 +32,7 @@ type Event struct {
 
 	Stanza   StanzaPart
 	Decision DecisionPart
+	Change   ChangePart
 
 	// What went wrong, and who said so.
 	Step      string // of a link's set-up
@@ -82,6 +83,14 @@ type DecisionPart struct {
 	Mode     string // enforce | observe
 	Would    string // the effect that policy asked for, where mode observe let the stanza pass
 	Cached   bool
+	// Retention is the class under which the event is kept.
+	Retention string
+}
+
+// ChangePart is what was done to a stanza before it passed.
+type ChangePart struct {
+	Rules         []string // that asked for it, in order; must not be changed afterwards
+	Before, After string   // SHA-256 of the stanza as it came and as it left, hexadecimal
 }
 
 // SeqRange is a closed range of sequence numbers.

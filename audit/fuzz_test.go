@@ -105,9 +105,10 @@ func recordFor(e *Event, node string) Record {
 		Dir: text(e.Dir), Local: addr(e.Local), Remote: addr(e.Remote),
 		Link: LinkRecord{text(e.Link), text(e.Channel), text(e.Proof), text(e.TLS), text(e.Cipher), text(e.ALPN), text(e.RemoteIP), text(e.Route)},
 		Decision: DecisionRecord{text(e.Decision.Effect), text(e.Decision.Rule), text(e.Decision.Reason), text(e.Decision.Revision),
-			text(e.Decision.Mode), text(e.Decision.Would), e.Decision.Cached},
-		Cert: CertRecord{text(e.Cert), text(e.CertSPKI), text(e.CertIssuer), text(e.CertNotAfter)},
-		Step: text(e.Step), Address: text(e.Address), Condition: text(e.Condition), Text: text(e.Text), Error: text(e.Error), Advice: text(e.Advice),
+			text(e.Decision.Mode), text(e.Decision.Would), e.Decision.Cached, text(e.Decision.Retention)},
+		Change: ChangeRecord{nil, text(e.Change.Before), text(e.Change.After)},
+		Cert:   CertRecord{text(e.Cert), text(e.CertSPKI), text(e.CertIssuer), text(e.CertNotAfter)},
+		Step:   text(e.Step), Address: text(e.Address), Condition: text(e.Condition), Text: text(e.Text), Error: text(e.Error), Advice: text(e.Advice),
 		Count: e.Count, Segment: text(e.Segment), SHA256: text(e.SHA256), Revision: text(e.Revision),
 	}
 	if e.Kind == Stanza {
@@ -125,6 +126,9 @@ func recordFor(e *Event, node string) Record {
 	s := &e.Stanza
 	r.From, r.To = addr(e.From), addr(e.To)
 	r.Stanza = StanzaRecord{Kind: text(s.Kind), Type: text(s.Type), ID: text(string(s.ID)), Size: s.Size, E2EE: text(s.E2EE), Label: text(s.Label), Thread: text(string(s.Thread))}
+	for _, rule := range e.Change.Rules {
+		r.Change.Rules = append(r.Change.Rules, string([]rune(cutTo(rule, maxText))))
+	}
 	for _, c := range s.Class {
 		r.Stanza.Class = append(r.Stanza.Class, string([]rune(cutTo(c, maxText))))
 	}

@@ -30,6 +30,7 @@ const (
 	Downgrade
 	CertChanged
 	ConfigPeer
+	PolicyNotify
 	kindEnd
 )
 
@@ -73,7 +74,7 @@ var kinds = [kindEnd]kindInfo{
 		doc:  "A stanza reached the gate and was judged. The event is committed before the stanza goes any further. At level link the addresses and everything that could name a person are left out.",
 		must: "level dir local remote stanza.kind stanza.size decision.effect",
 		may: "asked from to stanza.type stanza.id stanza.class stanza.e2ee stanza.label stanza.thread decision.rule decision.reason " +
-			"decision.revision decision.mode decision.would decision.cached condition text " + linkFields},
+			"decision.revision decision.mode decision.would decision.cached decision.retention change.rules change.before change.after condition text " + linkFields},
 	Delivery: {name: "delivery", code: 110,
 		doc:  "What became of stanzas recorded before. One event settles as many as were treated alike.",
 		must: "of outcome settled", may: "condition text error " + linkFields},
@@ -110,6 +111,9 @@ var kinds = [kindEnd]kindInfo{
 	PolicyReload: {name: "policy.reload", code: 500,
 		doc: "The policy was read again. With an error the old one stays in force.",
 		may: "revision text error"},
+	PolicyNotify: {name: "policy.notify", code: 530,
+		doc:  "Policy wants somebody to know of a stanza: the rule, for whom, and what. The stanza's own event comes before it.",
+		must: "decision.rule text", may: "from to address stanza.kind stanza.type stanza.id stanza.size " + linkFields},
 	ConfigReload: {name: "config.reload", code: 510,
 		doc: "The configuration was read again. With an error the old one stays in force.",
 		may: "revision text error"},

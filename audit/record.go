@@ -26,6 +26,7 @@ type Record struct {
 	Link     LinkRecord     `json:"link,omitzero" doc:"the connection"`
 	Stanza   StanzaRecord   `json:"stanza,omitzero" doc:"the stanza, without content"`
 	Decision DecisionRecord `json:"decision,omitzero" doc:"what policy said"`
+	Change   ChangeRecord   `json:"change,omitzero" doc:"what was done to the stanza before it passed"`
 	Cert     CertRecord     `json:"cert,omitzero" doc:"the peer's certificate"`
 
 	Step      string `json:"step,omitempty" doc:"stage of the link's set-up"`
@@ -83,6 +84,15 @@ type DecisionRecord struct {
 	Mode     string `json:"mode,omitempty" doc:"enforce or observe"`
 	Would    string `json:"would,omitempty" doc:"the effect that policy asked for, where mode observe let the stanza pass"`
 	Cached   bool   `json:"cached,omitempty" doc:"remembered rather than evaluated"`
+
+	Retention string `json:"retention,omitempty" doc:"class under which the event is kept"`
+}
+
+// ChangeRecord is what was done to a stanza.
+type ChangeRecord struct {
+	Rules  []string `json:"rules,omitempty" doc:"that asked for it, in order"`
+	Before string   `json:"before,omitempty" doc:"SHA-256 of the stanza as it came, hexadecimal"`
+	After  string   `json:"after,omitempty" doc:"SHA-256 of the stanza as it left, hexadecimal"`
 }
 
 // CertRecord describes the peer's certificate.

@@ -63,6 +63,8 @@ func examples() []Event {
 		as(CertChanged, link, func(e *Event) {
 			e.Text = "key sha256/n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg= is now sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 		}),
+		{Kind: PolicyNotify, Dir: "out", Local: "corp.example", Remote: "partner.example", From: "juliet@corp.example/balcony", To: "romeo@partner.example", Link: "5b1d0c6a9e2f",
+			Stanza: StanzaPart{Kind: "message", Type: "chat", ID: []byte("m7"), Size: 312}, Decision: DecisionPart{Rule: "dlp"}, Address: "officer", Text: "2 card numbers"},
 		{Kind: ConfigPeer, Remote: "partner.example", Text: "forgive"},
 		as(DialbackValid, dialback, none),
 		as(DialbackInvalid, dialback, func(e *Event) { e.Text = "asked as authoritative server: not a key of ours" }),

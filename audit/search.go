@@ -188,11 +188,11 @@ func (r *Record) mentions(text string) bool {
 	values := []string{
 		r.ID.String(), r.Node, r.Kind, r.Level, r.Asked, r.Dir, r.Local, r.Remote, r.From, r.To,
 		l.ID, l.Channel, l.Proof, l.TLS, l.Cipher, l.ALPN, l.RemoteIP, l.Route,
-		s.Kind, s.Type, s.ID, s.E2EE, s.Label, s.Thread,
-		d.Effect, d.Rule, d.Reason, d.Revision, d.Mode, d.Would,
+		s.Kind, s.Type, s.ID, s.E2EE, s.Label, s.Thread, r.Change.Before, r.Change.After,
+		d.Effect, d.Rule, d.Reason, d.Revision, d.Mode, d.Would, d.Retention,
 		c.Facts, c.SPKI, c.Issuer, c.NotAfter,
 		r.Step, r.Address, r.Condition, r.Text, r.Error, r.Advice, r.NextTry, r.Outcome, r.Segment, r.SHA256, r.Revision,
 	}
 	holds := func(v string) bool { return strings.Contains(strings.ToLower(v), text) }
-	return slices.ContainsFunc(values, holds) || slices.ContainsFunc(s.Class, holds)
+	return slices.ContainsFunc(values, holds) || slices.ContainsFunc(s.Class, holds) || slices.ContainsFunc(r.Change.Rules, holds)
 }

@@ -61,7 +61,7 @@ func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool
 	d.Condition = conditionOf(d.Effect, d.Condition)
 	d.Revision, d.Uncacheable = s.revision, clock
 	if s.observe {
-		d.Effect = Allow
+		d.Effect, d.Transforms = Allow, nil
 	}
 	return d, clock, err
 }

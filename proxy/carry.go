@@ -21,6 +21,8 @@ type crossing struct {
 	from, to *jid.Address
 	proof    *proof // under which its stream may carry it
 	facts    content.Facts
+	changed  []byte // as policy wants it to leave; nil: as it came
+	change   audit.ChangePart
 	link     *policy.LinkFacts // of the outside leg
 	decision policy.Decision
 }
@@ -60,6 +62,7 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 	p.instruments.carried(l.cross, judged.Sub(begun), time.Since(judged))
 	for i := range l.cross {
 		c, e := &l.cross[i], &l.events[i]
+		in.notify(c)
 		switch c.decision.Effect {
 		case policy.Allow:
 			p.forward(in, c, e)
@@ -81,12 +84,17 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 	}
 	p.fill(rules, in, c)
 	c.decision = rules.Stanza(ctx, &in.load.input)
+	in.change(c)
 }
 
 // forward queues an allowed stanza for its way out; what the queue does not take is bounced.
 func (p *Proxy) forward(in *inbound, c *crossing, e *audit.Event) {
 	l := in.load
-	l.out = c.el.AppendTo(l.out[:0], c.rewrite(in.lang.added))
+	if c.changed != nil {
+		l.out = append(l.out[:0], c.changed...)
+	} else {
+		l.out = c.el.AppendTo(l.out[:0], c.rewrite(in.lang.added))
+	}
 	r, it := route{c.dir, c.pair}, queued{seq: e.Seq}
 	o, err := in.last, errEnded
 	if o != nil && o.r == r {

@@ -78,6 +78,7 @@ type stage struct {
 type options struct {
 	data      policy.Data
 	rego      string // an operator's file
+	observe   bool
 	limits    func(*proxy.Limits)
 	innerTLS  proxy.InnerTLS
 	bidi      bool // streams outside may carry both ways
@@ -117,6 +118,9 @@ func newRooms(t testing.TB, o options) *stage {
 	}
 	s.ca.write(t, s.dir, "corp", names...)
 	rules := policy.Config{Timeout: patience}
+	if o.observe {
+		rules.Mode = "observe"
+	}
 	if o.rego != "" {
 		rules.Dir = filepath.Join(s.dir, "policy")
 		must(t, os.Mkdir(rules.Dir, 0o700))

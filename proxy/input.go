@@ -136,7 +136,8 @@ func stanzaEvent(in *inbound, c *crossing) audit.Event {
 	}
 	e.Stanza = partOf(c.el)
 	e.Stanza.Class, e.Stanza.E2EE, e.Stanza.Label, e.Stanza.Thread = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label, c.facts.Thread
-	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached}
+	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached, Retention: d.Retention}
+	e.Change = c.change
 	if d.Would != d.Effect {
 		e.Decision.Mode, e.Decision.Would = "observe", d.Would.String()
 	}

@@ -79,7 +79,7 @@ func (x *extraction) into(n *stanza.Node, running bool) {
 		x.attribute(a)
 	}
 	for _, child := range n.Children {
-		x.into(child, xhtml && !block[child.Local])
+		x.into(child, xhtml && !EndsLine(child.Local))
 	}
 }
 
@@ -201,3 +201,6 @@ func keys(set map[string]bool) []string {
 	slices.Sort(list)
 	return list
 }
+
+// EndsLine tells whether an element of XHTML ends a line, and with it a word.
+func EndsLine(local string) bool { return block[local] }

@@ -19,7 +19,7 @@ const root = "../.."
 // mayImport is the floor plan: for each package of ours, the packages of ours that it may import. Tests may import
 // internal/xmpptest and internal/peer besides.
 var mayImport = map[string][]string{
-	"proxy":                    {"policy", "audit", "certs", "dialback", "internal/content", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
+	"proxy":                    {"policy", "audit", "certs", "dialback", "internal/content", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/transform", "internal/resolve"},
 	"policy":                   {},
 	"audit":                    {},
 	"certs":                    {},
@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"internal/jid":             {},
 	"internal/stanza":          {"internal/jid"},
 	"internal/content":         {"internal/jid", "internal/stanza"},
+	"internal/transform":       {"internal/content", "internal/stanza"},
 	"internal/stream":          {"internal/jid", "internal/stanza"},
 	"internal/resolve":         {"internal/jid"},
 	"internal/ratchet":         {},

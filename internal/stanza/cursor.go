@@ -94,16 +94,24 @@ func (c *Cursor) Name() (space, local []byte) {
 	if i := bytes.IndexByte(local, ':'); i >= 0 {
 		prefix, local = local[:i], local[i+1:]
 	}
+	return c.resolve(prefix), local
+}
+
+// resolve gives what a prefix is bound to; the empty one stands for the default namespace.
+func (c *Cursor) resolve(prefix []byte) []byte {
 	for i := c.bound - 1; i >= 0; i-- {
 		if b := c.at(i); bytes.Equal(b.prefix, prefix) {
-			return b.uri, local
+			return b.uri
 		}
 	}
-	return c.header(prefix), local
+	return c.header(prefix)
 }
 
 // header looks a prefix up in the stream's header.
 func (c *Cursor) header(prefix []byte) []byte {
+	if string(prefix) == "xml" {
+		return []byte(nsXML)
+	}
 	if c.root == nil {
 		return nil
 	}
@@ -131,6 +139,20 @@ func (c *Cursor) Attr(local string) []byte {
 		}
 	}
 	return nil
+}
+
+// Attrs yields the attributes of the start tag but for declarations: namespace, local name, value.
+func (c *Cursor) Attrs(yield func(space, local, value []byte)) {
+	for name, raw := range c.t.attributes() {
+		if declares(name) {
+			continue
+		}
+		space, local := []byte(nil), name
+		if i := bytes.IndexByte(name, ':'); i >= 0 {
+			space, local = c.resolve(name[:i]), name[i+1:]
+		}
+		yield(space, local, grown(plainValue(raw)))
+	}
 }
 
 // plainValue is appendValue without a copy where the value is spelled as it reads.

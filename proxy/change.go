@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"sallyport/audit"
+	"sallyport/internal/transform"
+	"sallyport/policy"
+)
+
+// change does to a stanza that may pass what policy asks for. What cannot be done whole is denied, under the name of the rule that
+// asked for it; a message of which nothing is left is dropped. The record has the hashes of both.
+func (in *inbound) change(c *crossing) {
+	d := &c.decision
+	if len(d.Transforms) == 0 || d.Effect != policy.Allow {
+		return
+	}
+	s := transform.Read(c.el)
+	part := audit.ChangePart{Before: digest(c.el.Raw())}
+	for i := range d.Transforms {
+		t := &d.Transforms[i]
+		part.Rules = append(part.Rules, t.Rule)
+		if err := apply(s, t); err != nil {
+			d.Effect, d.Rule, d.Reason = policy.Deny, t.Rule, t.Do.String()+": "+err.Error()
+			d.Condition = "policy-violation"
+			if errors.Is(err, transform.ErrEmpty) {
+				d.Effect = policy.Drop
+			}
+			d.Would = d.Effect
+			return
+		}
+	}
+	c.changed = s.Append(nil, c.rewrite(in.lang.added))
+	if len(c.changed) > in.p.now().Limits.Stanza.Stanza {
+		c.changed = nil
+		d.Effect, d.Would, d.Reason, d.Condition = policy.Deny, policy.Deny, "what policy adds makes it larger than limits.stanza_size", "policy-violation"
+		return
+	}
+	part.After = digest(c.changed)
+	c.change = part
+}
+
+func apply(s *transform.Stanza, t *policy.Transform) error {
+	switch t.Do {
+	case policy.FoldPresence:
+		s.FoldPresence()
+	case policy.Strip:
+		return s.Strip(t.Payloads)
+	case policy.Mask:
+		return s.Mask(t.Pattern, t.With)
+	case policy.FirstLine:
+		return s.FirstLine(t.Text)
+	case policy.StripCandidates:
+		s.StripCandidates()
+	case policy.Label:
+		s.Label(t.Text)
+	default:
+		return errors.New("is not known here")
+	}
+	return nil
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// notify records and logs what policy wants people to know of a stanza.
+func (in *inbound) notify(c *crossing) {
+	for _, n := range c.decision.Notify {
+		in.p.Record.Note(audit.Event{Kind: audit.PolicyNotify, Dir: c.dir.String(), Local: c.pair.Local.String(), Remote: c.pair.Remote.String(),
+			From: c.from.Full, To: c.to.Full, Link: in.id, Stanza: partOf(c.el), Decision: audit.DecisionPart{Rule: n.Rule}, Address: n.To, Text: n.Text})
+		in.log.Warn("policy gives notice", "rule", n.Rule, "for", n.To, "text", n.Text, "from", c.from.Bare, "to", c.to.Bare)
+	}
+}
