@@ -84,7 +84,7 @@ func TestLoadFaults(t *testing.T) {
 		{"document that is not there", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if not data.grups.staff[input.from.bare]"},
 			[]string{"a.rego:3: no document gives data.grups"}},
 		{"base without what it needs", map[string]string{"a.rego": "package sallyport.inside\n\nrefusal := {\"rule\": \"x\"} if false"},
-			[]string{"base/link.rego:25: nothing defines data.sallyport.inside.domain"}},
+			[]string{"base/link.rego:59: nothing defines data.sallyport.inside.domain"}},
 		{"package replaced without its entry point", map[string]string{"a.rego": stanza + "first := 1"},
 			[]string{"nothing defines data.sallyport.stanza.decision"}},
 		{"set that becomes a value", map[string]string{"a.rego": stanza + "deny := {\"rule\": \"x\"}"}, []string{"a.rego:3: conflicting rules data.sallyport.stanza.deny"}},

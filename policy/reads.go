@@ -84,7 +84,7 @@ func (w *walk) follow(x any) error {
 	for _, ref := range refs {
 		if ref[0].Equal(ast.InputRootDocument) {
 			w.second = append(w.second, constants(ref))
-		} else if err := w.into(ref.ConstantPrefix()); err != nil {
+		} else if err := w.into(ref); err != nil {
 			return err
 		}
 	}

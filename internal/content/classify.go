@@ -10,7 +10,7 @@ import (
 // Facts are what one walk over a stanza finds.
 type Facts struct {
 	Class  Class
-	Label  string // what the security label shows (XEP-0258); Unlabelled for a label that shows nothing
+	Label  string // what the security label shows (XEP-0258), that of a nested stanza too; NoMarking for a label that shows nothing
 	Thread []byte // the conversation, as its sender names it
 }
 
@@ -103,9 +103,9 @@ func (w *walk) tag() {
 		case !known && depth == 1:
 			w.facts.Class |= Unknown
 		case string(space) != nsLabel:
-		case depth == 1 && string(local) == "securitylabel":
+		case string(local) == "securitylabel":
 			w.label, at = true, inLabel
-		case depth == 2 && string(local) == "displaymarking" && w.inside[1] == inLabel:
+		case string(local) == "displaymarking" && depth <= len(w.inside) && w.inside[depth-1] == inLabel:
 			at = inMarking
 			if len(w.marking) > 0 {
 				w.marking = append(w.marking, '\n') // a second one, which makes neither of them the label

@@ -26,11 +26,12 @@ faults(path, value) := found if {
 		with data.peers as documents.peers
 		with data.internal as documents.internal
 		with data.groups as documents.groups
+		with data.sallyport.ready as {}
 }
 
 test_good if faults("/federation", "open") == set()
 
-test_nothing_given if check.faults == set()
+test_nothing_given if check.faults == set() with data.sallyport.ready as {}
 
 test_fault[text] if {
 	some text, [path, value] in {

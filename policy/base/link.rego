@@ -7,9 +7,43 @@ import data.sallyport.peer
 
 decision := object.union_n([{"effect": "allow", "rule": "allow"}, terms]) if {
 	count(deny) == 0
-} else := object.union_n([first, {"effect": "deny"}, terms])
+} else := object.union_n([first(binding), {"effect": "deny"}, terms]) if {
+	count(binding) > 0
+} else := object.union_n([first(watched), {"effect": "allow", "would": "deny"}, terms]) if {
+	count(binding) == 0
+	count(watched) > 0
+} else := object.union_n([{"effect": "allow", "rule": "grant", "reason": excuse[first(deny).rule]}, terms]) if {
+	count(binding) == 0
+}
 
-first := sort([[member.rule, member] | some member in deny])[0][1]
+first(members) := sort([[member.rule, member] | some member in members])[0][1]
+
+# excuse, watched and binding are for links what they are for stanzas. Nothing lifts the floor of the channel but an entry in data.peers:
+# what crosses in clear cannot be called back.
+excuse[rule] := why if {
+	some rule, why in data.sallyport.ready[_].link_excuse
+	rule != "channel-floor"
+}
+
+watched contains member if {
+	some member in deny
+	not excuse[member.rule]
+	observed(member.rule)
+}
+
+observed(rule) if {
+	rule != "channel-floor"
+	some name in ["*", rule]
+	data.sallyport.ready[_].observed[name]
+}
+
+binding contains member if {
+	some member in deny
+	not excuse[member.rule]
+	not observed(member.rule)
+}
+
+deny contains member if some member in data.sallyport.ready[_].link_deny
 
 terms := object.union({"require": require}, ending)
 

@@ -130,3 +130,41 @@ test_terms_are_told_when_denied if {
 	decision.require == {"channel": "tls", "proof": "dialback", "tls_min": "1.2"}
 	not decision.until
 }
+
+# What is granted, what is only observed, and what ready-made policies add.
+
+lifted(ready, words) := decision if {
+	decision := link.decision with data.peers as {} with data.sallyport.ready as ready with input as asked("stranger.example", words)
+}
+
+test_granted if {
+	decision := lifted({"grants": {"link_excuse": {"peer-not-listed": "OPS-7"}}}, ["out", "", ""])
+	decision.effect == "allow"
+	decision.rule == "grant"
+	decision.reason == "OPS-7"
+	decision.require.channel == "tls"
+}
+
+test_observed[name] if {
+	some name in ["*", "peer-not-listed"]
+	decision := lifted({"observe": {"observed": {name: true}}}, ["out", "", ""])
+	decision.effect == "allow"
+	decision.would == "deny"
+	decision.rule == "peer-not-listed"
+}
+
+test_nothing_lifts_the_channel[note] if {
+	some note, ready in {
+		"observed": {"observe": {"observed": {"*": true}}},
+		"granted": {"grants": {"link_excuse": {"channel-floor": "OPS-7", "peer-not-listed": "OPS-7"}}},
+	}
+	decision := lifted(ready, ["in", "plaintext", "dialback"])
+	decision.effect == "deny"
+	decision.rule == "channel-floor"
+}
+
+test_ready_made_policies_deny_links if {
+	decision := lifted({"x": {"link_deny": {{"rule": "a"}}}}, ["out", "", ""])
+	decision.effect == "deny"
+	decision.rule == "a"
+}

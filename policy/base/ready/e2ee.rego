@@ -1,0 +1,51 @@
+# Encryption from end to end: required, forbidden, or as people like.
+package sallyport.ready.e2ee
+
+import data.sallyport.peer
+
+# terms is "any", "required" or "forbidden".
+terms := peer.entry.e2ee if {
+	peer.entry.e2ee
+} else := object.get(data.e2ee, "default", "any")
+
+deny contains {
+	"rule": "e2ee",
+	"reason": sprintf("what is written to or by %s must be encrypted from end to end", [input.remote.domain]),
+	"message": "Messages with this domain must be encrypted from end to end (OMEMO or OpenPGP).",
+} if {
+	terms == "required"
+	readable
+}
+
+deny contains {
+	"rule": "e2ee",
+	"reason": sprintf("what is written to or by %s must not be encrypted from end to end", [input.remote.domain]),
+	"message": "Messages with this domain must not be encrypted from end to end.",
+} if {
+	terms == "forbidden"
+	input.stanza.e2ee != ""
+}
+
+# What can be read is a text, a file or its address, with no cipher in the stanza. Errors quote, and are let back.
+readable if {
+	input.stanza.kind == "message"
+	input.stanza.type != "error"
+	input.stanza.e2ee == ""
+	some class in input.stanza.class
+	class in {"text", "file", "file.inband"}
+}
+
+choices := {"any", "required", "forbidden"}
+
+faults contains sprintf("data.e2ee.%s: there is default", [name]) if {
+	some name, _ in data.e2ee
+	name != "default"
+}
+
+faults contains "data.e2ee.default must be any, required or forbidden" if not object.get(data.e2ee, "default", "any") in choices
+
+faults contains sprintf("data.peers[%q].e2ee is %s, must be any, required or forbidden", [name, json.marshal(value)]) if {
+	some name, entry in data.peers
+	some value in [entry.e2ee]
+	not value in choices
+}

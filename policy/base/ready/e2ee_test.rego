@@ -1,0 +1,32 @@
+package sallyport.ready.e2ee_test
+
+import data.sallyport.ready.e2ee
+
+written(remote, type, method, class) := {"remote": {"domain": remote}, "stanza": {"kind": "message", "type": type, "e2ee": method, "class": [class]}}
+
+peers := {"sealed.example": {"e2ee": "required"}, "open.example": {"e2ee": "forbidden"}, "any.example": {}}
+
+test_terms[note] if {
+	some note, [remote, type, method, class, allowed] in {
+		"required and there": ["sealed.example", "chat", "omemo", "text", true],
+		"required and not there": ["sealed.example", "chat", "", "text", false],
+		"a file in clear": ["sealed.example", "chat", "", "file", false],
+		"a chat state": ["sealed.example", "chat", "", "signal", true],
+		"keys": ["sealed.example", "headline", "", "pubsub", true],
+		"an error": ["sealed.example", "error", "", "text", true],
+		"forbidden and there": ["open.example", "chat", "otr", "text", false],
+		"forbidden and not there": ["open.example", "chat", "", "text", true],
+		"as people like": ["any.example", "chat", "omemo", "text", true],
+		"as people like, in clear": ["any.example", "chat", "", "text", true],
+	}
+	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as written(remote, type, method, class)
+	(count(denied) == 0) == allowed
+}
+
+test_default if {
+	count(e2ee.deny) == 1 with data.peers as peers with data.e2ee as {"default": "required"} with input as written("any.example", "chat", "", "text")
+}
+
+test_faults if {
+	e2ee.faults == {"data.e2ee.require: there is default", "data.e2ee.default must be any, required or forbidden", `data.peers["x.example"].e2ee is true, must be any, required or forbidden`} with data.e2ee as {"require": true, "default": "yes"} with data.peers as {"x.example": {"e2ee": true}, "y.example": {}}
+}
