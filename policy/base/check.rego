@@ -94,9 +94,9 @@ pin_list(pins) if {
 
 # What stays inside.
 
-faults contains sprintf("data.internal.%s: nothing enforces that name; there are domains, users, rooms and groups", [name]) if {
+faults contains sprintf("data.internal.%s: nothing enforces that name; there are domains, users, rooms, groups and labels", [name]) if {
 	some name, _ in kept
-	not name in {"domains", "users", "rooms", "groups"}
+	not name in {"domains", "users", "rooms", "groups", "labels"}
 }
 
 faults contains sprintf("data.internal.%s must be an object, key by key", [name]) if {

@@ -45,7 +45,7 @@ test_fault[text] if {
 		`data.peers["default"].until would hold for everyone; name the peer`: ["/peers/default/until", "2027-06-30"],
 		`data.peers["partner.example"].pins must be a list of "sha256/…"`: ["/peers/partner.example/pins", ["AAAA"]],
 		`data.peers["müller.example"] asks for proof pin and names no pins`: ["/peers/müller.example/proof", "pin"],
-		"data.internal.user: nothing enforces that name; there are domains, users, rooms and groups": ["/internal/user", {}],
+		"data.internal.user: nothing enforces that name; there are domains, users, rooms, groups and labels": ["/internal/user", {}],
 		"data.internal.users must be an object, key by key": ["/internal/users", ["ceo@corp.example"]],
 		"data.internal.groups: there is no group bord in data.groups": ["/internal/groups/bord", true],
 		`data.groups["staff"] must be an object, keyed by address`: ["/groups/staff", ["a@corp.example"]],

@@ -22,7 +22,7 @@ asked(remote, words) := {
 }
 
 ruled(remote, words) := rule if {
-	rule := link.decision.rule with data.peers as peers with input as asked(remote, words)
+	rule := link.decision.rule with data.sallyport.ready as {} with data.peers as peers with input as asked(remote, words)
 }
 
 test_allowed[note] if {
@@ -67,7 +67,7 @@ remembered(remote, words, known, revocation) := object.union(
 )
 
 remembering(remote, words, known) := rule if {
-	rule := link.decision.rule with data.peers as bound with input as remembered(remote, words, known, "")
+	rule := link.decision.rule with data.sallyport.ready as {} with data.peers as bound with input as remembered(remote, words, known, "")
 }
 
 bound := object.union(peers, {"free.example": {"ratchet": false}, "strict.example": {"revocation": "hard"}})
@@ -102,17 +102,17 @@ test_revocation[note] if {
 		"nobody knows, and certainty is asked for": ["strict.example", "unknown", "revocation-unknown"],
 		"revoked": ["any.example", "revoked", "revoked"],
 	}
-	decision := link.decision with data.peers as bound with input as remembered(remote, ["in", "tls", "pkix", "1.3"], nothing, revocation)
+	decision := link.decision with data.sallyport.ready as {} with data.peers as bound with input as remembered(remote, ["in", "tls", "pkix", "1.3"], nothing, revocation)
 	decision.rule == rule
 }
 
 test_revocation_before_there_is_a_certificate if {
-	decision := link.decision with data.peers as bound with input as remembered("strict.example", ["in", "", ""], nothing, "")
+	decision := link.decision with data.sallyport.ready as {} with data.peers as bound with input as remembered("strict.example", ["in", "", ""], nothing, "")
 	decision.rule == "allow"
 }
 
 test_domain_kept_inside if {
-	decision := link.decision with data.peers as peers
+	decision := link.decision with data.sallyport.ready as {} with data.peers as peers
 		with data.internal.domains as {"corp.example": true}
 		with input as asked("any.example", ["out", "", ""])
 	decision.rule == "internal-domain"
@@ -120,13 +120,13 @@ test_domain_kept_inside if {
 }
 
 test_terms_are_told if {
-	decision := link.decision with data.peers as peers with input as asked("old.example", ["out", "", ""])
+	decision := link.decision with data.sallyport.ready as {} with data.peers as peers with input as asked("old.example", ["out", "", ""])
 	decision.require == {"channel": "plaintext", "proof": "dialback", "tls_min": "1.2"}
 	decision.until == "2999-06-30"
 }
 
 test_terms_are_told_when_denied if {
-	decision := link.decision with input as asked("any.example", ["out", "", ""])
+	decision := link.decision with data.sallyport.ready as {} with input as asked("any.example", ["out", "", ""])
 	decision.require == {"channel": "tls", "proof": "dialback", "tls_min": "1.2"}
 	not decision.until
 }

@@ -14,18 +14,18 @@ crossing := {
 peers := {"partner.example": {}}
 
 test_allowed if {
-	stanza.decision == {"effect": "allow", "rule": "allow"} with input as crossing with data.peers as peers
+	stanza.decision == {"effect": "allow", "rule": "allow"} with data.sallyport.ready as {} with input as crossing with data.peers as peers
 }
 
 test_peer_refused if {
-	decision := stanza.decision with input as crossing
+	decision := stanza.decision with data.sallyport.ready as {} with input as crossing
 	decision.effect == "deny"
 	decision.rule == "peer-not-listed"
 	decision.condition == "not-allowed"
 }
 
 test_kept_inside if {
-	decision := stanza.decision with input as crossing
+	decision := stanza.decision with data.sallyport.ready as {} with input as crossing
 		with data.peers as peers
 		with data.internal as {"users": {"juliet@corp.example": true}}
 	decision.effect == "deny"
@@ -34,29 +34,29 @@ test_kept_inside if {
 }
 
 test_first_rule_by_name_speaks if {
-	decision := stanza.decision with input as crossing with data.internal as {"users": {"juliet@corp.example": true}}
+	decision := stanza.decision with data.sallyport.ready as {} with input as crossing with data.internal as {"users": {"juliet@corp.example": true}}
 	decision.rule == "internal-user"
 }
 
 # What operators add to deny.
 
 test_condition_has_a_default if {
-	decision := stanza.decision with stanza.deny as {{"rule": "no-files"}} with input as crossing
+	decision := stanza.decision with data.sallyport.ready as {} with stanza.deny as {{"rule": "no-files"}} with input as crossing
 	decision == {"effect": "deny", "rule": "no-files", "condition": "policy-violation"}
 }
 
 test_member_may_ask_to_drop if {
-	decision := stanza.decision with stanza.deny as {{"rule": "quiet", "effect": "drop"}} with input as crossing
+	decision := stanza.decision with data.sallyport.ready as {} with stanza.deny as {{"rule": "quiet", "effect": "drop"}} with input as crossing
 	decision.effect == "drop"
 }
 
 test_member_cannot_allow if {
-	decision := stanza.decision with stanza.deny as {{"rule": "sly", "effect": "allow"}} with input as crossing
+	decision := stanza.decision with data.sallyport.ready as {} with stanza.deny as {{"rule": "sly", "effect": "allow"}} with input as crossing
 	decision.effect == "deny"
 }
 
 test_member_that_names_no_rule_is_no_decision if {
-	not stanza.decision with stanza.deny as {{"reason": "because"}} with input as crossing
+	not stanza.decision with data.sallyport.ready as {} with stanza.deny as {{"reason": "because"}} with input as crossing
 }
 
 # What is granted and what is only observed.
@@ -105,21 +105,21 @@ test_all_observed if {
 # What else a policy can ask for.
 
 test_changes_come_in_order if {
-	decision := stanza.decision with data.peers as peers
+	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
 		with input as crossing
 		with stanza.transform as {{"rule": "b", "do": "fold-presence"}, {"rule": "c", "do": "label", "text": "x", "order": -1}, {"rule": "a", "do": "strip-candidates"}}
 	[t.rule | some t in decision.transforms] == ["c", "a", "b"]
 }
 
 test_highest_level_wins if {
-	decision := stanza.decision with stanza.deny as {{"rule": "r", "audit": "sealed"}}
+	decision := stanza.decision with data.sallyport.ready as {} with stanza.deny as {{"rule": "r", "audit": "sealed"}}
 		with input as crossing
 		with stanza.audit as {{"rule": "a", "level": "link"}, {"rule": "b", "level": "metadata"}}
 	decision.audit == "sealed"
 }
 
 test_first_retention_by_rule_counts if {
-	decision := stanza.decision with data.peers as peers
+	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
 		with input as crossing
 		with stanza.retention as {{"rule": "b", "class": "1y"}, {"rule": "a", "class": "7y"}}
 	decision.retention == "7y"
@@ -127,7 +127,7 @@ test_first_retention_by_rule_counts if {
 }
 
 test_notices_are_passed_on if {
-	decision := stanza.decision with data.peers as peers
+	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
 		with input as crossing
 		with stanza.notify as {{"rule": "n", "to": "officer", "text": "look"}}
 	decision.notify == [{"rule": "n", "to": "officer", "text": "look"}]

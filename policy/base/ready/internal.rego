@@ -1,0 +1,36 @@
+# What data.internal keeps inside does not cross in the payload of a stanza either: in an invitation, a forwarded copy, a published item,
+# a form, a vCard. Who is from and to is base/inside.rego's. (The package is not called internal, see there.)
+package sallyport.ready.mentions
+
+import data.sallyport.inside
+import data.sallyport.names
+
+deny contains inside.kept("internal-user", "it names an address of data.internal.users") if {
+	some jid in input.stanza.jids
+	data.internal.users[jid]
+}
+
+deny contains inside.kept("internal-room", "it names an address of data.internal.rooms") if {
+	some jid in input.stanza.jids
+	data.internal.rooms[jid]
+}
+
+deny contains inside.kept("internal-group", "it names an address in a group of data.internal.groups") if {
+	some jid in input.stanza.jids
+	some name, closed in data.internal.groups
+	closed
+	data.groups[name][jid]
+}
+
+deny contains inside.kept("internal-domain", "it names an address at a domain of data.internal.domains") if {
+	data.internal.domains
+	some jid in input.stanza.jids
+	domain := regex.replace(jid, "^.*@", "")
+	some name in array.concat([domain], names.wildcards(domain))
+	data.internal.domains[name]
+}
+
+deny contains inside.kept("internal-label", "data.internal.labels has its label") if {
+	some marking in split(input.stanza.label, "\n")
+	data.internal.labels[marking]
+}

@@ -1,0 +1,59 @@
+# The partner matrix: which of our domains exchanges what with which other, in which direction.
+package sallyport.ready.matrix
+
+import data.sallyport.names
+
+# row is what our domain has on the remote one: under its name, the closest wildcard, or "default".
+row := rows[0]
+
+rows := [found |
+	some name in array.concat([input.remote.domain], array.concat(names.wildcards(input.remote.domain), ["default"]))
+	found := data.matrix[input.local.domain][name]
+]
+
+cell := row[input.direction]
+
+# A cell is true, for everything, or names kinds and classes: {message: true, "call.audio": true}.
+allowed if cell == true
+
+allowed if cell[input.stanza.kind]
+
+allowed if {
+	some class in input.stanza.class
+	cell[class]
+}
+
+deny contains {
+	"rule": "matrix",
+	"reason": sprintf("data.matrix has nothing for %s, %s with %s", [input.stanza.kind, input.direction, input.remote.domain]),
+	"message": "This is not exchanged with that domain.",
+} if {
+	not allowed
+}
+
+# Nothing in a direction: not even a link.
+link_deny contains {
+	"rule": "matrix",
+	"reason": sprintf("data.matrix has nothing for %s with %s, %s", [input.local.domain, input.remote.domain, input.direction]),
+	"condition": "not-allowed",
+	"message": "This server does not exchange messages with that domain.",
+} if {
+	empty
+}
+
+empty if not cell
+
+empty if cell == {}
+
+faults contains sprintf("data.matrix[%q][%q].%s: there are in and out", [ours, theirs, way]) if {
+	some ours, theirs
+	some way, _ in data.matrix[ours][theirs]
+	not way in {"in", "out"}
+}
+
+faults contains sprintf("data.matrix[%q][%q].%s must be true or an object of kinds and classes", [ours, theirs, way]) if {
+	some ours, theirs, way
+	value := data.matrix[ours][theirs][way]
+	not is_object(value)
+	value != true
+}

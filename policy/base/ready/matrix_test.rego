@@ -1,0 +1,46 @@
+package sallyport.ready.matrix_test
+
+import data.sallyport.ready.matrix
+
+rows := {"corp.example": {
+	"partner.example": {"in": true, "out": {"message": true, "call.audio": true}},
+	"*.group.example": {"out": {"presence": true}, "in": {}},
+	"default": {"in": {"message": true}},
+}}
+
+sent(direction, remote, kind, class) := {"direction": direction, "local": {"domain": "corp.example"}, "remote": {"domain": remote}, "stanza": {"kind": kind, "class": class}}
+
+test_cells[note] if {
+	some note, [direction, remote, kind, class, allowed] in {
+		"all": ["in", "partner.example", "iq", [], true],
+		"a kind": ["out", "partner.example", "message", ["text"], true],
+		"a class": ["out", "partner.example", "iq", ["call.audio"], true],
+		"neither": ["out", "partner.example", "iq", ["file"], false],
+		"a wildcard": ["out", "a.group.example", "presence", ["presence"], true],
+		"a wildcard is not its domain": ["out", "group.example", "presence", ["presence"], false],
+		"everybody else": ["in", "other.example", "message", [], true],
+		"everybody else, out": ["out", "other.example", "message", [], false],
+	}
+	denied := matrix.deny with data.matrix as rows with input as sent(direction, remote, kind, class)
+	(count(denied) == 0) == allowed
+}
+
+test_links[note] if {
+	some note, [direction, remote, allowed] in {
+		"a cell": ["out", "partner.example", true],
+		"an empty one": ["in", "a.group.example", false],
+		"none": ["out", "other.example", false],
+	}
+	denied := matrix.link_deny with data.matrix as rows with input as sent(direction, remote, "", [])
+	(count(denied) == 0) == allowed
+}
+
+test_domain_of_ours_without_a_row if count(matrix.link_deny) == 1 with data.matrix as {} with input as sent("out", "partner.example", "", [])
+
+test_faults if {
+	matrix.faults == {
+		`data.matrix["corp.example"]["x.example"].both: there are in and out`,
+		`data.matrix["corp.example"]["x.example"].in must be true or an object of kinds and classes`,
+	} with data.matrix as {"corp.example": {"x.example": {"both": true, "in": ["message"]}}}
+	matrix.faults == set() with data.matrix as rows
+}

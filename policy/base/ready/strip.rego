@@ -1,0 +1,34 @@
+# What is taken out of stanzas on their way: XHTML, chat states, and payloads by name.
+package sallyport.ready.strip
+
+transform contains {"rule": "strip", "do": "strip", "payloads": payloads, "order": -1} if {
+	object.get(data.strip, "direction", "both") in {"both", input.direction}
+	some payload in input.stanza.payloads
+	some name in [payload, split(payload, "|")[0]]
+	wanted[name]
+}
+
+transform contains {"rule": "strip", "do": "strip", "payloads": payloads, "order": -1} if {
+	object.get(data.strip, "direction", "both") in {"both", input.direction}
+	"urn:xmpp:forward:0|forwarded" in input.stanza.payloads # whatever is in it
+}
+
+payloads := sort(wanted)
+
+wanted contains "http://jabber.org/protocol/xhtml-im" if data.strip.xhtml
+
+wanted contains name if {
+	data.strip.chat_states
+	some name in ["http://jabber.org/protocol/chatstates", "jabber:x:event"]
+}
+
+wanted contains name if some name, true in data.strip.payloads
+
+faults contains sprintf("data.strip.%s: there are xhtml, chat_states, payloads and direction", [name]) if {
+	some name, _ in data.strip
+	not name in {"xhtml", "chat_states", "payloads", "direction"}
+}
+
+faults contains "data.strip.payloads must be an object, keyed by namespace or namespace|element" if not is_object(object.get(data.strip, "payloads", {}))
+
+faults contains "data.strip.direction must be in, out or both" if not object.get(data.strip, "direction", "both") in {"in", "out", "both"}

@@ -1,0 +1,38 @@
+package sallyport.ready.strip_test
+
+import data.sallyport.ready.strip
+
+documents := {"xhtml": true, "chat_states": true, "payloads": {"urn:example:a": true, "urn:example:b|x": true, "urn:example:c": false}}
+
+with_payload(direction, payload) := {"direction": direction, "stanza": {"payloads": ["jabber:server|body", payload]}}
+
+test_what_is_stripped[payload] if {
+	some payload, stripped in {
+		"http://jabber.org/protocol/xhtml-im|html": true,
+		"http://jabber.org/protocol/chatstates|active": true,
+		"urn:example:a|anything": true,
+		"urn:example:b|x": true,
+		"urn:example:b|y": false,
+		"urn:example:c|x": false,
+		"urn:xmpp:forward:0|forwarded": true,
+	}
+	changes := strip.transform with data.strip as documents with input as with_payload("in", payload)
+	(count(changes) == 1) == stripped
+}
+
+test_all_of_it_by_name if {
+	some change in strip.transform with data.strip as documents with input as with_payload("in", "urn:example:a|x")
+	change.payloads == ["http://jabber.org/protocol/chatstates", "http://jabber.org/protocol/xhtml-im", "jabber:x:event", "urn:example:a", "urn:example:b|x"]
+}
+
+test_one_way if {
+	strip.transform == set() with data.strip as object.union(documents, {"direction": "out"}) with input as with_payload("in", "urn:example:a|x")
+}
+
+test_faults if {
+	strip.faults == {
+		"data.strip.html: there are xhtml, chat_states, payloads and direction",
+		"data.strip.payloads must be an object, keyed by namespace or namespace|element", "data.strip.direction must be in, out or both",
+	} with data.strip as {"html": true, "payloads": [], "direction": "up"}
+	strip.faults == set() with data.strip as documents
+}
