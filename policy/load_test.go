@@ -67,6 +67,8 @@ func TestLoadFaults(t *testing.T) {
 			[]string{"a.rego:3: input.direction is never \"outbound\"; it is one of [\"in\" \"out\"]", "a.rego:9: input.link.channel is never \"TLS\""}},
 		{"values that an attribute never has", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if not input.link.proof in {\"pkix\", \"dialback-tls\"}\n\ndeny contains {\"rule\": \"y\"} if input.stanza.kind in [\"IQ\"]"},
 			[]string{"a.rego:3: input.link.proof is never \"dialback-tls\"", "a.rego:5: input.stanza.kind is never \"IQ\""}},
+		{"time zone that does not exist", map[string]string{"d.yaml": "hours: {zone: Mars, from: \"08:00\", to: \"18:00\"}"},
+			[]string{"data.hours.zone: \"Mars\" is not known here"}},
 		{"value that a list never has", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if \"files\" in input.stanza.class"},
 			[]string{"a.rego:3: input.stanza.class is never \"files\"; it is one of [\"admin\""}},
 		{"stanza asked of a link", map[string]string{"a.rego": link + "deny contains {\"rule\": \"x\"} if input.stanza.kind == \"iq\""},

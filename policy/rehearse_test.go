@@ -118,7 +118,7 @@ func TestDocs(t *testing.T) {
 			if strings.HasPrefix(body, "package sallyport.stanza_test") {
 				name = "p_test.rego"
 			}
-			d := dir(t, map[string]string{name: body, "extra.yaml": "hours: {}\nfiles: {}\n"})
+			d := dir(t, map[string]string{name: body, "extra.yaml": "shifts: {}\n"})
 			_, err := Test(t.Context(), Config{Dir: d}, nil)
 			wrong := strings.HasPrefix(body, "# wrong")
 			if (err != nil) != wrong {

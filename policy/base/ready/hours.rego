@@ -1,0 +1,43 @@
+# Hours: when the house talks with others. Outside of them messages and calls are refused.
+package sallyport.ready.hours
+
+# now is the time in the house's zone. Whoever reads the clock is asked anew for each stanza.
+now := time.format([time.now_ns(), zone, "15:04"])
+
+zone := object.get(data.hours, "zone", "UTC")
+
+open if {
+	time.weekday([time.now_ns(), zone]) in object.get(data.hours, "days", weekdays)
+	data.hours.from <= now
+	now < data.hours.to
+}
+
+weekdays := ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
+
+deny contains {
+	"rule": "hours",
+	"reason": sprintf("it is not between %s and %s on a day of data.hours", [data.hours.from, data.hours.to]),
+	"message": sprintf("Messages are exchanged with other domains from %s to %s.", [data.hours.from, data.hours.to]),
+} if {
+	input.stanza.kind == "message"
+	input.stanza.type != "error"
+	not data.hours.peers[input.remote.domain]
+	not open
+}
+
+faults contains sprintf("data.hours.%s: there are zone, days, from, to and peers", [name]) if {
+	some name, _ in data.hours
+	not name in {"zone", "days", "from", "to", "peers"}
+}
+
+faults contains sprintf("data.hours.%s must be a time, as \"08:00\"", [key]) if {
+	some key in ["from", "to"]
+	not regex.match(`^([01]\d|2[0-4]):[0-5]\d$`, object.get(data.hours, key, ""))
+}
+
+faults contains sprintf("data.hours.days: %s is no day", [json.marshal(day)]) if {
+	some day in data.hours.days
+	not day in array.concat(weekdays, ["Saturday", "Sunday"])
+}
+
+faults contains sprintf("data.hours.zone: %s is not known here", [json.marshal(zone)]) if not time.format([0, zone, "15:04"])

@@ -1,0 +1,48 @@
+package sallyport.ready.hours_test
+
+import data.sallyport.ready.hours
+
+documents := {"zone": "Europe/Berlin", "from": "08:00", "to": "18:00", "peers": {"always.example": true}}
+
+message(remote, type) := {"remote": {"domain": remote}, "stanza": {"kind": "message", "type": type}}
+
+at(moment) := time.parse_rfc3339_ns(moment)
+
+test_open[moment] if {
+	some moment, allowed in {
+		"2026-11-26T09:00:00+01:00": true,
+		"2026-11-26T08:00:00+01:00": true,
+		"2026-11-26T07:59:59+01:00": false,
+		"2026-11-26T18:00:00+01:00": false,
+		"2026-11-28T12:00:00+01:00": false,
+		"2026-07-01T07:30:00Z": true,
+	}
+	denied := hours.deny with data.hours as documents with time.now_ns as at(moment) with input as message("partner.example", "chat")
+	(count(denied) == 0) == allowed
+}
+
+test_exceptions if {
+	night := at("2026-11-26T23:00:00+01:00")
+	hours.deny == set() with data.hours as documents with time.now_ns as night with input as message("always.example", "chat")
+	hours.deny == set() with data.hours as documents with time.now_ns as night with input as message("partner.example", "error")
+	hours.deny == set() with data.hours as documents with time.now_ns as night with input as {"remote": {"domain": "partner.example"}, "stanza": {"kind": "presence"}}
+}
+
+test_zone_is_utc_where_none_is_given if {
+	hours.open with data.hours as {"from": "08:00", "to": "18:00"} with time.now_ns as at("2026-11-26T08:00:00Z")
+}
+
+test_faults if {
+	hours.faults == set() with data.hours as documents
+	hours.faults == {
+		"data.hours.form: there are zone, days, from, to and peers", `data.hours.from must be a time, as "08:00"`,
+		`data.hours.to must be a time, as "08:00"`, `data.hours.days: "Freitag" is no day`,
+	} with data.hours as {"form": "08:00", "to": "25:00", "days": ["Freitag"]}
+}
+
+# Outside of tests an unknown zone leaves time.format undefined.
+never(_) := "00:00" if false
+
+test_unknown_zone if {
+	hours.faults == {`data.hours.zone: "Mars" is not known here`} with data.hours as object.union(documents, {"zone": "Mars"}) with time.format as never
+}
