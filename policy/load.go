@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -64,22 +63,12 @@ func gather(dir string, base Data) (*material, error) {
 		return nil, err
 	}
 	m.modules = compose(wanted(m.base, m.data), m.own)
+	quiet(m.modules)
 	if m.world, err = newWorld(m.data); err != nil {
 		return nil, err
 	}
 	m.revision, err = revisionOf(files, base)
 	return &m, err
-}
-
-// wanted leaves out the ready-made policies that no document asks for: what is not loaded reads nothing, and costs nothing.
-func wanted(base map[string]*ast.Module, data map[string]any) map[string]*ast.Module {
-	all := maps.Clone(base)
-	for name := range base {
-		if document, ready := readyFor(name); ready && data[document] == nil {
-			delete(all, name)
-		}
-	}
-	return all
 }
 
 // revisionOf names what decides: rules and data, not where they lie, nor their tests.

@@ -22,12 +22,6 @@ type source struct {
 	text []byte
 }
 
-// readyFor gives the document that switches on a module of base/ready, which bears its name.
-func readyFor(name string) (document string, ok bool) {
-	file, ok := strings.CutPrefix(name, "base/ready/")
-	return strings.TrimSuffix(file, ".rego"), ok
-}
-
 // sources are the files of one revision, in the order of their names.
 type sources struct {
 	base, baseTests []source // what ships

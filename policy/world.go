@@ -36,7 +36,7 @@ func newWorld(data map[string]any) (*world, error) {
 // has tells whether a document is there, or is one that base asks for and that may be absent.
 func (w *world) has(name string) bool {
 	switch name {
-	case "federation", "peers", "internal", "groups", "local":
+	case "federation", "peers", "internal", "groups", "local", "gateways", "surface":
 		return true
 	}
 	return w.root.Get(ast.StringTerm(name)) != nil

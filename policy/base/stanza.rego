@@ -47,6 +47,8 @@ deny contains peer.refusal
 
 deny contains inside.refusal
 
+deny contains member if some member in data.sallyport.surface.deny
+
 deny contains member if some member in data.sallyport.ready[_].deny
 
 # excuse says of a rule why it does not hold this time: somebody has granted an exception.

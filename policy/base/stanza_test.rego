@@ -38,6 +38,14 @@ test_first_rule_by_name_speaks if {
 	decision.rule == "internal-user"
 }
 
+test_surface if {
+	decision := stanza.decision with data.sallyport.ready as {}
+		with input as object.union(crossing, {"stanza": {"class": ["forged-envelope"]}})
+		with data.peers as peers
+	decision.rule == "forged-envelope"
+	decision.effect == "drop"
+}
+
 # What operators add to deny.
 
 test_condition_has_a_default if {

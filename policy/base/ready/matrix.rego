@@ -45,6 +45,11 @@ empty if not cell
 
 empty if cell == {}
 
+faults contains sprintf("data.matrix[%q] must be an object, keyed by remote domain", [ours]) if {
+	some ours, table in data.matrix
+	not is_object(table)
+}
+
 faults contains sprintf("data.matrix[%q][%q].%s: there are in and out", [ours, theirs, way]) if {
 	some ours, theirs
 	some way, _ in data.matrix[ours][theirs]

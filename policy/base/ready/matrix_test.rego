@@ -41,6 +41,7 @@ test_faults if {
 	matrix.faults == {
 		`data.matrix["corp.example"]["x.example"].both: there are in and out`,
 		`data.matrix["corp.example"]["x.example"].in must be true or an object of kinds and classes`,
-	} with data.matrix as {"corp.example": {"x.example": {"both": true, "in": ["message"]}}}
+		`data.matrix["x"] must be an object, keyed by remote domain`,
+	} with data.matrix as {"x": true, "corp.example": {"x.example": {"both": true, "in": ["message"]}}}
 	matrix.faults == set() with data.matrix as rows
 }
