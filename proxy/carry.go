@@ -65,6 +65,7 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 		in.notify(c)
 		switch c.decision.Effect {
 		case policy.Allow:
+			in.contacted(rules, c)
 			p.forward(in, c, e)
 		case policy.Drop:
 		default:

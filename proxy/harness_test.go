@@ -25,6 +25,7 @@ import (
 	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/dialback"
+	"sallyport/internal/contacts"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
 	"sallyport/internal/xmpptest"
@@ -155,7 +156,7 @@ func (s *stage) open(t testing.TB, o options, rc resolve.Config) {
 	}
 	resolver, err := resolve.New(rc)
 	must(t, err)
-	s.proxy = &proxy.Proxy{Policy: s.engine, Record: s.record, Certs: manager, Resolver: resolver, Secret: dialback.Secrets{Current: secret},
+	s.proxy = &proxy.Proxy{Policy: s.engine, Record: s.record, Certs: manager, Resolver: resolver, Contacts: contacts.New(contacts.Config{File: filepath.Join(s.dir, "contacts"), Limit: 100}), Secret: dialback.Secrets{Current: secret},
 		Telemetry: o.telemetry, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if o.recorder != nil {
 		s.proxy.Record = o.recorder(s.record)

@@ -36,6 +36,7 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 		}
 	}
 	i.Stanza.Class, i.Stanza.E2EE, i.Stanza.Label = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label
+	i.Contact = rules.Reads(policy.FieldContact) && p.contact(c)
 	if readsWords(rules) {
 		w := content.Extract(c.el)
 		i.Stanza.HasBody, i.Stanza.Body, i.Stanza.Subject, i.Stanza.Text, i.Stanza.URLs, i.Stanza.JIDs = w.HasBody, w.Body, w.Subject, w.Text, w.URLs, w.JIDs

@@ -10,6 +10,7 @@ import (
 	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/dialback"
+	"sallyport/internal/contacts"
 	"sallyport/internal/ratchet"
 	"sallyport/internal/resolve"
 	"sallyport/policy"
@@ -30,6 +31,7 @@ type Proxy struct {
 	Certs     *certs.Manager
 	Revoked   *certs.Revocations // nil: nobody is asked
 	Ratchet   *ratchet.Book      // nil: nothing is remembered of peers
+	Contacts  *contacts.Book     // nil: who has written to whom is not remembered
 	Resolver  *resolve.Resolver
 	Secret    dialback.Secrets // the keys of both sides are derived from it
 	Telemetry Telemetry

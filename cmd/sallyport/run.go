@@ -19,6 +19,7 @@ import (
 	"sallyport/dialback"
 	"sallyport/internal/config"
 	"sallyport/internal/console"
+	"sallyport/internal/contacts"
 	"sallyport/internal/ratchet"
 	"sallyport/internal/telemetry"
 	"sallyport/proxy"
@@ -138,6 +139,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 	}
 	g.proxy = &proxy.Proxy{
 		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
+		Contacts:  contacts.New(c.Contacts),
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
 	if g.inner, err = openInner(c, g.log); err != nil {
@@ -277,7 +279,7 @@ func (g *gate) close() error {
 		errs = append(errs, g.record.Close())
 	}
 	if g.peers != nil {
-		errs = append(errs, g.peers.Close())
+		errs = append(errs, g.peers.Close(), g.proxy.Contacts.Close())
 	}
 	if g.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -6,6 +6,7 @@ import (
 	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/internal/config/document"
+	"sallyport/internal/contacts"
 	"sallyport/internal/jid"
 	"sallyport/internal/ratchet"
 	"sallyport/internal/resolve"
@@ -22,6 +23,7 @@ type Config struct {
 	Peers      map[Pattern]Peer     `yaml:"peers" doc:"remote domains, as domain, as *.suffix for all domains below one, or as default for what the others leave out; policy sees them as data.peers"`
 	Certs      certs.Config         `yaml:"certs" doc:"our certificates, and whose word counts for the peers'"`
 	Ratchet    ratchet.Config       `yaml:"ratchet" doc:"holding each remote domain to the best that it has proved"`
+	Contacts   contacts.Config      `yaml:"contacts" doc:"to whom people of the house have written, for policies by which strangers may not write first"`
 	Dialback   Dialback             `yaml:"dialback" doc:"proving our domains to others (XEP-0220)"`
 	Policy     policy.Config        `yaml:"policy" doc:"who may exchange what with whom, in Rego"`
 	Audit      audit.Config         `yaml:"audit" doc:"the record of everything that crossed or was refused"`

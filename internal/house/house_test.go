@@ -19,7 +19,7 @@ const root = "../.."
 // mayImport is the floor plan: for each package of ours, the packages of ours that it may import. Tests may import
 // internal/xmpptest and internal/peer besides.
 var mayImport = map[string][]string{
-	"proxy":                    {"policy", "audit", "certs", "dialback", "internal/content", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/transform", "internal/resolve"},
+	"proxy":                    {"policy", "audit", "certs", "dialback", "internal/contacts", "internal/content", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/transform", "internal/resolve"},
 	"policy":                   {},
 	"audit":                    {},
 	"certs":                    {},
@@ -31,7 +31,8 @@ var mayImport = map[string][]string{
 	"internal/stream":          {"internal/jid", "internal/stanza"},
 	"internal/resolve":         {"internal/jid"},
 	"internal/ratchet":         {},
-	"internal/config":          {"internal/config/document", "proxy", "policy", "audit", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
+	"internal/contacts":        {},
+	"internal/config":          {"internal/config/document", "proxy", "policy", "audit", "certs", "dialback", "internal/contacts", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
 	"internal/config/document": {},
 	"internal/probe":           {"policy", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
 	"internal/telemetry":       {},
