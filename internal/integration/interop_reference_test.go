@@ -60,10 +60,9 @@ func interopReference() string {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.who(), r.any.shown(), r.by())
 		}
 	}
-	b.WriteString(namedPreface + "| the peer | `proof` | out | in |\n|---|---|---|---|\n")
+	b.WriteString(namedPreface + "| the certificate | peer | `proof` | out | in |\n|---|---|---|---|---|\n")
 	for _, c := range namedCases {
-		proof := outcome{proof: c.proof}.shown()
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %[3]s |\n", c.what, c.asks, proof)
+		fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s |\n", c.what, c.peer, c.asks, outcome{proof: c.out}.shown(), outcome{proof: c.in}.shown())
 	}
 	b.WriteString(modernText)
 	return b.String()
@@ -72,7 +71,7 @@ func interopReference() string {
 const namedPreface = `
 ## Certificates that the domain itself names
 
-The peer is Prosody with ` + "`use_dane`" + ` and a self-signed certificate. BIND signs the zones; the gate asks an unbound that validates them, on
+The peers are Prosody with ` + "`use_dane`" + ` and ejabberd. BIND signs the zones; the gate asks an unbound that validates them, on
 its own machine. In the other direction Prosody takes the gate's self-signed certificate by the gate's TLSA record, and refuses a
 certificate of an authority that it trusts where the TLSA record names another.
 

@@ -37,6 +37,7 @@ const (
 	Revoked                    // sound, but the list has it
 	SRVOnly                    // sound, with SRVNames for servers of XMPP and no other names (RFC 4985)
 	XMPPAddrOnly               // sound, with xmppAddrs and no other names (RFC 6120 §13.7.1.4)
+	OwnAuthority               // from an authority of its own, of which nobody has heard and which stands behind it in the chain
 	VictimInChain              // for another domain, and behind it in the chain the sound one of the domains
 )
 
@@ -55,6 +56,7 @@ type CA struct {
 type Cert struct {
 	Chain, Key, Both string // paths, PEM
 	TLS              tls.Certificate
+	Authority        *x509.Certificate // that has issued it; nil for one that is self-signed
 }
 
 func newCA(dir, name string) (*CA, error) {
@@ -105,7 +107,7 @@ func (ca *CA) issue(flaw Flaw, domains []string) (*Cert, error) {
 	switch flaw {
 	case SelfSigned:
 		parent, signer = template, key
-	case WrongAuthority:
+	case WrongAuthority, OwnAuthority:
 		other, err := newCA(base+".ca", "Another CA")
 		if err != nil {
 			return nil, err
@@ -129,6 +131,12 @@ func (ca *CA) issue(flaw Flaw, domains []string) (*Cert, error) {
 		chain = append(chain, encode("CERTIFICATE", victim.TLS.Certificate[0])...)
 	}
 	c := &Cert{Chain: base + ".crt", Key: base + ".key", Both: base + ".pem"}
+	if flaw != SelfSigned {
+		c.Authority = parent
+	}
+	if flaw == OwnAuthority {
+		chain = append(chain, encode("CERTIFICATE", parent.Raw)...)
+	}
 	both := append(append([]byte(nil), chain...), secret...)
 	err = errors.Join(os.WriteFile(c.Chain, chain, 0o644), os.WriteFile(c.Key, secret, 0o600), os.WriteFile(c.Both, both, 0o600))
 	if err != nil {
