@@ -112,6 +112,47 @@ func shakeFor(ctx context.Context, place string, config *tls.Config, about time.
 	return n.Load(), err
 }
 
+// Proofs measures what a remote server's way in costs a gate until it is ready for stanzas: TCP, STARTTLS, TLS 1.3 with a certificate on
+// both sides, SASL EXTERNAL, the stream after it, and its end. It returns how many the gate does in a second of its CPU time.
+func (s *Subject) Proofs(ctx context.Context, about time.Duration) (perCPUSecond float64, err error) {
+	if _, err := s.prove(ctx, about/2); err != nil {
+		return 0, err
+	}
+	before, err := s.usage()
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.prove(ctx, about)
+	if err != nil {
+		return 0, err
+	}
+	after, err := s.usage()
+	return float64(n) / after.sub(before).CPU.Seconds(), err
+}
+
+func (s *Subject) prove(ctx context.Context, about time.Duration) (int64, error) {
+	var n atomic.Int64
+	end := time.Now().Add(about)
+	work, ctx := errgroup.WithContext(ctx)
+	for range 4 {
+		work.Go(func() error {
+			for time.Now().Before(end) {
+				// Some domains, which come again, at some addresses: a gate does not let one address come as often.
+				pair := peer.Pair{Local: fmt.Sprintf("n%d.%s", s.came.Add(1)%(16*perSource), remoteDomain), Remote: s.local.domain}
+				link, err := s.server.Open(ctx, pair)
+				if err != nil {
+					return fmt.Errorf("proving a domain: %w", err)
+				}
+				link.Close()
+				n.Add(1)
+			}
+			return nil
+		})
+	}
+	err := work.Wait()
+	return n.Load(), err
+}
+
 // shaker is what the server of bare handshakes is told.
 type shaker struct{ CA, Cert, Key []byte } // PEM
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"sallyport/internal/peer"
 	"time"
 )
 
@@ -154,6 +156,35 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
+func TestProofs(t *testing.T) {
+	t.Parallel()
+	s, ctx, err := newSubject(t.Context(), "a server", gateDomain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	id, err := s.authority.Issue(gateDomain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := peer.Modern{Domains: []string{gateDomain}, Certificate: id.TLS, Roots: s.authority.Pool(), External: true}.Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	s.place, s.pids = server.Addr(), []int{os.Getpid()}
+	if _, _, err := s.remoteEnd(ctx); err != nil {
+		t.Fatal(err)
+	}
+	perCPUSecond, err := s.Proofs(t.Context(), 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if perCPUSecond < 10 || perCPUSecond > 1e6 {
+		t.Errorf("%.0f ways in in a CPU second", perCPUSecond)
+	}
+}
+
 func TestReport(t *testing.T) {
 	t.Parallel()
 	r := NewReport("sallyport sync", "sallyport async", "other")
@@ -162,14 +193,14 @@ func TestReport(t *testing.T) {
 	r.set(2, cpuTable, "300 B in", FigureOf(20))
 	r.set(0, rateTable, "300 B in", FigureOf(1234567))
 	r.set(2, writeTable, "300 B in", Figure{Fault: "it broke"})
-	r.EnterHandshakes(1650)
+	r.EnterHandshakes(1650, 990)
 	r.EnterLinks(0, 1000, &Links{Count: 1000, Setup: Usage{CPU: 2 * time.Second, RSS: 90e6}, Memory: 61e6}, nil)
 	r.EnterLinks(2, 1000, nil, errors.New("it does not federate"))
 	var out strings.Builder
 	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2 (1–3)", "3.50 ×1.75", "20 ×10", "≤ 4, reached", "fault", "–", "1 234 567", "300 B in, other: it broke", "1650", "500", "61",
+	for _, want := range []string{"2 (1–3)", "3.50 ×1.75", "20 ×10", "≤ 4, reached", "fault", "–", "1 234 567", "300 B in, other: it broke", "1650", "990", "60", "500", "61",
 		"≤ 60, missed", "1000 link pairs, other: it does not federate"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/peer"
@@ -28,6 +29,8 @@ type Subject struct {
 	admin  string // the admin socket of a gate
 	remote *end
 	local  *end
+	server *peer.Server // of the remote end
+	came   atomic.Int64 // domains that Proofs has let come
 
 	authority *peer.Authority // whom the subject and both ends believe
 	place     string          // where the subject takes streams from outside
@@ -82,6 +85,7 @@ func (s *Subject) remoteEnd(ctx context.Context) (server *peer.Server, dns strin
 	if err != nil {
 		return nil, "", err
 	}
+	s.server = server
 	s.onClose(func() { server.Close() })
 	names, err := peer.ListenNames("", map[string]string{"*": server.Addr()})
 	if err != nil {

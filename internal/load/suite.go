@@ -167,9 +167,11 @@ func (s *Suite) enter(column int, title, name string, values []float64, fault st
 	return s.report.set(column, title, name, f)
 }
 
-// EnterHandshakes adds what bare TLS handshakes come to, for comparison, in the gate's column.
-func (r *Report) EnterHandshakes(perCPUSecond float64) {
-	r.set(0, setupTable, "bare mutual TLS handshakes", FigureOf(perCPUSecond))
+// EnterHandshakes adds what bare TLS handshakes come to, and what the gate's way in does beside them, in the gate's column.
+func (r *Report) EnterHandshakes(bare, proofs float64) {
+	r.set(0, setupTable, "bare mutual TLS handshakes", FigureOf(bare))
+	r.set(0, setupTable, "ways in, until ready for stanzas", FigureOf(proofs))
+	r.set(0, setupTable, "the same, in per cent of the bare", FigureOf(100*proofs/bare))
 }
 
 // EnterLinks adds what link pairs cost a subject; l is nil when err says why there are none.

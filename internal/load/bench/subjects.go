@@ -85,9 +85,31 @@ func (b *bench) bringUp(ctx context.Context, subjects []*subject) error {
 	if len(b.links) == 0 {
 		return nil
 	}
-	perCPUSecond, err := load.Handshakes(ctx, b.self, 2*time.Second)
-	b.report.EnterHandshakes(perCPUSecond)
-	return err
+	return b.shake(ctx, subjects)
+}
+
+// shake measures the gate's way in beside bare handshakes.
+func (b *bench) shake(ctx context.Context, subjects []*subject) error {
+	bare, err := load.Handshakes(ctx, b.self, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	for _, s := range subjects {
+		if s.column != 0 || !s.links {
+			continue
+		}
+		gate, err := b.begin(ctx, s)
+		if err != nil {
+			return err
+		}
+		defer gate.Close()
+		proofs, err := gate.Proofs(ctx, 4*time.Second)
+		if err != nil {
+			return err
+		}
+		b.report.EnterHandshakes(bare, proofs)
+	}
+	return nil
 }
 
 func (b *bench) bringUpLinks(ctx context.Context, s *subject, n int) (err error) {
