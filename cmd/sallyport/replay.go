@@ -1,0 +1,282 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/audit"
+	"sallyport/policy"
+)
+
+// period are the flags that pick a part of the record.
+type period struct{ from, to string }
+
+func (p *period) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.from, "from", "", "`WHEN` it begins: a day, a time (RFC 3339), or how long ago (24h)")
+	cmd.Flags().StringVar(&p.to, "to", "", "`WHEN` it ends, likewise")
+}
+
+// query asks for the stanzas of the period.
+func (p *period) query() (q audit.Query, err error) {
+	q.Kind = "stanza"
+	if q.Since, err = moment(p.from); err != nil {
+		return q, fmt.Errorf("--from: %w", err)
+	}
+	if q.Until, err = moment(p.to); err != nil {
+		return q, fmt.Errorf("--to: %w", err)
+	}
+	return q, nil
+}
+
+func policyReplayCommand() *cobra.Command {
+	var f recordFlags
+	var p period
+	var dir string
+	var strict bool
+	cmd := &cobra.Command{
+		Use: "replay", Short: "Judge recorded traffic by another policy, and list what would come out otherwise", Args: cobra.NoArgs,
+		Example: "  sallyport policy replay --policy candidate/ --from 168h",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := p.query()
+			if err != nil {
+				return err
+			}
+			where, err := f.directory()
+			if err != nil {
+				return fault(err)
+			}
+			s, err := snapshot(f.path, dir)
+			if err != nil {
+				return fault(err)
+			}
+			r, err := replay(cmd.Context(), where, q, s)
+			if err != nil {
+				return fault(err)
+			}
+			if f.asJSON {
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(r)
+			} else {
+				err = r.print(cmd.OutOrStdout())
+			}
+			if err == nil && strict && r.Flipped > 0 {
+				err = fault(fmt.Errorf("%d decisions would come out otherwise", r.Flipped))
+			}
+			return err
+		},
+	}
+	f.add(cmd)
+	p.add(cmd)
+	cmd.Flags().StringVar(&dir, "policy", "", "`DIRECTORY` of the policy to judge by; default: policy.dir")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if any decision would come out otherwise")
+	return cmd
+}
+
+// replayed is what another policy would have made of recorded traffic.
+type replayed struct {
+	Revision string   `json:"revision"`
+	Judged   int      `json:"judged"`
+	Flipped  int      `json:"flipped"`
+	Missing  []string `json:"missing,omitempty"` // attributes that the policy reads and the record does not have
+	Flips    []*flip  `json:"flips"`             // the most frequent first
+	Others   int      `json:"others,omitempty"`  // flips of groups beyond the bound
+}
+
+// flip is a group of decisions that would come out alike.
+type flip struct {
+	Remote string `json:"remote"`
+	Dir    string `json:"dir"`
+	Was    string `json:"was"` // effect and rule
+	Is     string `json:"is"`
+	Count  int    `json:"count"`
+	Sample string `json:"sample"` // id of the first
+}
+
+// flipGroups bounds what a replay keeps.
+const flipGroups = 10000
+
+var errNothing = errors.New("the record has no stanza in that time")
+
+// replay judges as the gate would have: by what policy asked for then, whether or not it was obeyed.
+func replay(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot) (*replayed, error) {
+	r := &replayed{Revision: s.Revision()}
+	groups := map[flip]*flip{}
+	err := audit.Search(ctx, dir, q, func(_ []byte, e audit.Record) error {
+		in, missing := inputOf(&e, s)
+		r.Missing = missing
+		now := judged(ctx, s, in)
+		r.Judged++
+		was, is := cmp.Or(e.Decision.Would, e.Decision.Effect), cmp.Or(now.Would, now.Effect)
+		if was == is {
+			return nil
+		}
+		r.Flipped++
+		key := flip{Remote: e.Remote, Dir: e.Dir, Was: was + " by " + e.Decision.Rule, Is: is + " by " + now.Rule}
+		g := groups[key]
+		switch {
+		case g != nil:
+		case len(groups) == flipGroups:
+			r.Others++
+			return nil
+		default:
+			g = new(flip)
+			*g = key
+			g.Sample = e.ID.String()
+			groups[key] = g
+			r.Flips = append(r.Flips, g)
+		}
+		g.Count++
+		return nil
+	})
+	if err == nil && r.Judged == 0 {
+		err = errNothing
+	}
+	slices.SortStableFunc(r.Flips, func(a, b *flip) int { return b.Count - a.Count })
+	return r, err
+}
+
+func (r *replayed) print(w io.Writer) error {
+	var b strings.Builder
+	for _, g := range r.Flips {
+		fmt.Fprintf(&b, "%6d  %-3s %s: %s, would be %s; for instance %s\n", g.Count, g.Dir, audit.Visible(g.Remote), audit.Visible(g.Was), audit.Visible(g.Is), g.Sample)
+	}
+	if r.Others > 0 {
+		fmt.Fprintf(&b, "%6d  in more groups than are shown\n", r.Others)
+	}
+	fmt.Fprintf(&b, "%d stanzas judged by revision %s, %d would come out otherwise\n", r.Judged, r.Revision, r.Flipped)
+	if len(r.Missing) > 0 {
+		fmt.Fprintf(&b, "the record does not have what the policy reads besides: %s\n", strings.Join(r.Missing, ", "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func policyLearnCommand() *cobra.Command {
+	var f recordFlags
+	var p period
+	cmd := &cobra.Command{
+		Use: "learn", Short: "Propose entries of peers out of recorded traffic", Args: cobra.NoArgs,
+		Long: "Propose entries of peers for the domains that traffic was exchanged with, or tried to, and that the policy does not know: what to\nreview after some days of policy.mode: observe.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := p.query()
+			if err != nil {
+				return err
+			}
+			where, err := f.directory()
+			if err != nil {
+				return fault(err)
+			}
+			s, err := snapshot(f.path, "")
+			if err != nil {
+				return fault(err)
+			}
+			found, err := learn(cmd.Context(), where, q, s)
+			if err != nil {
+				return fault(err)
+			}
+			if f.asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(found)
+			}
+			return printLearned(cmd.OutOrStdout(), found)
+		},
+	}
+	f.add(cmd)
+	p.add(cmd)
+	return cmd
+}
+
+// acquaintance is a domain that the record has and the policy does not know.
+type acquaintance struct {
+	Domain      string    `json:"domain"`
+	In          int       `json:"in"`
+	Out         int       `json:"out"`
+	First, Last time.Time `json:"-"`
+	Channel     string    `json:"channel"` // the least that was seen
+	Proof       string    `json:"proof"`   // the least, of streams that it opened
+}
+
+// learnDomains bounds what is proposed: a list of more than that nobody reviews.
+const learnDomains = 10000
+
+func learn(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot) ([]*acquaintance, error) {
+	known := map[string]*acquaintance{}
+	judged := 0
+	err := audit.Search(ctx, dir, q, func(_ []byte, e audit.Record) error {
+		judged++
+		a, seen := known[e.Remote]
+		if !seen {
+			if len(known) >= learnDomains {
+				return nil
+			}
+			d := s.Link(ctx, &policy.Input{Direction: e.Dir, Local: e.Local, Remote: e.Remote})
+			if would := d.Would; would == policy.Deny && (d.Rule == "peer-not-listed" || d.Rule == "peer-ended") {
+				a = &acquaintance{Domain: e.Remote, First: e.Time}
+			}
+			known[e.Remote] = a // nil: the policy knows it
+		}
+		if a == nil {
+			return nil
+		}
+		a.Last = e.Time
+		if e.Dir == "in" {
+			a.In++
+			a.Proof = lesser(a.Proof, e.Link.Proof, "dialback", "dialback+tls", "pkix", "posh", "dane", "pin")
+		} else {
+			a.Out++
+		}
+		a.Channel = lesser(a.Channel, e.Link.Channel, "plaintext", "tls")
+		return nil
+	})
+	if err == nil && judged == 0 {
+		err = errNothing
+	}
+	var found []*acquaintance
+	for _, a := range known {
+		if a != nil {
+			found = append(found, a)
+		}
+	}
+	slices.SortFunc(found, func(a, b *acquaintance) int {
+		return cmp.Or(b.In+b.Out-a.In-a.Out, strings.Compare(a.Domain, b.Domain))
+	})
+	return found, err
+}
+
+// lesser is the one that stands first in the ladder. What is not in it, such as nothing, says nothing.
+func lesser(a, b string, ladder ...string) string {
+	switch i, j := slices.Index(ladder, a), slices.Index(ladder, b); {
+	case j < 0, i >= 0 && i <= j:
+		return a
+	}
+	return b
+}
+
+// entry is the line of peers for it: what it always reached, so that it is held to it.
+func (a *acquaintance) entry() string {
+	var terms []string
+	if a.Channel == "plaintext" {
+		terms = append(terms, `channel: plaintext`, `until: "`+a.Last.AddDate(0, 3, 0).Format(time.DateOnly)+`"`)
+	}
+	if a.Proof != "" && a.Proof != "dialback" && a.Proof != "dialback+tls" {
+		terms = append(terms, "proof: "+a.Proof)
+	}
+	return fmt.Sprintf("%s: {%s}", a.Domain, strings.Join(terms, ", "))
+}
+
+func printLearned(w io.Writer, found []*acquaintance) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %d domains that the policy does not know. Review each line; what you keep goes into peers.\n peers:\n", len(found))
+	for _, a := range found {
+		fmt.Fprintf(&b, "+  %-40s # %d in, %d out, %s to %s\n", audit.Visible(a.entry()), a.In, a.Out, a.First.Format(time.DateOnly), a.Last.Format(time.DateOnly))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
