@@ -1,0 +1,125 @@
+package integration_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/xmpptest/lab"
+)
+
+// scene is one thing that somebody tries, and what the enterprise's policy does about it. In the stanza, TO is the recipient's bare
+// address, FULL the full one, ID the stanza's id and MARK a word that is nowhere else.
+type scene struct {
+	what     string
+	from, to string // people
+	stanza   string
+	address  string // of the recipient, where it is none of the people
+
+	rule      string // that speaks; "" when the stanza passes
+	condition string // that the sender is told, "" for nothing
+	without   string // is taken out of what arrives
+	with      string // is in what arrives
+}
+
+const (
+	text    = `<message type='chat' id='ID' to='TO'><body>MARK</body></message>`
+	omemo   = `<message type='chat' id='ID' to='TO'><encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'><key rid='2'>QUJD</key><iv>QUJD</iv></header><payload>QUJD</payload></encrypted><body>MARK</body></message>`
+	label   = `<message type='chat' id='ID' to='TO'><body>MARK</body><securitylabel xmlns='urn:xmpp:sec-label:0'><displaymarking fgcolor='black' bgcolor='red'>LABEL</displaymarking><label><esssecuritylabel xmlns='urn:xmpp:sec-label:ess:0'>MQYCAQIGASk=</esssecuritylabel></label></securitylabel></message>`
+	link    = `<message type='chat' id='ID' to='TO'><body>https://upload.corp.example/MARK/plan.pdf</body><x xmlns='jabber:x:oob'><url>https://upload.corp.example/MARK/plan.pdf</url></x></message>`
+	offer   = `<iq type='set' id='ID' to='FULL'><jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='MARK'><content creator='initiator' name='file'><description xmlns='urn:xmpp:jingle:apps:file-transfer:5'><file><name>plan.pdf</name><size>6144</size></file></description><transport xmlns='urn:xmpp:jingle:transports:ibb:1' block-size='4096' sid='MARK'/></content></jingle></iq>`
+	inband  = `<iq type='set' id='ID' to='FULL'><data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='MARK'>cGxhbg==</data></iq>`
+	call    = `<iq type='set' id='ID' to='FULL'><jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='MARK'><content creator='initiator' name='voice'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='MEDIA'><payload-type id='96' name='opus' clockrate='48000'/></description><transport xmlns='urn:xmpp:jingle:transports:ice-udp:1' pwd='asd88fgpdd777uzjYhagZg' ufrag='8hhy'><candidate component='1' foundation='1' generation='0' id='el0747fg11' ip='10.0.1.1' network='1' port='8998' priority='2130706431' protocol='udp' type='host'/><candidate component='1' foundation='2' generation='0' id='y3s2b30v3r' ip='192.0.2.3' network='1' port='45664' priority='1694498815' protocol='udp' rel-addr='10.0.1.1' rel-port='8998' type='srflx'/></transport></content></jingle></iq>`
+	join    = `<presence id='ID' to='TO/guest'><x xmlns='http://jabber.org/protocol/muc'/></presence>`
+	invite  = `<message id='ID' to='TO'><x xmlns='jabber:x:conference' jid='board@conference.corp.example' reason='MARK'/></message>`
+	forward = `<message type='chat' id='ID' to='TO'><body>MARK</body><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='carol@corp.example/desk' to='sam@corp.example' type='chat'><body>for the house alone</body></message></forwarded></message>`
+	version = `<iq type='get' id='ID' to='FULL'><query xmlns='jabber:iq:version'/></iq>`
+)
+
+// day is the enterprise's. Each scene is seen from the sender's client, the recipient's client and the record.
+var day = []scene{
+	{what: "text to a partner", from: "sam", to: "alan", stanza: text},
+	{what: "text from a partner", from: "alan", to: "sam", stanza: text},
+	{what: "research may write to alpha", from: "rhea", to: "alan", stanza: text},
+	{what: "research may not write to gamma", from: "rhea", to: "greg", stanza: text, rule: "matrix", condition: "policy-violation"},
+	{what: "nor gamma to research", from: "greg", to: "rhea", stanza: text, rule: "matrix", condition: "policy-violation"},
+	{what: "a domain in no policy", from: "sam", to: "rik", stanza: text, rule: "peer-not-listed", condition: "policy-violation"},
+
+	{what: "carol writes to nobody", from: "carol", to: "alan", stanza: text, rule: "internal-user", condition: "forbidden"},
+	{what: "nobody writes to carol", from: "alan", to: "carol", stanza: text, rule: "internal-user", condition: "service-unavailable"},
+	{what: "nobody joins the board's room", from: "alan", address: "board@conference.corp.example", stanza: join, rule: "internal-room", condition: "service-unavailable"},
+	{what: "nobody is invited there", from: "sam", to: "alan", stanza: invite, rule: "internal-room", condition: "forbidden"},
+	{what: "what carol wrote is not passed on", from: "sam", to: "alan", stanza: forward, rule: "internal-user", condition: "forbidden"},
+	{what: "nobody joins a room of the other network", from: "alan", address: "#ops%127.0.0.1@irc.corp.example", stanza: join, rule: "gateway", condition: "service-unavailable"},
+
+	{what: "a call to alpha, without inner addresses", from: "sam", to: "alan", stanza: strings.Replace(call, "MEDIA", "audio", 1), without: "10.0.1.1", with: "192.0.2.3"},
+	{what: "no pictures to alpha", from: "sam", to: "alan", stanza: strings.Replace(call, "MEDIA", "video", 1), rule: "calls", condition: "policy-violation"},
+	{what: "no calls to gamma", from: "sam", to: "greg", stanza: strings.Replace(call, "MEDIA", "audio", 1), rule: "calls", condition: "policy-violation"},
+
+	{what: "no file is offered", from: "sam", to: "alan", stanza: offer, rule: "files", condition: "policy-violation"},
+	{what: "no link to a file", from: "sam", to: "alan", stanza: link, rule: "files", condition: "policy-violation"},
+	{what: "no bytes of a file", from: "sam", to: "alan", stanza: inband, rule: "files", condition: "policy-violation"},
+	{what: "no link to a file in clear", from: "sam", to: "olga", stanza: link, rule: "files", condition: "policy-violation"},
+
+	{what: "beta gets what is encrypted", from: "sam", to: "bea", stanza: omemo},
+	{what: "and nothing else", from: "sam", to: "bea", stanza: text, rule: "e2ee", condition: "policy-violation"},
+	{what: "gamma gets nothing encrypted", from: "sam", to: "greg", stanza: omemo, rule: "e2ee", condition: "policy-violation"},
+	{what: "but what can be read", from: "sam", to: "greg", stanza: text},
+
+	{what: "a label that may leave", from: "sam", to: "alan", stanza: strings.Replace(label, "LABEL", "PUBLIC", 1)},
+	{what: "a label that may not", from: "sam", to: "alan", stanza: strings.Replace(label, "LABEL", "SECRET", 1), rule: "labels", condition: "policy-violation"},
+
+	{what: "the old partner, in clear", from: "sam", to: "olga", stanza: text},
+	{what: "and back", from: "olga", to: "sam", stanza: text},
+}
+
+// TestEnterprise plays the worked example of the documentation with real servers.
+func TestEnterprise(t *testing.T) {
+	t.Parallel()
+	w := newEnterprise(t)
+	for _, s := range day {
+		t.Run(s.what, func(t *testing.T) { w.play(t, s) })
+	}
+	t.Run("the other network is there, inside", w.testGateway)
+	t.Run("the wire", w.testClear)
+}
+
+// decisionID is how a bounce names the decision behind it.
+var decisionID = regexp.MustCompile(`\(decision ([0-9A-Z]{26})\)`)
+
+func (w *enterprise) play(t *testing.T, s scene) {
+	from, mark := w.people[s.from], rand.Text()
+	address, full, recipient := s.address, "", lab.User(nil)
+	if s.to != "" {
+		recipient = w.people[s.to]
+		address, full = lab.Bare(recipient), recipient.JID()
+	}
+	raw := strings.NewReplacer("TO", address, "FULL", full, "ID", mark, "MARK", mark).Replace(s.stanza)
+	ours := func(x *lab.Stanza) bool { return x.Attr("type") != "error" && strings.Contains(x.String(), mark) }
+	from.Send(t, "%s", raw)
+	if s.rule == "" {
+		got := recipient.Expect(t, s.what, ours)
+		if shown := got.String(); s.without != "" && strings.Contains(shown, s.without) || !strings.Contains(shown, s.with) {
+			t.Errorf("what arrived has %q, or not %q: %s", s.without, s.with, shown)
+		}
+		return
+	}
+	told := from.Expect(t, "the answer to "+s.what, func(x *lab.Stanza) bool { return x.Attr("type") == "error" && x.Attr("id") == mark })
+	if told.Condition() != s.condition {
+		t.Errorf("the sender is told %q, want %q: %s", told.Condition(), s.condition, told.String())
+	}
+	id := decisionID.FindStringSubmatch(told.String())
+	if id == nil {
+		t.Fatalf("the answer names no decision: %s", told.String())
+	}
+	explained, code := w.gate.Command(t, "policy", "explain", id[1])
+	if code != 0 || !strings.Contains(explained, s.rule) {
+		t.Errorf("explaining %s, exit code %d, does not name the rule %s: %s", id[1], code, s.rule, explained)
+	}
+	if recipient != nil && recipient.Arrives(t, 200*time.Millisecond, ours) {
+		t.Errorf("it arrived nevertheless")
+	}
+}
