@@ -139,6 +139,7 @@ func (r *Report) cover(c cover.Report, files []string) {
 			r.Missed = append(r.Missed, lines(file, n.Start.Row, n.End.Row))
 		}
 	}
+	r.Coverage = 100 // of nothing, where there is data alone
 	if reached+missed > 0 {
 		r.Coverage = 100 * float64(reached) / float64(reached+missed)
 	}

@@ -202,6 +202,7 @@ type refusal struct {
 	cond   stanza.Condition
 	step   Step // the zero Step is StepDialback's
 	reason string
+	err    error // in place of the reason
 	advice string
 	lacks  string // the proof that a look at DNS or the web may still find; empty: none
 }
@@ -210,7 +211,11 @@ func denied(c stanza.Condition, reason string) refusal { return refusal{cond: c,
 
 // failure is the refusal as its line has it.
 func (r refusal) failure() *Failure {
-	return &Failure{Step: cmp.Or(r.step, StepDialback), Advice: r.advice, Err: errors.New(r.reason)}
+	err := r.err
+	if err == nil {
+		err = errors.New(r.reason)
+	}
+	return &Failure{Step: cmp.Or(r.step, StepDialback), Advice: r.advice, Err: err}
 }
 
 // petition checks who asks for what, before a byte is sent on the asker's behalf.
@@ -268,7 +273,7 @@ func (in *inbound) insidePetition(s *stream.Stream, settings *Settings, pair Pai
 // nothing, not even a DNS question, is sent for a domain that may not federate or comes without what is required of it.
 func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	if d := in.p.linkDecision(In, pair, policy.LinkFacts{}); d.Effect != policy.Allow {
-		return refusal{cond: stanza.PolicyViolation, step: StepPolicy, reason: d.Reason + " (rule " + d.Rule + ")", advice: adviceShutOut}
+		return refusal{cond: stanza.PolicyViolation, step: StepPolicy, err: &ruledOut{d}, advice: adviceShutOut}
 	}
 	facts := in.factsFor(s, pair)
 	d := in.p.linkDecision(In, pair, facts)
@@ -280,7 +285,7 @@ func (in *inbound) permitted(s *stream.Stream, pair Pair) refusal {
 	case facts.Channel == "plaintext" && d.Require.Channel != "plaintext":
 		return refusal{cond: stanza.PolicyViolation, step: StepTLS, reason: "TLS is required of " + pair.Remote.String() + ", which goes on without", advice: adviceNoTLS}
 	}
-	r := refusal{cond: stanza.NotAuthorized, step: StepCert, reason: d.Reason + " (rule " + d.Rule + ")" + in.flaw(s, pair), advice: adviceUnproved}
+	r := refusal{cond: stanza.NotAuthorized, step: StepCert, err: fmt.Errorf("%w%s", &ruledOut{d}, in.flaw(s, pair)), advice: adviceUnproved}
 	need := certs.Needed(d.Require.Proof, in.p.known(In, pair, &facts).Proof)
 	if facts.CertSPKI != "" && certs.Further(need, certs.Strength(facts.Proof) > certs.Strength("dialback")) != nil {
 		r.lacks = need
@@ -298,7 +303,7 @@ func (in *inbound) refuseResult(ctx context.Context, s *stream.Stream, m dialbac
 	if f.Step == StepPolicy {
 		in.failed(m.From, m.To, f, audit.Event{Kind: audit.LinkDeny, Local: m.To, Remote: m.From, Condition: string(r.cond)})
 		if !in.hasProof() {
-			return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(r.reason)}
+			return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: f.Err}
 		}
 	} else {
 		in.failed(m.From, m.To, f, audit.Event{Kind: audit.DialbackError, Condition: string(r.cond)})

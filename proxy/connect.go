@@ -44,7 +44,7 @@ func shutOut(d policy.LinkDecision) *Failure {
 		cond = stanza.NotAllowed
 	}
 	return &Failure{Step: StepPolicy, Condition: cond, Permanent: true, Advice: adviceShutOut,
-		Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
+		Err: &ruledOut{d}}
 }
 
 // connect opens a stream for a route: outside to where DNS or a static route leads, inside to the backend's address. It does
@@ -267,7 +267,7 @@ func (p *Proxy) enough(r route, c *connection, use Direction, v certs.Result) er
 		return nil
 	}
 	p.downgraded(use, r.pair, d, &facts, p.noteFor(c, use))
-	reason := fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)
+	reason := error(&ruledOut{d})
 	if v.Err != nil {
 		reason = fmt.Errorf("%w: %w", reason, v.Err)
 	}

@@ -12,10 +12,12 @@ import (
 	"syscall"
 	"time"
 
+	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/internal/resolve"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
+	"sallyport/policy"
 )
 
 // Step names the stage of a link's set-up, in the order in which they come.
@@ -223,4 +225,17 @@ func clip(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// ruledOut is the reason of a link that policy does not allow.
+type ruledOut struct{ d policy.LinkDecision }
+
+func (r *ruledOut) Error() string { return r.d.Reason + " (rule " + r.d.Rule + ")" }
+
+// decided gives an event the decision that its error comes from, if it comes from one.
+func decided(e *audit.Event, err error) {
+	var r *ruledOut
+	if errors.As(err, &r) {
+		e.Decision = audit.DecisionPart{Effect: r.d.Effect.String(), Rule: r.d.Rule, Reason: r.d.Reason, Revision: r.d.Revision}
+	}
 }

@@ -311,8 +311,10 @@ func (o *outbound) stopped() *Failure {
 func (o *outbound) fail(f *Failure) {
 	wait := o.p.router.failed(o.r, f)
 	f.line(o.log, wait)
-	o.p.Record.Note(audit.Event{Kind: audit.LinkFail, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(),
-		Step: string(f.Step), Address: f.Peer, Error: f.Err.Error(), Advice: f.Advice, Cert: f.Cert, NextTry: wait})
+	e := audit.Event{Kind: audit.LinkFail, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(),
+		Step: string(f.Step), Address: f.Peer, Error: f.Err.Error(), Advice: f.Advice, Cert: f.Cert, NextTry: wait}
+	decided(&e, f.Err)
+	o.p.Record.Note(e)
 	o.end(f)
 }
 

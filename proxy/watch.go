@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -158,7 +157,7 @@ func (in *inbound) unwanted(pair Pair, pr *proof) *stream.Error {
 	}
 	d := in.p.linkDecision(In, pair, facts)
 	if d.Effect != policy.Allow {
-		return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: errors.New(d.Reason + " (rule " + d.Rule + ")")}
+		return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: &ruledOut{d}}
 	}
 	in.mu.Lock()
 	in.due = sooner(in.due, dueAfter(d, &facts, pr.by.until))
@@ -233,7 +232,7 @@ func (o *outbound) unwanted() *Failure {
 	case stands != nil && o.p.linkDecision(Out, o.r.pair, policy.LinkFacts{}).Effect == policy.Allow:
 		// It may federate, but not like this.
 		return &Failure{Step: StepCert, Condition: stanza.Condition(d.Condition), Permanent: true, Advice: adviceUnproved,
-			Err: fmt.Errorf("%s (rule %s)", d.Reason, d.Rule)}
+			Err: &ruledOut{d}}
 	default:
 		return shutOut(d)
 	}

@@ -20,7 +20,8 @@ type scene struct {
 	address  string // of the recipient, where it is none of the people
 
 	rule      string // that speaks; "" when the stanza passes
-	condition string // that the sender is told, "" for nothing
+	condition string // that the sender is told
+	link      bool   // the rule refuses the link itself, so that the sender's own server answers
 	without   string // is taken out of what arrives
 	with      string // is in what arrives
 }
@@ -36,6 +37,7 @@ const (
 	join    = `<presence id='ID' to='TO/guest'><x xmlns='http://jabber.org/protocol/muc'/></presence>`
 	invite  = `<message id='ID' to='TO'><x xmlns='jabber:x:conference' jid='board@conference.corp.example' reason='MARK'/></message>`
 	forward = `<message type='chat' id='ID' to='TO'><body>MARK</body><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='carol@corp.example/desk' to='sam@corp.example' type='chat'><body>for the house alone</body></message></forwarded></message>`
+	card    = `<message type='chat' id='ID' to='TO'><body>MARK</body><vCard xmlns='vcard-temp'><FN>Carol</FN><JABBERID>Carol@Corp.Example</JABBERID></vCard></message>`
 	version = `<iq type='get' id='ID' to='FULL'><query xmlns='jabber:iq:version'/></iq>`
 )
 
@@ -44,16 +46,17 @@ var day = []scene{
 	{what: "text to a partner", from: "sam", to: "alan", stanza: text},
 	{what: "text from a partner", from: "alan", to: "sam", stanza: text},
 	{what: "research may write to alpha", from: "rhea", to: "alan", stanza: text},
-	{what: "research may not write to gamma", from: "rhea", to: "greg", stanza: text, rule: "matrix", condition: "policy-violation"},
-	{what: "nor gamma to research", from: "greg", to: "rhea", stanza: text, rule: "matrix", condition: "policy-violation"},
-	{what: "a domain in no policy", from: "sam", to: "rik", stanza: text, rule: "peer-not-listed", condition: "policy-violation"},
+	{what: "research may not write to gamma", from: "rhea", to: "greg", stanza: text, rule: "rights", condition: "forbidden"},
+	{what: "nor gamma to research", from: "greg", to: "rhea", stanza: text, rule: "rights", condition: "service-unavailable"},
+	{what: "a domain in no policy", from: "sam", to: "rik", stanza: text, rule: "peer-not-listed", condition: "not-allowed"},
 
-	{what: "carol writes to nobody", from: "carol", to: "alan", stanza: text, rule: "internal-user", condition: "forbidden"},
-	{what: "nobody writes to carol", from: "alan", to: "carol", stanza: text, rule: "internal-user", condition: "service-unavailable"},
+	{what: "carol writes to nobody", from: "carol", to: "alan", stanza: text, rule: "internal-group", condition: "forbidden"},
+	{what: "nobody writes to carol", from: "alan", to: "carol", stanza: text, rule: "internal-group", condition: "service-unavailable"},
 	{what: "nobody joins the board's room", from: "alan", address: "board@conference.corp.example", stanza: join, rule: "internal-room", condition: "service-unavailable"},
 	{what: "nobody is invited there", from: "sam", to: "alan", stanza: invite, rule: "internal-room", condition: "forbidden"},
-	{what: "what carol wrote is not passed on", from: "sam", to: "alan", stanza: forward, rule: "internal-user", condition: "forbidden"},
-	{what: "nobody joins a room of the other network", from: "alan", address: "#ops%127.0.0.1@irc.corp.example", stanza: join, rule: "gateway", condition: "service-unavailable"},
+	{what: "what carol wrote is not passed on", from: "sam", to: "alan", stanza: forward, rule: "internal-group", condition: "forbidden"},
+	{what: "what is in her vCard neither", from: "sam", to: "alan", stanza: card, rule: "internal-group", condition: "forbidden"},
+	{what: "nobody joins a room of the other network", from: "alan", address: "#ops%127.0.0.1@irc.corp.example", stanza: join, rule: "internal-domain", link: true},
 
 	{what: "a call to alpha, without inner addresses", from: "sam", to: "alan", stanza: strings.Replace(call, "MEDIA", "audio", 1), without: "10.0.1.1", with: "192.0.2.3"},
 	{what: "no pictures to alpha", from: "sam", to: "alan", stanza: strings.Replace(call, "MEDIA", "video", 1), rule: "calls", condition: "policy-violation"},
@@ -71,7 +74,9 @@ var day = []scene{
 
 	{what: "a label that may leave", from: "sam", to: "alan", stanza: strings.Replace(label, "LABEL", "PUBLIC", 1)},
 	{what: "a label that may not", from: "sam", to: "alan", stanza: strings.Replace(label, "LABEL", "SECRET", 1), rule: "labels", condition: "policy-violation"},
+	{what: "a label that stays in any case", from: "sam", to: "alan", stanza: strings.Replace(label, "LABEL", "STRICTLY INTERNAL", 1), rule: "internal-label", condition: "forbidden"},
 
+	{what: "what we run is not told", from: "alan", to: "sam", stanza: version, rule: "surface", condition: "service-unavailable"},
 	{what: "the old partner, in clear", from: "sam", to: "olga", stanza: text},
 	{what: "and back", from: "olga", to: "sam", stanza: text},
 }
@@ -107,19 +112,63 @@ func (w *enterprise) play(t *testing.T, s scene) {
 		}
 		return
 	}
+	w.denied = append(w.denied, mark)
 	told := from.Expect(t, "the answer to "+s.what, func(x *lab.Stanza) bool { return x.Attr("type") == "error" && x.Attr("id") == mark })
+	if s.link {
+		if len(w.gate.Audit(t, "--rule", s.rule, "--domain", gateway)) == 0 {
+			t.Errorf("the record has no link that was refused by %s", s.rule)
+		}
+		return
+	}
 	if told.Condition() != s.condition {
 		t.Errorf("the sender is told %q, want %q: %s", told.Condition(), s.condition, told.String())
+	}
+	if strings.Contains(told.String(), "SECRET") || told.Body() != "" {
+		t.Errorf("the answer quotes what it is about: %s", told.String())
 	}
 	id := decisionID.FindStringSubmatch(told.String())
 	if id == nil {
 		t.Fatalf("the answer names no decision: %s", told.String())
 	}
 	explained, code := w.gate.Command(t, "policy", "explain", id[1])
-	if code != 0 || !strings.Contains(explained, s.rule) {
+	if code != 0 || !strings.Contains(explained, "rule         "+s.rule+"\n") {
 		t.Errorf("explaining %s, exit code %d, does not name the rule %s: %s", id[1], code, s.rule, explained)
 	}
-	if recipient != nil && recipient.Arrives(t, 200*time.Millisecond, ours) {
+	if recipient != nil && recipient.Arrives(t, 100*time.Millisecond, ours) {
 		t.Errorf("it arrived nevertheless")
+	}
+}
+
+// testGateway: what stays inside works inside.
+func (w *enterprise) testGateway(t *testing.T) {
+	sam, mercutio := w.people["sam"], w.IRCUser(t, w.irc, "mercutio", "#ops")
+	room := "#ops%" + lab.IRCServer + "@" + gateway
+	sam.Send(t, "<presence to='%s/sam'><x xmlns='http://jabber.org/protocol/muc'/></presence>", room)
+	mercutio.Expect(t, "sam")
+	mercutio.Say(t, "#ops", lab.Canary)
+	sam.Expect(t, "mercutio's word", func(s *lab.Stanza) bool { return s.Is("message", "groupchat") && s.Body() == lab.Canary })
+}
+
+// testClear: nothing that was refused crossed in clear, where all that crosses is seen; elsewhere nothing is in clear.
+func (w *enterprise) testClear(t *testing.T) {
+	w.gate.Stop(t)
+	old, seen := w.hosts["old"].Addr(lab.Outside), 0
+	for _, f := range w.wire.Stop(t).Flows {
+		if f.Src.Port() == 53 || f.Dst.Port() == 53 {
+			continue
+		}
+		if f.Src.Addr() == old || f.Dst.Addr() == old {
+			seen += bytes.Count(f.Data, []byte("<body>"))
+		} else if exposed := f.Exposed(); exposed != "" && f.Src.Addr() != w.hosts["rival"].Addr(lab.Outside) {
+			t.Errorf("in clear on %s: %.300q", f, exposed)
+		}
+		for _, mark := range w.denied {
+			if bytes.Contains(f.Data, []byte(mark)) {
+				t.Errorf("what was refused crossed on %s", f)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("the capture has not seen the old partner's messages")
 	}
 }

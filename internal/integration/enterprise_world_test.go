@@ -26,6 +26,7 @@ type enterprise struct {
 	wire                             *lab.Capture // the gate's outer leg
 	hosts                            map[string]*lab.Host
 	people                           map[string]lab.User // by localpart
+	denied                           []string            // marks of what was refused
 }
 
 const gateway = "irc.corp.example"
