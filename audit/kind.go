@@ -31,6 +31,7 @@ const (
 	CertChanged
 	ConfigPeer
 	PolicyNotify
+	AuthFlood
 	kindEnd
 )
 
@@ -108,6 +109,9 @@ var kinds = [kindEnd]kindInfo{
 	AuthMisaddressed: {name: "auth.misaddressed", code: 402,
 		doc: "A backend's stanza has an address that is missing or malformed, or is of a pair of domains that was not proved. It went no further; the condition is what its sender was told.",
 		may: "address condition text error stanza.kind stanza.type stanza.id stanza.size " + linkFields},
+	AuthFlood: {name: "auth.flood", code: 403,
+		doc:  "Remote servers failed to prove themselves, or did what they may not, more often in a minute than is recorded one by one (limits.failures_per_address, limits.failures). The event counts what has no event of its own.",
+		must: "count since until text", may: "dir address"},
 	PolicyReload: {name: "policy.reload", code: 500,
 		doc: "The policy was read again. With an error the old one stays in force.",
 		may: "revision text error"},

@@ -66,6 +66,9 @@ func (in *inbound) proved(ctx context.Context, pair Pair) *proof {
 
 // spoofed records a stanza in somebody else's name.
 func (in *inbound) spoofed(el *stanza.Element) {
+	if !in.loud() {
+		return
+	}
 	in.note(audit.Event{Kind: audit.AuthSpoof, From: string(el.From()), To: string(el.To()), Stanza: partOf(el)})
 }
 

@@ -131,7 +131,7 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, m dialback.Me
 		return &stream.Error{Condition: stream.BadFormat, Err: err}
 	case m.Type != "":
 		// Answers that nobody asked for change nothing ([B21], ABUSE 1). The first is told; if each were, the peer could fill the disk.
-		if !in.strayed {
+		if !in.strayed && in.loud() {
 			in.strayed = true
 			in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: clip(m.Type, 16)})
 			in.log.Warn("unsolicited dialback answer ignored, and any further one on this stream", "from", m.From, "to", m.To)
@@ -139,7 +139,7 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, m dialback.Me
 		return nil
 	case m.Verify:
 		in.answered.Store(true)
-		_, err := s.Write(in.p.answerVerify(in.door, m).AppendTo(nil))
+		_, err := s.Write(in.p.answerVerify(in.door, in.origin(), m).AppendTo(nil))
 		return err
 	}
 	return in.result(ctx, s, m)
@@ -237,7 +237,9 @@ func (in *inbound) petition(s *stream.Stream, m dialback.Message) (Pair, refusal
 	}
 	switch {
 	case settings.claims(from):
-		in.note(audit.Event{Kind: audit.AuthSpoof, From: m.From, To: m.To, Error: "a stranger names a domain of ours as its own"})
+		if in.loud() {
+			in.note(audit.Event{Kind: audit.AuthSpoof, From: m.From, To: m.To, Error: "a stranger names a domain of ours as its own"})
+		}
 		return pair, refusal{}, &stream.Error{Condition: stream.InvalidFrom, Err: fmt.Errorf("%s is one of our own domains", from)}
 	case !settings.hosts(to):
 		return pair, denied(stanza.ItemNotFound, to.String()+" is not served here"), nil

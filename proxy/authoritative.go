@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/sha256"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"sallyport/audit"
@@ -13,7 +14,7 @@ import (
 
 // answerVerify answers, as authoritative server, whether a key is one of ours. It needs no state outside, and inside only the
 // ids of our own streams, so it holds in every state of every stream ([B17], D4, D12, D13).
-func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
+func (p *Proxy) answerVerify(d Door, origin netip.Addr, m dialback.Message) dialback.Message {
 	from, errFrom := jid.ParseDomain(m.From)
 	to, errTo := jid.ParseDomain(m.To)
 	settings := p.now()
@@ -30,7 +31,7 @@ func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
 	}
 	p.instruments.verified(d, valid)
 	if !valid {
-		p.foreign(d, m)
+		p.foreign(d, origin, m)
 		return m.Reply(dialback.Invalid)
 	}
 	return m.Reply(dialback.Valid)
@@ -38,12 +39,14 @@ func (p *Proxy) answerVerify(d Door, m dialback.Message) dialback.Message {
 
 // foreign tells of a key that was shown in our name and is not ours: an impostor's, or a backend's own that goes past us (D18). One that a
 // backend has shown to us is an alarm: nobody else can have it but from the backend.
-func (p *Proxy) foreign(d Door, m dialback.Message) {
+func (p *Proxy) foreign(d Door, origin netip.Addr, m dialback.Message) {
 	e := audit.Event{Kind: audit.DialbackInvalid, From: m.From, To: m.To, Error: "asked as authoritative server: not a key of ours"}
 	level, advice := slog.LevelWarn, "an impostor, or a server of "+m.To+" that calls past this gate: does its resolver point at inside.dns?"
 	if d == Outside && p.shown.has(m.Key) {
 		e.Error = "a key that a backend has shown inside was shown outside"
 		level, advice = slog.LevelError, "somebody reads what the backend of "+m.To+" sends, or a server outside gets its keys: change its dialback secret"
+	} else if d == Outside && !p.noise.loud(p, origin) {
+		return
 	}
 	p.Record.Note(e)
 	p.Log.Log(p.ctx, level, "a key that we did not issue was shown in our name", "door", d.String(), "shown_to", m.From, "shown_by", m.To, "error", e.Error, "advice", advice)

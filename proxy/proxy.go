@@ -48,6 +48,7 @@ type Proxy struct {
 	innerIDs    innerIDs
 	shown       shownKeys
 	asking      asking
+	noise       noise
 
 	ctx      context.Context // of all links; ended by Shutdown's last step
 	stop     context.CancelFunc
@@ -127,6 +128,7 @@ func (p *Proxy) Shutdown(ctx context.Context) {
 	p.doors[Inside].hangUp(ctx)
 	p.stop()
 	p.links.Wait()
+	p.noise.flush(p)
 }
 
 // abort ends every connection at once. What was queued is bounced as far as the record goes.

@@ -18,6 +18,9 @@ import (
 func (in *inbound) failed(from, to string, f *Failure, e audit.Event) {
 	in.failures.Add(1)
 	in.p.instruments.failed(in.door, f.Step)
+	if !in.loud() {
+		return
+	}
 	e.From, e.To, e.Step, e.Error, e.Advice, e.Cert = from, to, string(f.Step), f.Err.Error(), f.Advice, f.Cert
 	decided(&e, f.Err)
 	if e.Kind != 0 {

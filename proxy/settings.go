@@ -92,6 +92,8 @@ func (s *Settings) claims(d jid.Domain) bool {
 type Limits struct {
 	Connections        int              // inbound connections per door
 	PerAddress         int              // inbound connections per remote address, outside
+	FailuresPerAddress int              // failed proofs and the like that are recorded and logged, per remote address and minute
+	Failures           int              // the same of all remote addresses together
 	RatePerAddress     int              // new inbound connections per remote address and minute, outside
 	Stanza             stanza.Limits    // of one stanza, and of the stream header
 	PreAuthBytes       [2]int           // all bytes before a pair is proved, by Door
@@ -131,7 +133,7 @@ type Limits struct {
 // DefaultLimits are the values of PROTOCOL 11.8.
 func DefaultLimits() Limits {
 	return Limits{
-		Connections: 10000, PerAddress: 100, RatePerAddress: 600,
+		Connections: 10000, PerAddress: 100, RatePerAddress: 600, FailuresPerAddress: 60, Failures: 600,
 		Stanza: stanza.DefaultLimits(), PreAuthBytes: [2]int{Outside: 16 << 10, Inside: 64 << 10}, PreAuthElements: 64,
 		PreAuthTime:  [2]time.Duration{Outside: 30 * time.Second, Inside: 60 * time.Second},
 		TLSHandshake: 15 * time.Second, BackendDial: 10 * time.Second, Verify: 30 * time.Second, Callback: 10 * time.Second,

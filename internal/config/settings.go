@@ -41,6 +41,8 @@ func (l Limits) proxy() proxy.Limits {
 		Connections:        l.Connections,
 		PerAddress:         l.ConnectionsPerAddress,
 		RatePerAddress:     l.ConnectionRate,
+		FailuresPerAddress: l.FailuresPerAddress,
+		Failures:           l.Failures,
 		PreAuthBytes:       [2]int{proxy.Outside: int(l.OutsidePreauthBytes), proxy.Inside: int(l.InsidePreauthBytes)},
 		PreAuthElements:    l.PreauthElements,
 		PreAuthTime:        [2]time.Duration{proxy.Outside: l.OutsidePreauthTime, proxy.Inside: l.InsidePreauthTime},
