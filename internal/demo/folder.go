@@ -140,6 +140,7 @@ certs:
   roots: [ca.pem]
   system_roots: false
 ratchet: {file: peers.json}
+contacts: {file: contacts}
 dialback: {secret_file: dialback.secret}
 policy: {dir: policy, mode: enforce, timeout: 5s}  # 100ms unless told; a demo must go on a busy machine, too
 audit: {dir: audit, durability: sync, on_failure: refuse}

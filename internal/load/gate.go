@@ -110,6 +110,7 @@ certs:
   system_roots: false
 dialback: {secret_file: dialback.secret}
 ratchet: {file: peers.json}
+contacts: {file: contacts}
 policy: {dir: policy, mode: enforce, timeout: 5s}  # an evaluation may wait for a CPU while the generator has all of them
 audit: {dir: audit, durability: @DURABILITY@, on_failure: refuse}
 admin: {socket: admin.sock}
