@@ -105,7 +105,6 @@ certs:
   roots: [ca.pem]
   system_roots: false
 ratchet: {file: state/peers.json}
-contacts: {file: state/contacts}
 dialback: {secret_file: state/dialback.secret}
 policy: {dir: policy, timeout: 10s}
 audit: {dir: state/audit, durability: async}
