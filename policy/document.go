@@ -19,9 +19,12 @@ import (
 func readDocument(s source) (map[string]any, error) {
 	var value any
 	var err error
-	if path.Ext(s.file) == ".json" {
+	switch path.Ext(s.file) {
+	case ".json":
 		value, err = readJSON(s.text)
-	} else {
+	case ".csv":
+		value, err = readCSV(s.text)
+	default:
 		value, err = readYAML(s.text)
 	}
 	if err != nil {

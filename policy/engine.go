@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,8 +11,9 @@ import (
 
 // Config says where the operator's files are and how decisions are made. Zero values stand for the defaults.
 type Config struct {
-	Dir     string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json and *.yaml; empty: the shipped policy alone"`
+	Dir     string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json, *.yaml and *.csv; empty: the shipped policy alone"`
 	Mode    string        `yaml:"mode" default:"enforce" doc:"enforce: decisions hold; observe: they are recorded as would-be, and everything passes"`
+	Watch   time.Duration `yaml:"watch" default:"10s" doc:"how often dir is looked at for changes, which then take effect as by SIGHUP; -1s: never"`
 	Timeout time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
 	Cache   int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each, and never more than 3 kB"`
 
@@ -26,6 +28,9 @@ func (c Config) withDefaults() (Config, error) {
 	case "enforce", "observe":
 	default:
 		return c, Faults{{Text: fmt.Sprintf("policy.mode is %q, must be enforce or observe", c.Mode)}}
+	}
+	if c.Watch == 0 {
+		c.Watch = 10 * time.Second
 	}
 	if c.Timeout < 0 || c.Cache < 0 {
 		return c, Faults{{Text: "policy.timeout and policy.cache must not be negative"}}
@@ -47,7 +52,8 @@ type Engine struct {
 	config   Config
 	failures *failures
 
-	loading sync.Mutex // one Reload at a time
+	loading sync.Mutex        // one Reload at a time
+	look    [sha256.Size]byte // of Dir, when it was last read
 	current atomic.Pointer[Snapshot]
 }
 
@@ -57,11 +63,12 @@ func New(c Config, base Data) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	look := lookOf(c.Dir) // before it is read: what changes meanwhile is read again
 	s, err := load(c, base)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: c, failures: &failures{log: c.Log}}
+	e := &Engine{config: c, failures: &failures{log: c.Log}, look: look}
 	s.failures = e.failures
 	e.current.Store(s)
 	return e, nil
@@ -72,6 +79,7 @@ func New(c Config, base Data) (*Engine, error) {
 func (e *Engine) Reload(base Data) error {
 	e.loading.Lock()
 	defer e.loading.Unlock()
+	e.look = lookOf(e.config.Dir)
 	s, err := load(e.config, base)
 	if err != nil {
 		return err
@@ -82,6 +90,9 @@ func (e *Engine) Reload(base Data) error {
 	}
 	return nil
 }
+
+// Watch is how often [Engine.Stale] is to be asked; not above 0: never.
+func (e *Engine) Watch() time.Duration { return e.config.Watch }
 
 // Failures counts the decisions that policy failed to make since the start: those with the rule [RuleEngineError].
 func (e *Engine) Failures() uint64 { return e.failures.count.Load() }

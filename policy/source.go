@@ -30,7 +30,7 @@ type sources struct {
 }
 
 // readSources reads what ships and, unless dir is empty, the operator's directory with all below it: *.rego, *.json,
-// *.yaml and *.yml. Names with a leading dot are passed over, as editors and Kubernetes leave them about.
+// *.yaml, *.yml and *.csv. Names with a leading dot are passed over, as editors and Kubernetes leave them about.
 func readSources(dir string) (sources, error) {
 	var all sources
 	err := eachFile(shipped, "base", func(name string, text []byte) {
@@ -115,7 +115,7 @@ func readFile(files fs.FS, name string, d fs.DirEntry) ([]byte, error) {
 
 func known(name string) bool {
 	switch path.Ext(name) {
-	case ".rego", ".json", ".yaml", ".yml":
+	case ".rego", ".json", ".yaml", ".yml", ".csv":
 		return true
 	}
 	return false

@@ -41,6 +41,7 @@ func Metrics() []Metric {
 			[]Label{direction, {"condition", append(bounceConditions(), otherCondition)}, {"told", boolean}}},
 		{"sallyport.unrecorded", "counter", "{stanza}", "Stanzas refused because the record took no events.", nil},
 		{"sallyport.policy.failures", "counter", "{decision}", "Decisions that policy failed to make, each a deny with the rule engine-error. Alarm on it.", nil},
+		{"sallyport.policy.remembered", "counter", "{stanza}", "Stanzas whose decision was remembered rather than evaluated; with sallyport.stanzas, how often policy.cache helps.", nil},
 		{"sallyport.policy.duration", "histogram", "s", "Time to judge one batch of stanzas.", nil},
 		{"sallyport.certificate.remaining", "gauge", "s", "Time until the first of our certificates ends, of those from files and of those that the gate obtains; negative when it has ended.",
 			[]Label{{"source", []string{"file", "acme"}}}},

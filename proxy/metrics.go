@@ -22,6 +22,7 @@ type instruments struct {
 	refusals   metric.Int64Counter
 	verifies   metric.Int64Counter
 	unwritten  metric.Int64Counter
+	remembered metric.Int64Counter
 	policyTime metric.Float64Histogram
 	recordTime metric.Float64Histogram
 	// Attribute sets of the hot path, made once: by direction and effect.
@@ -38,6 +39,7 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 		refusals:   k.counter("sallyport.connections.refused"),
 		verifies:   k.counter("sallyport.dialback.verifications"),
 		unwritten:  k.counter("sallyport.unrecorded"),
+		remembered: k.counter("sallyport.policy.remembered"),
 		policyTime: k.histogram("sallyport.policy.duration", 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1),
 		recordTime: k.histogram("sallyport.audit.duration", 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1),
 	}
@@ -183,14 +185,21 @@ func (i *instruments) bounced(d Direction, condition string, told bool) {
 // carried counts a batch: one addition for each effect that occurs in it.
 func (i *instruments) carried(batch []crossing, judged, recorded time.Duration) {
 	var n [3]int64
+	var remembered int64
 	for k := range batch {
 		n[batch[k].decision.Effect]++
+		if batch[k].decision.Cached {
+			remembered++
+		}
 	}
 	ctx := context.Background()
 	for e, count := range n {
 		if count > 0 {
 			i.stanzas.Add(ctx, count, i.crossed[batch[0].dir][e])
 		}
+	}
+	if remembered > 0 {
+		i.remembered.Add(ctx, remembered)
 	}
 	i.policyTime.Record(ctx, judged.Seconds())
 	i.recordTime.Record(ctx, recorded.Seconds())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/internal/config"
@@ -23,6 +24,40 @@ func (g *gate) reload() {
 	} else {
 		g.log.Info("reloaded", "config", g.path, "changed", changed, "policy", e.Revision)
 		g.warn()
+	}
+	g.record.Note(e)
+}
+
+// policyChanges ticks when the policy's directory is to be looked at.
+func (g *gate) policyChanges() (ticks <-chan time.Time, stop func()) {
+	every := g.policy.Watch()
+	if every <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(every)
+	return t.C, t.Stop
+}
+
+// reloadPolicy puts the policy in force as its directory now has it, if that has changed. One that does not load is told once, and the one
+// that is in force stays.
+func (g *gate) reloadPolicy() {
+	if !g.policy.Stale() {
+		return
+	}
+	was := g.policy.Snapshot().Revision()
+	err := g.policy.Reload(g.config.PolicyData())
+	now := g.policy.Snapshot().Revision()
+	e := audit.Event{Kind: audit.PolicyReload, Revision: now}
+	switch {
+	case err != nil:
+		e.Error = err.Error()
+		each(err, func(reason string) { g.log.Error("fault", "reason", reason) })
+		g.log.Error("the policy's directory has changed and does not load; the policy stays as it was", "revision", now)
+	case was == now:
+		return // other times, the same content
+	default:
+		g.proxy.Apply(g.settings(g.config))
+		g.log.Info("the policy's directory has changed; the new policy is in force", "revision", now, "before", was)
 	}
 	g.record.Note(e)
 }

@@ -143,3 +143,30 @@ func (h *house) shown() (serial string) {
 	xmpptest.Converse(h.t, stage, strings.ReplaceAll(begin+"r tls client good\n", "remote.example", "third.example"))
 	return serial
 }
+
+// A change in the policy's directory takes effect by itself; what does not load is told once, and changes nothing.
+func TestPolicyDirectoryIsWatched(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.edit("timeout: 10s", "timeout: 10s, watch: 20ms")
+	h.write("policy/house.rego", "package sallyport.stanza\n")
+	text, err := os.ReadFile(h.config)
+	must(t, err)
+	h.write("sallyport.yaml.good", string(text))
+	g := h.start()
+	before := h.revision()
+	h.write("policy/house.rego", "package sallyport.stanza\n\ndeny contains {\"rule\": \"mine\"} if input.stanza.type == \"chat\"\n")
+	g.await("the new policy is in force")
+	if h.revision() == before {
+		t.Error("the revision is the same")
+	}
+	now := h.revision()
+	h.write("policy/house.rego", "package sallyport.stanza\n\ndeny contains {\n")
+	if line := g.await("msg=fault"); !strings.Contains(line, "house.rego:") {
+		t.Errorf("the fault has no place: %s", line)
+	}
+	g.await("does not load; the policy stays as it was")
+	if h.revision() != now {
+		t.Error("a policy that does not load has changed the revision")
+	}
+}

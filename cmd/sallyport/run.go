@@ -40,10 +40,14 @@ func runCommand() *cobra.Command {
 				return fault(err)
 			}
 			notify("READY=1")
+			changes, done := g.policyChanges()
+			defer done()
 			for {
 				select {
 				case <-hangUps:
 					g.reload()
+				case <-changes:
+					g.reloadPolicy()
 				case err := <-g.failed:
 					notify("STOPPING=1")
 					return fault(errors.Join(err, g.stop()))
