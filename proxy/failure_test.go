@@ -86,7 +86,7 @@ func failures() []failure {
 		{"stream: hangs up", false, options{}, called + "r closes", []string{"step=stream", `error=`, `advice="the peer broke off`, nextTry}},
 		{"tls: not offered", false, options{}, greeted + "r sends <stream:features/>\nr receives <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\nr sends <failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>",
 			[]string{"step=tls", `advice="the peer offers no TLS: .*channel: plaintext`, nextTry}},
-		{"tls: nonsense", false, options{}, proceed + "r sends nonsense that is no record of TLS\nr closed", []string{"step=tls", `error=".*TLS`, `advice="what the peer speaks is not the TLS`, nextTry}},
+		{"tls: nonsense", false, options{}, proceed + "r sends nonsense that is no record of TLS", []string{"step=tls", `error=".*TLS`, `advice="what the peer speaks is not the TLS`, nextTry}},
 		{"tls: silence", false, options{limits: quick}, proceed, []string{"step=tls", `advice="the peer began with TLS and did not go on`, nextTry}},
 		{"cert: expired", false, options{data: pkix}, strings.Replace(secured, "server good", "server expired", 1) + "r sends <stream:features/>\nr closed",
 			[]string{"step=cert", `error=".*expired`, certFacts, `advice="its operator must mend its certificate; or ask less`, nextTry}},
