@@ -11,11 +11,13 @@ import (
 
 // Config says where the operator's files are and how decisions are made. Zero values stand for the defaults.
 type Config struct {
-	Dir     string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json, *.yaml and *.csv; empty: the shipped policy alone"`
-	Mode    string        `yaml:"mode" default:"enforce" doc:"enforce: decisions hold; observe: they are recorded as would-be, and everything passes"`
-	Watch   time.Duration `yaml:"watch" default:"10s" doc:"how often dir is looked at for changes, which then take effect as by SIGHUP; -1s: never"`
-	Timeout time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
-	Cache   int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each, and never more than 3 kB"`
+	Dir       string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json, *.yaml and *.csv; empty: the shipped policy alone"`
+	Mode      string        `yaml:"mode" default:"enforce" doc:"enforce: decisions hold; observe: they are recorded as would-be, and everything passes"`
+	Watch     time.Duration `yaml:"watch" default:"10s" doc:"how often dir is looked at for changes, which then take effect as by SIGHUP; -1s: never"`
+	Candidate string        `yaml:"candidate" doc:"directory of a draft that is judged beside the policy in force, for nothing but to see where they differ: sallyport status lists it"`
+	Sample    int           `yaml:"sample" default:"10" doc:"one stanza in so many is judged by the candidate too"`
+	Timeout   time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
+	Cache     int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each, and never more than 3 kB"`
 
 	// Log takes what an operator must know of the rules in force: that they fail. Nil: nobody.
 	Log *slog.Logger `yaml:"-"`
@@ -28,6 +30,12 @@ func (c Config) withDefaults() (Config, error) {
 	case "enforce", "observe":
 	default:
 		return c, Faults{{Text: fmt.Sprintf("policy.mode is %q, must be enforce or observe", c.Mode)}}
+	}
+	if c.Sample < 0 {
+		return c, Faults{{Text: "policy.sample must not be negative"}}
+	}
+	if c.Sample == 0 {
+		c.Sample = 10
 	}
 	if c.Watch == 0 {
 		c.Watch = 10 * time.Second
@@ -55,6 +63,7 @@ type Engine struct {
 	loading sync.Mutex        // one Reload at a time
 	look    [sha256.Size]byte // of Dir, when it was last read
 	current atomic.Pointer[Snapshot]
+	shadow  *Shadow // nil without a candidate
 }
 
 // New loads the policy. The error holds all [Faults] that were found.
@@ -63,7 +72,7 @@ func New(c Config, base Data) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	look := lookOf(c.Dir) // before it is read: what changes meanwhile is read again
+	look := c.look() // before it is read: what changes meanwhile is read again
 	s, err := load(c, base)
 	if err != nil {
 		return nil, err
@@ -71,18 +80,47 @@ func New(c Config, base Data) (*Engine, error) {
 	e := &Engine{config: c, failures: &failures{log: c.Log}, look: look}
 	s.failures = e.failures
 	e.current.Store(s)
+	if c.Candidate != "" {
+		draft, err := e.draft(base)
+		if err != nil {
+			return nil, err
+		}
+		e.shadow = newShadow(draft, c.Sample)
+	}
 	return e, nil
 }
+
+// draft loads the candidate. It only ever says what it would do, and its failures are no alarm.
+func (e *Engine) draft(base Data) (*Snapshot, error) {
+	c := e.config
+	c.Dir, c.Mode, c.Cache = c.Candidate, "observe", max(1, c.Cache/8)
+	s, err := load(c, base)
+	if err == nil {
+		s.failures = &failures{log: slog.New(slog.DiscardHandler)}
+	}
+	return s, err
+}
+
+// Shadow compares a candidate with the policy in force; nil when there is none.
+func (e *Engine) Shadow() *Shadow { return e.shadow }
 
 // Reload reads the operator's files again and takes them and base into force, all at once. On an error, which holds all
 // [Faults], nothing has changed. When nothing differs the snapshot, and what it remembers, stays.
 func (e *Engine) Reload(base Data) error {
 	e.loading.Lock()
 	defer e.loading.Unlock()
-	e.look = lookOf(e.config.Dir)
+	e.look = e.config.look()
 	s, err := load(e.config, base)
 	if err != nil {
 		return err
+	}
+	if e.shadow != nil {
+		// A draft that does not load must not hold the policy back.
+		if draft, err := e.draft(base); err != nil {
+			e.config.Log.Error("the candidate does not load; the one before is compared with on", "reason", oneLine(err))
+		} else {
+			e.shadow.use(draft)
+		}
 	}
 	if s.revision != e.current.Load().revision {
 		s.failures = e.failures

@@ -303,7 +303,7 @@ func TestPanicIsDeny(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c, err := Config{}.withDefaults()
-	if want := (Config{Mode: "enforce", Watch: 10 * time.Second, Timeout: 100 * time.Millisecond, Cache: 65536, Log: c.Log}); err != nil || c != want || c.Log == nil {
+	if want := (Config{Mode: "enforce", Watch: 10 * time.Second, Sample: 10, Timeout: 100 * time.Millisecond, Cache: 65536, Log: c.Log}); err != nil || c != want || c.Log == nil {
 		t.Errorf("got %+v %v, want %+v", c, err, want)
 	}
 }

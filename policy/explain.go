@@ -130,7 +130,7 @@ func remedies(rule string, in *Input) (lines []string) {
 		lines = append(lines, fmt.Sprintf("rights: {users: {%s: {%s: %s}}}", ours, in.Remote, way))
 	case "gateway":
 		lines = append(lines, fmt.Sprintf("gateways: {%s: true}", in.Local))
-	case "register", "admin":
+	case "register", "admin", "archive":
 		lines = append(lines, fmt.Sprintf("surface: {allow: {%s: true}}", rule))
 	case RuleEngineError:
 		return []string{"mend the rule that fails; the reason says which"}

@@ -55,6 +55,19 @@ const (
 	fieldCount
 )
 
+// FieldSet is a set of attributes.
+type FieldSet uint64
+
+// Has tells whether the attribute is in the set.
+func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
+
+func setOf(fields []Field) (s FieldSet) {
+	for _, f := range fields {
+		s |= 1 << f
+	}
+	return s
+}
+
 // paths are the names under `input`, without it.
 func (f Field) path() string {
 	return [fieldCount]string{

@@ -165,7 +165,9 @@ decision := {"effect": "allow", "rule": "none"} if count(deny) == 0 else := obje
 	for i, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
+			compiling.Lock()
 			q, err := newQuestion(c, m.world, fmt.Sprintf("data.forms.f%d.decision", i), Field.ofStanza)
+			compiling.Unlock()
 			if err != nil {
 				t.Fatal(err)
 			}

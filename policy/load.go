@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -14,8 +15,13 @@ import (
 // checkTime bounds the one evaluation that looks at all data, when policy is loaded.
 const checkTime = 30 * time.Second
 
+// compiling is held while anything is compiled: OPA's compilers change types that they all share (as of 1.22).
+var compiling sync.Mutex
+
 // load makes a snapshot of what ships, the operator's files and the configuration's data.
 func load(c Config, base Data) (s *Snapshot, err error) {
+	compiling.Lock()
+	defer compiling.Unlock()
 	// The compiler is a large guest. Whatever an odd file does to it, the running policy stays.
 	defer func() {
 		if r := recover(); r != nil {

@@ -19,6 +19,7 @@ type question struct {
 	world    *world
 	query    ast.Body
 	reads    []Field
+	set      FieldSet // the same
 	timeout  time.Duration
 	shape    *branch
 	lenient  bool // errors of built-in functions are undefined, as the checks of data want it
@@ -47,7 +48,7 @@ func newQuestion(c *ast.Compiler, w *world, rule string, has func(Field) bool) (
 		}
 	}
 	q := &question{compiler: c, world: w, query: query, reads: found.among(has)}
-	q.shape = shapeOf(q.reads)
+	q.shape, q.set = shapeOf(q.reads), setOf(q.reads)
 	return q, faults.orNil()
 }
 

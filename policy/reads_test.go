@@ -77,6 +77,8 @@ func compiled(t *testing.T, rego string) (*ast.Compiler, ast.Body) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compiling.Lock()
+	defer compiling.Unlock()
 	c, err := newCompiler()
 	if err != nil {
 		t.Fatal(err)

@@ -55,6 +55,8 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	if _, err := load(c, base); err != nil {
 		return nil, err
 	}
+	compiling.Lock()
+	defer compiling.Unlock()
 	m, err := gather(c.Dir, base)
 	if err != nil {
 		return nil, err

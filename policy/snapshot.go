@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"slices"
 	"strings"
 )
 
@@ -27,7 +26,10 @@ type Snapshot struct {
 func (s *Snapshot) Revision() string { return s.revision }
 
 // Reads tells whether a stanza decision can depend on an attribute. What it does not depend on need not be extracted.
-func (s *Snapshot) Reads(f Field) bool { return slices.Contains(s.stanza.reads, f) }
+func (s *Snapshot) Reads(f Field) bool { return s.stanza.set.Has(f) }
+
+// ReadSet is all of the attributes for which [Snapshot.Reads] says yes.
+func (s *Snapshot) ReadSet() FieldSet { return s.stanza.set }
 
 // Stanza decides on a stanza. A decision that is remembered costs no evaluation and no allocation. One that took longer
 // than [Config].Timeout, or than ctx lasts, denies, and so does whatever else goes wrong.

@@ -12,15 +12,24 @@ import (
 // Stale tells whether the operator's directory looks otherwise than when it was last read or last found to be stale: by names, sizes and
 // times, following links, so that an editor's saving and a ConfigMap's turn are seen. So a change is told once, whether or not it loads.
 func (e *Engine) Stale() bool {
-	if e.config.Dir == "" {
-		return false
-	}
 	e.loading.Lock()
 	defer e.loading.Unlock()
-	look := lookOf(e.config.Dir)
+	look := e.config.look()
 	stale := look != e.look
 	e.look = look
 	return stale
+}
+
+// look is what the directories look like.
+func (c *Config) look() [sha256.Size]byte {
+	h := sha256.New()
+	for _, dir := range []string{c.Dir, c.Candidate} {
+		if dir != "" {
+			sum := lookOf(dir)
+			h.Write(sum[:])
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // lookOf is what the directory looks like from outside. What cannot be looked at has a look of its own.

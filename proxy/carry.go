@@ -83,8 +83,13 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 			Condition: cmp.Or(d.Condition, string(stanza.NotAllowed))}
 		return
 	}
-	p.fill(rules, in, c)
+	shadow := p.Policy.Shadow()
+	also, picked := shadow.Picks()
+	p.fill(rules.ReadSet()|also, in, c)
 	c.decision = rules.Stanza(ctx, &in.load.input)
+	if picked {
+		shadow.Offer(&in.load.input, &c.decision)
+	}
 	in.change(c)
 }
 

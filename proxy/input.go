@@ -13,7 +13,7 @@ import (
 
 // fill translates a crossing into what policy sees. Attributes that cost an allocation are extracted only when the policy in
 // force reads them.
-func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
+func (p *Proxy) fill(reads policy.FieldSet, in *inbound, c *crossing) {
 	i := &in.load.input
 	i.Direction = c.dir.String()
 	i.Local, i.Remote = c.pair.Local.String(), c.pair.Remote.String()
@@ -21,32 +21,32 @@ func (p *Proxy) fill(rules *policy.Snapshot, in *inbound, c *crossing) {
 	i.To = policy.Address{Bare: c.to.Bare, Local: c.to.JID.Local, Domain: c.to.JID.Domain.String(), Resource: c.to.JID.Resource}
 	i.Link = *c.link
 	i.Stanza = policy.StanzaFacts{Kind: kindName(c.el.Kind()), Type: typeName(c.el), Size: len(c.el.Raw())}
-	if rules.Reads(policy.FieldID) {
+	if reads.Has(policy.FieldID) {
 		i.Stanza.ID = string(c.el.ID())
 	}
-	if rules.Reads(policy.FieldLang) {
+	if reads.Has(policy.FieldLang) {
 		i.Stanza.Lang = in.lang.spoken
 		if own := c.el.Lang(); own != nil {
 			i.Stanza.Lang = string(own)
 		}
 	}
-	if rules.Reads(policy.FieldPayloads) {
+	if reads.Has(policy.FieldPayloads) {
 		for space, local := range c.el.Payloads() {
 			i.Stanza.Payloads = append(i.Stanza.Payloads, servers(space)+"|"+local)
 		}
 	}
 	i.Stanza.Class, i.Stanza.E2EE, i.Stanza.Label = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label
-	i.Contact = rules.Reads(policy.FieldContact) && p.contact(c)
-	if readsWords(rules) {
+	i.Contact = reads.Has(policy.FieldContact) && p.contact(c)
+	if readsWords(reads) {
 		w := content.Extract(c.el)
 		i.Stanza.HasBody, i.Stanza.Body, i.Stanza.Subject, i.Stanza.Text, i.Stanza.URLs, i.Stanza.JIDs = w.HasBody, w.Body, w.Subject, w.Text, w.URLs, w.JIDs
 	}
 }
 
 // readsWords tells whether policy looks at what the stanza says.
-func readsWords(rules *policy.Snapshot) bool {
-	return rules.Reads(policy.FieldBody) || rules.Reads(policy.FieldSubject) || rules.Reads(policy.FieldHasBody) || rules.Reads(policy.FieldText) ||
-		rules.Reads(policy.FieldURLs) || rules.Reads(policy.FieldJIDs)
+func readsWords(reads policy.FieldSet) bool {
+	return reads.Has(policy.FieldBody) || reads.Has(policy.FieldSubject) || reads.Has(policy.FieldHasBody) || reads.Has(policy.FieldText) ||
+		reads.Has(policy.FieldURLs) || reads.Has(policy.FieldJIDs)
 }
 
 const nsServer = "jabber:server"

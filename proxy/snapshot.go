@@ -14,6 +14,8 @@ type Snapshot struct {
 	Draining bool           `json:"draining"`
 	Revision string         `json:"policy_revision"`
 	Links    []LinkSnapshot `json:"links"`
+	// Candidate is where a draft of another policy differs; nil when there is none.
+	Candidate *policy.Comparison `json:"candidate,omitempty"`
 }
 
 // LinkSnapshot is one stream. An outbound link has one pair; an inbound one those that were proved on it.
@@ -36,7 +38,7 @@ type LinkSnapshot struct {
 
 // Snapshot lists all links, sorted by door and pair.
 func (p *Proxy) Snapshot() Snapshot {
-	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: p.Policy.Snapshot().Revision(), Links: []LinkSnapshot{}}
+	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: p.Policy.Snapshot().Revision(), Links: []LinkSnapshot{}, Candidate: p.Policy.Shadow().Comparison()}
 	for _, d := range []Door{Inside, Outside} {
 		for _, in := range p.doors[d].live() {
 			snap.Links = append(snap.Links, in.snapshot())

@@ -166,6 +166,7 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 		g.part(func() error { return g.proxy.ServeDirect(ln) })
 	}
 	g.part(func() error { g.peers.Run(ctx); return nil })
+	g.part(func() error { g.policy.Shadow().Run(ctx); return nil })
 	g.part(func() error { return new(tidy).run(ctx) })
 	if s.acme != nil {
 		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, g.config.Certs.ACME.Challenge) })

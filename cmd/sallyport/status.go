@@ -11,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/internal/config"
 	"sallyport/internal/console"
+	"sallyport/policy"
 	"sallyport/proxy"
 )
 
@@ -91,5 +93,18 @@ func printStatus(w io.Writer, st status) error {
 		}
 		fmt.Fprintf(tab, "%s\t%s\t%s\n", strings.Join(c.Names, ", "), expires, c.File)
 	}
-	return tab.Flush()
+	if err := tab.Flush(); err != nil || st.Gate.Candidate == nil {
+		return err
+	}
+	return printCandidate(w, st.Gate.Candidate)
+}
+
+func printCandidate(w io.Writer, c *policy.Comparison) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nCANDIDATE %s: %d stanzas judged, %d differ, %d missed\n", c.Revision, c.Judged, c.Differ, c.Missed)
+	for _, d := range c.Differences {
+		fmt.Fprintf(&b, "%6d  %-3s %s: %s by %s, would be %s by %s\n", d.Count, d.Direction, audit.Visible(d.Remote), d.Effect, audit.Visible(d.Rule), d.Would, audit.Visible(d.WouldRule))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }

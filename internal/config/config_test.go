@@ -91,14 +91,15 @@ certs:
   roots: [/etc/ssl/partner.pem]
   system_roots: false
 dialback: {secret_file: dialback.secret}
-policy:   {dir: policy/, mode: observe}
+policy:   {dir: policy/, candidate: draft, mode: observe}
+contacts: {file: contacts}
 audit:    {dir: record, durability: async, on_failure: pass}
 telemetry: {metrics: 127.0.0.1:9469, otlp: ""}
 admin:    {socket: admin.sock}
 limits:   {}
 log:      {level: debug, format: json}
 `)
-	if got := c.Certs.Files[0]; got.Cert != "/etc/sallyport/corp.pem" || got.Key != "/etc/corp.key" || c.Policy.Dir != "/etc/sallyport/policy" ||
+	if got := c.Certs.Files[0]; got.Cert != "/etc/sallyport/corp.pem" || got.Key != "/etc/corp.key" || c.Policy.Dir != "/etc/sallyport/policy" || c.Policy.Candidate != "/etc/sallyport/draft" || c.Contacts.File != "/etc/sallyport/contacts" ||
 		c.Dialback.SecretFile != "/etc/sallyport/dialback.secret" || c.Admin.Socket != "/etc/sallyport/admin.sock" || c.Certs.Roots[0] != "/etc/ssl/partner.pem" || c.Audit.Dir != "/etc/sallyport/record" {
 		t.Errorf("relative paths are not taken from the file's folder: %+v %q", got, c.Policy.Dir)
 	}

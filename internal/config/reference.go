@@ -143,6 +143,7 @@ func examples() map[string]string {
 		"telemetry.metrics": "127.0.0.1:9469",
 		"telemetry.otlp":    `""`,
 		"policy.dir":        "policy",
+		"policy.candidate":  `""`,
 		"audit.node":        "gate-1",
 		"peers": `
   default: {channel: tls, proof: dialback, tls_min: "1.2"}

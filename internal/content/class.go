@@ -11,6 +11,7 @@ type Class uint32
 // The classes of POLICY, in the order of their names.
 const (
 	Admin Class = 1 << iota
+	Archive
 	CallAudio
 	CallControl
 	CallVideo
@@ -35,7 +36,7 @@ const (
 )
 
 var names = [classes]string{
-	"admin", "call.audio", "call.control", "call.video", "disclosure", "e2ee.omemo", "e2ee.openpgp", "e2ee.otr", "file", "file.inband",
+	"admin", "archive", "call.audio", "call.control", "call.video", "disclosure", "e2ee.omemo", "e2ee.openpgp", "e2ee.otr", "file", "file.inband",
 	"forged-envelope", "gateway", "invite", "muc", "presence", "pubsub", "register", "signal", "subscribe", "text", "unknown",
 }
 

@@ -39,6 +39,9 @@ func Classify(el *stanza.Element, from, to string) Facts {
 	if f.Label = string(w.marking); w.label && f.Label == "" {
 		f.Label = NoMarking
 	}
+	if el.Kind() == stanza.Presence {
+		f.Class &^= Disclosure // how long somebody is away (XEP-0256) is part of it
+	}
 	if f.Class&(File|FileInband) != 0 && f.Class&(CallAudio|CallVideo) == 0 {
 		f.Class &^= CallControl // a session of Jingle that is about a file
 	}

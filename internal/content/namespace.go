@@ -45,7 +45,7 @@ var spaces = map[string]meaning{
 	"http://jabber.org/protocol/nick":       {},
 	"urn:xmpp:sid":                          {},
 	"urn:xmpp:ping":                         {},
-	"urn:xmpp:idle":                         {class: Disclosure},
+	"urn:xmpp:idle":                         {},
 	"urn:xmpp:occupant-id":                  {},
 	"urn:xmpp:sec-label":                    {},
 	"urn:xmpp:eme":                          {},
@@ -69,7 +69,7 @@ var spaces = map[string]meaning{
 	"jabber:iq:time":                       {class: Disclosure},
 	"jabber:iq:browse":                     {class: Disclosure},
 	"urn:xmpp:time":                        {class: Disclosure},
-	"urn:xmpp:mam":                         {class: Admin},
+	"urn:xmpp:mam":                         {special: isArchive},
 	"urn:xmpp:blocking":                    {class: Admin},
 	"urn:xmpp:push":                        {class: Admin},
 	"urn:xmpp:privilege":                   {class: Admin},
@@ -170,6 +170,7 @@ type special uint8
 
 const (
 	plain special = iota
+	isArchive
 	isVCard
 	isMUCUser
 	isOMEMO
@@ -185,6 +186,8 @@ const (
 func (s special) class(local []byte, c *stanza.Cursor) Class {
 	name := string(local) // compared only, so not copied
 	switch {
+	case s == isArchive && (name == "query" || name == "prefs" || name == "metadata"): // results answer what we asked
+		return Archive
 	case s == isVCard && (name == "PHOTO" || name == "LOGO" || name == "SOUND"):
 		return File
 	case s == isMUCUser && name == "invite":

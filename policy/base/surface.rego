@@ -19,10 +19,15 @@ deny contains {
 } if {
 	input.direction == "in"
 	some class in input.stanza.class
-	class in {"register", "admin"}
+	class in {"register", "admin", "archive"}
 	not input.stanza.type in {"result", "error"}
-	not data.surface.allow[class]
+	not allowed(class)
 }
+
+allowed(class) if data.surface.allow[class] == true
+
+# The archive of a room is its members' to read, wherever they are; the one of a user is not.
+allowed("archive") if data.surface.allow.archive[input.local.domain]
 
 # Users of other networks have a % in the name, or an @ that XEP-0106 has escaped. A gateway has to be named to be reached.
 deny contains {

@@ -15,6 +15,7 @@ test_refused[note] if {
 	some note, [direction, from, to, type, class, rule] in {
 		"registering": ["in", "x", "", "set", "register", "register"],
 		"commands": ["in", "x", "", "set", "admin", "admin"],
+		"an archive": ["in", "x", "y", "set", "archive", "archive"],
 		"a message that rules": ["in", "x", "y", "chat", "admin", "admin"],
 		"a carbon copy": ["in", "x", "y", "chat", "forged-envelope", "forged-envelope"],
 		"a carbon copy of ours": ["out", "x", "y", "chat", "forged-envelope", "forged-envelope"],
@@ -41,5 +42,7 @@ test_let_through[note] if {
 
 test_allowed_by_data if {
 	surface.deny == set() with data.surface as {"allow": {"admin": true}} with input as asked("in", "x", "y", "set", "admin")
+	surface.deny == set() with data.surface as {"allow": {"archive": {"corp.example": true}}} with input as asked("in", "x", "y", "set", "archive")
+	count(surface.deny) == 1 with data.surface as {"allow": {"archive": {"rooms.corp.example": true}}} with input as asked("in", "x", "y", "set", "archive")
 	surface.deny == set() with data.gateways as {"corp.example": true} with input as asked("in", "x", "romeo%msn.example", "chat", "gateway")
 }

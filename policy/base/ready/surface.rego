@@ -21,9 +21,9 @@ faults contains sprintf("data.surface.%s: there are allow and refuse", [name]) i
 	not name in {"allow", "refuse"}
 }
 
-faults contains sprintf("data.surface.allow.%s: there are admin and register", [name]) if {
+faults contains sprintf("data.surface.allow.%s: there are admin, archive and register", [name]) if {
 	some name, _ in data.surface.allow
-	not name in {"admin", "register"}
+	not name in {"admin", "archive", "register"}
 }
 
 faults contains "data.surface.refuse must be an object, keyed by class or namespace" if not is_object(object.get(data.surface, "refuse", {}))

@@ -20,6 +20,6 @@ test_refused[note] if {
 }
 
 test_faults if {
-	surface.faults == {"data.surface.deny: there are allow and refuse", "data.surface.allow.file: there are admin and register", "data.surface.refuse must be an object, keyed by class or namespace"} with data.surface as {"deny": {}, "allow": {"file": true}, "refuse": []}
+	surface.faults == {"data.surface.deny: there are allow and refuse", "data.surface.allow.file: there are admin, archive and register", "data.surface.refuse must be an object, keyed by class or namespace"} with data.surface as {"deny": {}, "allow": {"file": true}, "refuse": []}
 	surface.faults == set() with data.surface as documents
 }
