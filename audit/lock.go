@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // LockedError says that another process writes to the record.
@@ -30,7 +31,13 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	// A program that this process starts has a copy of a lock that was given up, for the moment between fork and exec.
+	for try := 0; err == syscall.EWOULDBLOCK && try < ownTries && readPID(f) == os.Getpid(); try++ {
+		time.Sleep(10 * time.Millisecond)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		defer f.Close()
 		if err == syscall.EWOULDBLOCK {
 			return nil, &LockedError{Dir: dir, PID: readPID(f)}
@@ -41,8 +48,11 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// ownTries is how often a lock that seems to be held by this very process is asked for.
+const ownTries = 50
+
 func readPID(f *os.File) int {
-	b, err := io.ReadAll(io.LimitReader(f, 20))
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, 20))
 	if err != nil {
 		return 0
 	}

@@ -169,7 +169,8 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	g.part(func() error { g.policy.Shadow().Run(ctx); return nil })
 	g.part(func() error { return new(tidy).run(ctx) })
 	if s.acme != nil {
-		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, g.config.Certs.ACME.Challenge) })
+		challenge := g.config.Certs.ACME.Challenge // a reload changes the configuration
+		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, challenge) })
 	}
 	if s.posh != nil {
 		g.part(func() error { return g.certs.ServePOSH(ctx, s.posh) })
