@@ -44,6 +44,7 @@ func TestNoiseIsBounded(t *testing.T) {
 			t.Errorf("%d, %d and %d are told of three addresses, want 3, 2 and 0", one, two, three)
 		}
 		time.Sleep(61 * time.Second)
+		synctest.Wait()
 		if len(record.events) != 1 || record.events[0].Kind != audit.AuthFlood || record.events[0].Count != 295 || record.events[0].Address != "192.0.2.3" {
 			t.Fatalf("after the minute the record has %+v", record.events)
 		}
@@ -51,6 +52,7 @@ func TestNoiseIsBounded(t *testing.T) {
 			t.Errorf("%d of 2 are told in the next minute", n)
 		}
 		time.Sleep(61 * time.Second)
+		synctest.Wait()
 		if len(record.events) != 1 {
 			t.Errorf("a minute in which all was told is told again: %+v", record.events[1:])
 		}

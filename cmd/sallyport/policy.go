@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,9 @@ func policyCheckCommand() *cobra.Command {
 			engine, err := policy.New(c.Policy, c.PolicyData())
 			if err != nil {
 				return fault(err)
+			}
+			for _, line := range engine.Snapshot().Ending(time.Now(), endsSoon) {
+				fmt.Fprintln(cmd.OutOrStdout(), line)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "no fault found, revision", engine.Snapshot().Revision())
 			return err

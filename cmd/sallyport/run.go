@@ -226,11 +226,17 @@ func (g *gate) greet() {
 	g.warn()
 }
 
+// endsSoon is how long before their end grants and dated peers are told of.
+const endsSoon = 14 * 24 * time.Hour
+
 // warn tells what is no fault and yet wants somebody's hand.
 func (g *gate) warn() {
 	each(outOfDate(g.config, g.certs.Covers), func(reason string) { g.log.Warn("certificate out of date", "reason", reason) })
 	for _, over := range g.config.Over(time.Now()) {
 		g.log.Warn("an entry of peers is over", "reason", over.Error())
+	}
+	for _, line := range g.policy.Snapshot().Ending(time.Now(), endsSoon) {
+		g.log.Warn("an exception ends", "reason", line)
 	}
 }
 
