@@ -158,7 +158,9 @@ decision := {"effect": "allow", "rule": "none"} if count(deny) == 0 else := obje
 	if err != nil {
 		t.Fatal(err)
 	}
+	compiling.Lock()
 	c, err := compile(m.modules, m.world)
+	compiling.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
