@@ -31,7 +31,7 @@ race: ## unit tests twice under the race detector
 # policy holds the engine, and internal/config links it; their build with instruments for fuzzing takes minutes. What reads the configuration is fuzzed in
 # internal/config/document each time, the whole of it in `make fuzz` alone.
 SHORTFUZZ := ./internal/jid ./internal/stanza ./internal/content ./internal/transform ./internal/stream ./internal/resolve ./internal/config/document ./dialback ./certs ./audit
-FUZZ      := $(SHORTFUZZ) ./internal/config ./policy
+FUZZ      := $(SHORTFUZZ) ./internal/config ./policy ./proxy
 
 fuzz: ## run each fuzz target for FUZZTIME (default 3s)
 	@$(call fuzzing,$(FUZZ))

@@ -35,7 +35,7 @@ func (p *Proxy) fill(reads policy.FieldSet, in *inbound, c *crossing) {
 			i.Stanza.Payloads = append(i.Stanza.Payloads, servers(space)+"|"+local)
 		}
 	}
-	i.Stanza.Class, i.Stanza.E2EE, i.Stanza.Label = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label
+	i.Stanza.Class, i.Stanza.E2EE, i.Stanza.Label = c.facts.Class.Names(), c.facts.E2EE, c.facts.Label
 	i.Contact = reads.Has(policy.FieldContact) && p.contact(c)
 	if readsWords(reads) {
 		w := content.Extract(c.el)
@@ -136,7 +136,7 @@ func stanzaEvent(in *inbound, c *crossing) audit.Event {
 		Link: in.id, Channel: f.Channel, Proof: f.Proof, TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP,
 	}
 	e.Stanza = partOf(c.el)
-	e.Stanza.Class, e.Stanza.E2EE, e.Stanza.Label, e.Stanza.Thread = c.facts.Class.Names(), c.facts.Class.E2EE(), c.facts.Label, c.facts.Thread
+	e.Stanza.Class, e.Stanza.E2EE, e.Stanza.Label, e.Stanza.Thread = c.facts.Class.Names(), c.facts.E2EE, c.facts.Label, c.facts.Thread
 	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached, Retention: d.Retention}
 	e.Change = c.change
 	if d.Would != d.Effect {

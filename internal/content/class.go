@@ -75,16 +75,3 @@ func (c Class) Names() []string {
 
 // AllClasses lists every class there is, sorted.
 func AllClasses() []string { return names[:] }
-
-// E2EE is the method by which the content is encrypted from end to end; empty for none. Of several, the first by this order counts.
-func (c Class) E2EE() string {
-	switch {
-	case c&OMEMO != 0:
-		return "omemo"
-	case c&OpenPGP != 0:
-		return "openpgp"
-	case c&OTR != 0:
-		return "otr"
-	}
-	return ""
-}

@@ -12,6 +12,10 @@ type Facts struct {
 	Class  Class
 	Label  string // what the security label shows (XEP-0258), that of a nested stanza too; NoMarking for a label that shows nothing
 	Thread []byte // the conversation, as its sender names it
+
+	// E2EE is the method by which the content is encrypted from end to end: omemo, openpgp or otr; of several, the first by this order.
+	// It asks for the cipher, where the classes are content with a sign of one.
+	E2EE string
 }
 
 // NoMarking is the label of a stanza whose security label shows nothing: it is no stanza without one.
@@ -36,14 +40,15 @@ func Classify(el *stanza.Element, from, to string) Facts {
 	}
 	w.words()
 	f := w.facts
+	f.E2EE = w.method()
 	if f.Label = string(w.marking); w.label && f.Label == "" {
 		f.Label = NoMarking
 	}
 	if el.Kind() == stanza.Presence {
 		f.Class &^= Disclosure // how long somebody is away (XEP-0256) is part of it
 	}
-	if f.Class&(File|FileInband) != 0 && f.Class&(CallAudio|CallVideo) == 0 {
-		f.Class &^= CallControl // a session of Jingle that is about a file
+	if w.seen&session != 0 && (w.seen&(fileSession|otherSession) != fileSession) {
+		f.Class |= CallControl
 	}
 	return f
 }
@@ -73,8 +78,23 @@ type walk struct {
 
 	label   bool // there is one
 	marking []byte
-	body    []byte // what was read of the present one
+
+	seen              sign
+	body              []byte // what was read of the present one
+	bodyAt            int    // its depth
+	ciphers, readable bool   // among the bodies
 }
+
+// sign is a set of what makes a class, or a method, only together with something else.
+type sign uint8
+
+const (
+	session      sign = 1 << iota // of Jingle
+	fileSession                   // something in a session that is about a file
+	otherSession                  // and something that is about neither a file nor sound and pictures
+	omemoCipher
+	openPGPCipher
+)
 
 // place is an element whose text counts.
 type place uint8
@@ -85,12 +105,21 @@ const (
 	inThread
 	inLabel
 	inMarking
+	inStanza // a nested one
 )
 
 func (w *walk) tag() {
 	depth := w.cursor.Depth()
 	if depth == 0 {
 		return
+	}
+	if depth <= w.bodyAt {
+		w.words()
+	} else if w.bodyAt > 0 {
+		w.facts.Class |= Unknown // a body has no elements in it (RFC 6121 §5.2.3)
+	}
+	if depth >= len(w.inside) {
+		w.facts.Class |= Unknown
 	}
 	space, local := w.cursor.Name()
 	at := elsewhere
@@ -99,12 +128,16 @@ func (w *walk) tag() {
 	} else {
 		m, known := of(space)
 		w.facts.Class |= m.class
+		w.seen |= m.sign
 		if m.special != plain {
-			w.facts.Class |= m.special.class(local, &w.cursor)
+			class, sign := m.special.of(local, &w.cursor)
+			w.facts.Class, w.seen = w.facts.Class|class, w.seen|sign
 		}
 		switch {
-		case !known && depth == 1:
+		case !known && w.topmost(depth):
 			w.facts.Class |= Unknown
+		case !known && string(local) == "description":
+			w.seen |= otherSession
 		case string(space) != nsLabel:
 		case string(local) == "securitylabel":
 			w.label, at = true, inLabel
@@ -115,10 +148,14 @@ func (w *walk) tag() {
 			}
 		}
 	}
-	w.words()
 	if depth < len(w.inside) {
 		w.inside[depth] = at
 	}
+}
+
+// topmost tells whether what stands at the depth is a payload of a stanza, be it a nested one.
+func (w *walk) topmost(depth int) bool {
+	return depth == 1 || depth <= len(w.inside) && w.inside[depth-1] == inStanza
 }
 
 // core is what an element of the core namespaces makes of the stanza.
@@ -126,6 +163,9 @@ func (w *walk) core(local []byte, depth int) place {
 	switch string(local) {
 	case "body":
 		w.facts.Class |= Text
+		if w.bodyAt == 0 {
+			w.bodyAt = depth
+		}
 		return inBody
 	case "subject", "status":
 		w.facts.Class |= Text
@@ -133,9 +173,14 @@ func (w *walk) core(local []byte, depth int) place {
 		if depth == 1 {
 			return inThread
 		}
-	case "show", "priority", "error", "message", "presence", "iq":
+	case "show", "priority", "error":
+	case "message", "presence", "iq":
+		if depth > 1 {
+			return inStanza
+		}
+		w.facts.Class |= Unknown
 	default:
-		if depth == 1 {
+		if w.topmost(depth) {
 			w.facts.Class |= Unknown
 		}
 	}
@@ -172,16 +217,37 @@ func (w *walk) more(read []byte) []byte {
 
 // words looks for what the words of a body are when they are no words.
 func (w *walk) words() {
-	if len(w.body) == 0 {
+	w.bodyAt = 0
+	body := bytes.Trim(w.body, " \t\r\n")
+	w.body = nil
+	if len(body) == 0 {
 		return
 	}
-	if bytes.HasPrefix(bytes.TrimLeft(w.body, " \t\r\n"), []byte("?OTR")) {
+	otr := bytes.HasPrefix(body, []byte("?OTR"))
+	if otr {
 		w.facts.Class |= OTR
 	}
-	if namesScheme(w.body, "aesgcm") { // a file that is encrypted, and its key (XEP-0454)
+	if otr && !bytes.ContainsAny(body, " \t\r\n") {
+		w.ciphers = true
+	} else {
+		w.readable = true
+	}
+	if namesScheme(body, "aesgcm") { // a file that is encrypted, and its key (XEP-0454); the key is as readable as the address
 		w.facts.Class |= OMEMO | File
 	}
-	w.body = nil
+}
+
+// method is that of the ciphers which were found. Bodies are ciphers of OTR only where none of them can be read.
+func (w *walk) method() string {
+	switch {
+	case w.seen&omemoCipher != 0:
+		return "omemo"
+	case w.seen&openPGPCipher != 0:
+		return "openpgp"
+	case w.ciphers && !w.readable:
+		return "otr"
+	}
+	return ""
 }
 
 // namesScheme tells whether an address with the scheme is in the text.

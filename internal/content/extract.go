@@ -1,6 +1,7 @@
 package content
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -125,14 +126,39 @@ var prose = map[string]bool{"reason": true, "name": true, "title": true, "desc":
 // address takes an address of a person, a room or a domain. What has an @ is taken for one wherever it parses as one; a domain only
 // where the name says so.
 func (x *extraction) address(name, value string) {
+	value = strings.TrimSpace(value)
 	if rest, ok := cutPrefixFold(value, "xmpp:"); ok {
-		value, _, _ = strings.Cut(rest, "?")
-		if i := strings.LastIndex(value, "//"); i >= 0 {
-			value = value[i+2:]
-		}
-	} else if !strings.Contains(value, "@") && !addressed[name] {
-		return
+		x.uri(rest)
+	} else if strings.Contains(value, "@") || addressed[name] {
+		x.bare(value)
 	}
+}
+
+// uri takes the addresses that an xmpp: URI names: whose it is, and as whom one is to turn to it (RFC 5122 §2.2).
+func (x *extraction) uri(rest string) {
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	if authority, ok := strings.CutPrefix(rest, "//"); ok {
+		as, whose, _ := strings.Cut(authority, "/")
+		x.bare(unescaped(as))
+		rest = whose
+	}
+	if rest != "" {
+		x.bare(unescaped(rest))
+	}
+}
+
+func unescaped(s string) string {
+	if plain, err := url.PathUnescape(s); err == nil {
+		return Plain(plain)
+	}
+	return s
+}
+
+// bare takes an address. Whoever reads it may be less strict about its resource than we are.
+func (x *extraction) bare(value string) {
+	value, _, _ = strings.Cut(value, "/")
 	if j, err := jid.Parse(value); err == nil {
 		x.jids[j.Bare().String()] = true
 	}
@@ -161,16 +187,16 @@ func (x *extraction) links(text string) {
 }
 
 // lowerHead writes scheme and host in lower case, which they are read as.
-func lowerHead(url string) string {
+func lowerHead(address string) string {
 	start := 0
-	if i := strings.Index(url, "://"); i >= 0 {
+	if i := strings.Index(address, "://"); i >= 0 {
 		start = i + len("://")
 	}
-	end := strings.IndexAny(url[start:], "/?#")
+	end := strings.IndexAny(address[start:], "/?#")
 	if end < 0 {
-		return strings.ToLower(url)
+		return strings.ToLower(address)
 	}
-	return strings.ToLower(url[:start+end]) + url[start+end:]
+	return strings.ToLower(address[:start+end]) + address[start+end:]
 }
 
 // Plain is text in the form in which it is judged.
@@ -183,12 +209,14 @@ func Plain(s string) string {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) {
+		if unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) || r == blankBraille {
 			return -1
 		}
 		return r
 	}, norm.NFKC.String(s))
 }
+
+const blankBraille = '\u2800' // is a symbol to Unicode, and nothing to the eye
 
 func keys(set map[string]bool) []string {
 	if len(set) == 0 {

@@ -1,7 +1,7 @@
 package content
 
 import (
-	"strings"
+	"bytes"
 
 	"sallyport/internal/stanza"
 )
@@ -9,6 +9,7 @@ import (
 // meaning is what an element of a namespace makes of a stanza.
 type meaning struct {
 	class   Class
+	sign    sign
 	special special // for what depends on more than the namespace
 }
 
@@ -18,7 +19,7 @@ var spaces = map[string]meaning{
 	"urn:ietf:params:xml:ns:xmpp-stanzas": {},
 
 	"http://jabber.org/protocol/xhtml-im": {class: Text},
-	"http://www.w3.org/1999/xhtml":        {class: Text},
+	"http://www.w3.org/1999/xhtml":        {class: Text, special: isXHTML},
 	"urn:xmpp:message-correct":            {class: Text},
 	"urn:xmpp:message-retract":            {class: Text},
 	"urn:xmpp:reply":                      {class: Text},
@@ -47,7 +48,9 @@ var spaces = map[string]meaning{
 	"urn:xmpp:ping":                         {},
 	"urn:xmpp:idle":                         {},
 	"urn:xmpp:occupant-id":                  {},
-	"urn:xmpp:sec-label":                    {},
+	nsLabel:                                 {},
+	"urn:xmpp:sec-label:catalog":            {},
+	"urn:xmpp:sec-label:ess":                {},
 	"urn:xmpp:eme":                          {},
 	"http://jabber.org/protocol/shim":       {},
 	"jabber:x:data":                         {},
@@ -57,6 +60,7 @@ var spaces = map[string]meaning{
 	"jabber:x:signed":                      {},
 	"vcard-temp":                           {special: isVCard},
 	"vcard-temp:x:update":                  {},
+	"urn:ietf:params:xml:ns:vcard-4.0":     {special: isVCard},
 	"jabber:iq:search":                     {},
 	"jabber:iq:roster":                     {class: Admin},
 	"jabber:iq:private":                    {class: Admin},
@@ -88,6 +92,15 @@ var spaces = map[string]meaning{
 	"http://jabber.org/protocol/muc#unique":  {class: MUC},
 	"jabber:x:conference":                    {class: Invite},
 	"urn:xmpp:mix":                           {class: MUC},
+	"urn:xmpp:mix:core":                      {class: MUC},
+	"urn:xmpp:mix:core:searchable":           {class: MUC},
+	"urn:xmpp:mix:core:create-channel":       {class: MUC},
+	"urn:xmpp:mix:pam":                       {class: MUC},
+	"urn:xmpp:mix:admin":                     {class: MUC},
+	"urn:xmpp:mix:anon":                      {class: MUC},
+	"urn:xmpp:mix:misc":                      {class: MUC},
+	"urn:xmpp:mix:presence":                  {class: MUC},
+	"urn:xmpp:mix:roster":                    {class: MUC},
 	"urn:xmpp:bookmarks":                     {class: PubSub},
 	"storage:bookmarks":                      {class: PubSub},
 
@@ -99,7 +112,7 @@ var spaces = map[string]meaning{
 	"eu.siacs.conversations.axolotl": {special: isOMEMO},
 	"urn:xmpp:omemo":                 {special: isOMEMO},
 	"urn:xmpp:openpgp":               {special: isOpenPGP},
-	"jabber:x:encrypted":             {class: OpenPGP},
+	"jabber:x:encrypted":             {class: OpenPGP, sign: openPGPCipher},
 	"urn:xmpp:otr":                   {class: OTR},
 	"urn:xmpp:ssn":                   {class: Unknown},
 	"urn:xmpp:sce":                   {class: Unknown},
@@ -107,14 +120,16 @@ var spaces = map[string]meaning{
 	"urn:xmpp:carbons": {special: isCarbons},
 	"urn:xmpp:forward": {},
 
-	"urn:xmpp:jingle:apps:file-transfer":                  {class: File},
+	"urn:xmpp:jingle:apps:file-transfer":                  {class: File, sign: fileSession},
 	"http://jabber.org/protocol/si":                       {class: File},
 	"http://jabber.org/protocol/si/profile/file-transfer": {class: File},
 	"http://jabber.org/protocol/bytestreams":              {class: File},
 	"http://jabber.org/protocol/ibb":                      {class: FileInband},
-	"urn:xmpp:jingle:transports:s5b":                      {class: File},
-	"urn:xmpp:jingle:transports:ibb":                      {class: FileInband},
+	"urn:xmpp:jingle:transports:s5b":                      {class: File, sign: fileSession},
+	"urn:xmpp:jingle:transports:ibb":                      {class: FileInband, sign: fileSession},
 	"urn:xmpp:http:upload":                                {class: File},
+	"urn:xmpp:http:upload:purpose":                        {class: File},
+	"eu:siacs:conversations:http:upload":                  {class: File},
 	"urn:xmpp:http":                                       {class: File},
 	"urn:xmpp:sfs":                                        {class: File},
 	"urn:xmpp:esfs":                                       {class: File},
@@ -147,22 +162,37 @@ var spaces = map[string]meaning{
 	"http://www.google.com/transport/p2p":   {},
 }
 
-// of looks a namespace up, and then without what stands behind its last colon: a version, a fragment. A later version of what is known
-// is not a way past a rule.
-func of(space []byte) (meaning, bool) {
+// of looks a namespace up, and then without what stands behind its last colon or hash: a later version of what is known is not a way
+// past a rule. It is known where that is a version; with anything else it is one more payload that nobody has heard of.
+func of(space []byte) (m meaning, known bool) {
 	if m, ok := spaces[string(space)]; ok {
 		return m, true
 	}
-	for s := string(space); ; {
-		i := strings.LastIndexAny(s, ":#")
-		if i < len("urn:xmpp:") || !strings.HasPrefix(s, "urn:xmpp:") {
-			return meaning{}, false
+	const family = "urn:xmpp:"
+	if !bytes.HasPrefix(space, []byte(family)) {
+		return meaning{}, false
+	}
+	known = true
+	for i, end := len(space)-1, len(space); i > len(family); i-- {
+		if c := space[i]; c != ':' && c != '#' {
+			continue
 		}
-		s = s[:i]
-		if m, ok := spaces[s]; ok {
-			return m, true
+		known = known && (space[i] == '#' || number(space[i+1:end]))
+		if m, ok := spaces[string(space[:i])]; ok {
+			return m, known
+		}
+		end = i
+	}
+	return meaning{}, false
+}
+
+func number(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
 		}
 	}
+	return len(b) > 0
 }
 
 // special is a namespace of which the element's name or an attribute counts.
@@ -172,6 +202,7 @@ const (
 	plain special = iota
 	isArchive
 	isVCard
+	isXHTML
 	isMUCUser
 	isOMEMO
 	isOpenPGP
@@ -182,42 +213,65 @@ const (
 	isCallInvite
 )
 
-// class is what the element at the cursor, of the given local name, makes of the stanza.
-func (s special) class(local []byte, c *stanza.Cursor) Class {
+// of is what the element at the cursor, of the given local name, makes of the stanza.
+func (s special) of(local []byte, c *stanza.Cursor) (Class, sign) {
 	name := string(local) // compared only, so not copied
 	switch {
 	case s == isArchive && (name == "query" || name == "prefs" || name == "metadata"): // results answer what we asked
-		return Archive
-	case s == isVCard && (name == "PHOTO" || name == "LOGO" || name == "SOUND"):
-		return File
+		return Archive, 0
+	case s == isVCard && (name == "PHOTO" || name == "LOGO" || name == "SOUND" || name == "photo" || name == "logo" || name == "sound"):
+		return File, 0
+	case s == isXHTML && (name == "img" || name == "object"):
+		return picture(c), 0
 	case s == isMUCUser && name == "invite":
-		return Invite
+		return Invite, 0
 	case s == isOMEMO && name == "encrypted": // lists of devices and their keys are no content
-		return OMEMO
+		return OMEMO, omemoCipher
 	case s == isOpenPGP && name == "openpgp":
-		return OpenPGP
+		return OpenPGP, openPGPCipher
 	case s == isCarbons && (name == "sent" || name == "received"): // legal from one's own server alone (XEP-0280 §11)
-		return ForgedEnvelope
+		return ForgedEnvelope, 0
 	case s == isCarbons:
-		return Signal
+		return Signal, 0
 	case s == isReference && string(c.Attr("type")) == "data":
-		return File
+		return File, 0
 	case s == isReference:
-		return Text
+		return Text, 0
+	case s >= isJingle:
+		return s.call(name, c)
+	}
+	return 0, 0
+}
+
+// picture is one that stands in XHTML, or where it is to be fetched.
+func picture(c *stanza.Cursor) Class {
+	for _, from := range []string{"src", "data"} {
+		if at := bytes.TrimSpace(c.Attr(from)); len(at) >= len("data:") && bytes.EqualFold(at[:len("data:")], []byte("data:")) {
+			return FileInband
+		}
+	}
+	return File
+}
+
+// call is what an element of a session, or of an invitation to one, makes of the stanza.
+func (s special) call(name string, c *stanza.Cursor) (Class, sign) {
+	switch {
 	case s == isJingle && name == "jingle":
-		return CallControl
+		return 0, session
+	case s == isJingle && name == "description":
+		return 0, otherSession
 	case s == isRTP && name == "description":
 		if string(c.Attr("media")) == "audio" {
-			return CallAudio
+			return CallAudio, otherSession
 		}
-		return CallVideo // whatever it is that is no sound
+		return CallVideo, otherSession // whatever it is that is no sound
 	case s == isCallInvite && name == "invite":
 		if v := string(c.Attr("video")); v == "true" || v == "1" {
-			return CallVideo | CallAudio
+			return CallVideo | CallAudio, 0
 		}
-		return CallAudio
+		return CallAudio, 0
 	case s == isCallInvite:
-		return CallControl
+		return CallControl, 0
 	}
-	return 0
+	return 0, 0
 }

@@ -23,7 +23,8 @@ deny contains {
 	"message": "Messages with this domain must not be encrypted from end to end.",
 } if {
 	terms == "forbidden"
-	input.stanza.e2ee != ""
+	some class in input.stanza.class
+	startswith(class, "e2ee.")
 }
 
 # What can be read is a text, a file or its address, with no cipher in the stanza. Errors quote, and are let back.

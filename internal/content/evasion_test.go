@@ -1,0 +1,133 @@
+package content
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What makes a class is found where somebody wants it not to be found (PROTOCOL §9, [C03]).
+func TestEvasion(t *testing.T) {
+	t.Parallel()
+	deep := func(inner string) string {
+		return strings.Repeat("<x xmlns='jabber:x:data'>", 20) + inner + strings.Repeat("</x>", 20)
+	}
+	forwarded := func(inner string) string {
+		return `<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + inner + `</message></forwarded>`
+	}
+	session := func(inner string) string {
+		return `<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='s'><content creator='initiator' name='n'>` + inner + `</content></jingle>`
+	}
+	for _, test := range []struct{ name, xml, want string }{
+		{"OTR around an element", `<body>?O<ping xmlns='urn:xmpp:ping'/>TR:AAMC</body>`, "e2ee.otr text unknown"},
+		{"OTR around another body", `<body>?O<body/>TR:AAMC</body>`, "e2ee.otr text unknown"},
+		{"OTR behind a body", `<body>hi</body><ping xmlns='urn:xmpp:ping'/><body>?OTR:AAMC</body>`, "e2ee.otr text"},
+		{"OTR deep down", deep(`<body xmlns='jabber:client'>?OTR:AAMC</body>`), "text unknown"},
+		{"a link with a key, around an element", `<body>aesgcm<ping xmlns='urn:xmpp:ping'/>://h/f#0</body>`, "e2ee.omemo file text unknown"},
+
+		{"a payload of one's own within a known family", `<x xmlns='urn:xmpp:ping:mine'/>`, "unknown"},
+		{"signals of one's own", `<x xmlns='urn:xmpp:hints:mine'/>`, "signal unknown"},
+		{"a part of a family that is known", `<client-join xmlns='urn:xmpp:mix:pam:2'/>`, "muc"},
+		{"a version that is none", `<x xmlns='urn:xmpp:ping:'/>`, "unknown"},
+		{"another label", `<securitylabel xmlns='urn:xmpp:sec-label:1'><displaymarking>SECRET</displaymarking></securitylabel>`, "unknown"},
+		{"unknown in a forwarded copy", forwarded(`<x xmlns='urn:example:x'/>`), "unknown"},
+		{"known in a forwarded copy", forwarded(`<ping xmlns='urn:xmpp:ping'/>`), ""},
+		{"a stanza that nothing forwards", `<message xmlns='jabber:client'><show/></message>`, "unknown"},
+
+		{"a proposal beside a link", `<propose xmlns='urn:xmpp:jingle-message:0' id='1'/><x xmlns='jabber:x:oob'><url>u</url></x>`, "call.control file"},
+		{"a session of another application beside a link", session(`<description xmlns='urn:example:voice'/>`) + `<x xmlns='jabber:x:oob'/>`, "call.control file"},
+		{"a session of two applications", session(`<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/><description xmlns='urn:example:voice'/>`), "call.control file"},
+		{"a session of a file", session(`<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/><transport xmlns='urn:xmpp:jingle:transports:ibb:1'/>`), "file file.inband"},
+
+		{"a photo in the vCard of today", `<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><photo><uri>data:image/png;base64,QQ==</uri></photo></vcard>`, "file"},
+		{"a picture in XHTML", `<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><img src=' DATA:image/png;base64,QQ=='/></body></html>`, "file.inband text"},
+		{"a picture elsewhere", `<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><img src='https://h/p'/></body></html>`, "file text"},
+		{"a slot of old", `<request xmlns='eu:siacs:conversations:http:upload'/>`, "file"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := Classify(parsed(t, "<message>"+test.xml+"</message>"), "", "")
+			if got := strings.Join(f.Class.Names(), " "); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Encrypted is what a cipher is in. What only looks like it to forbid has the class, and passes for no cipher where one is required.
+func TestMethodNeedsItsPayload(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ xml, method, class string }{
+		{"<encrypted xmlns='urn:xmpp:omemo:2'/><body>your client is old</body>", "omemo", "e2ee.omemo text"},
+		{"<x xmlns='jabber:x:encrypted'>QQ==</x>", "openpgp", "e2ee.openpgp"},
+		{"<body>in clear, aesgcm://h/f#00</body>", "", "e2ee.omemo file text"},
+		{"<body>?OTR:AAMC.</body>", "otr", "e2ee.otr text"},
+		{"<body>\n ?OTR,1,2,AAMC, </body>", "otr", "e2ee.otr text"},
+		{"<body>?OTRv23?</body>", "otr", "e2ee.otr text"},
+		{"<body>?OTR in clear</body>", "", "e2ee.otr text"},
+		{"<body>?OTR:AAMC.</body><body xml:lang='de'>in clear</body>", "", "e2ee.otr text"},
+		{"<body>in clear</body><body xml:lang='de'>?OTR:AAMC.</body>", "", "e2ee.otr text"},
+		{"<body>?OTR:AAMC.</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>in clear</body></html>", "otr", "e2ee.otr text"},
+		{"<start xmlns='urn:xmpp:otr:0'/>", "", "e2ee.otr"},
+		{"<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:omemo:2'/><body>in clear</body>", "", "text"},
+	} {
+		f := Classify(parsed(t, "<message>"+test.xml+"</message>"), "", "")
+		if got := strings.Join(f.Class.Names(), " "); f.E2EE != test.method || got != test.class {
+			t.Errorf("%s: method %q of %q, want %q of %q", test.xml, f.E2EE, got, test.method, test.class)
+		}
+	}
+}
+
+// ABUSE 35, [A06]: an address that is named is the same one in all its spellings, and is another one when it only looks alike.
+func TestAddressesInEverySpelling(t *testing.T) {
+	t.Parallel()
+	forms := []string{
+		"<x xmlns='jabber:x:conference' jid='%s'/>",
+		"<x xmlns='jabber:x:conference' jid=' %s/Nick '/>",
+		"<x xmlns='http://jabber.org/protocol/muc#user'><invite from='%s'/></x>",
+		"<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' to='%s/x'/></forwarded>",
+		"<vCard xmlns='vcard-temp'><JABBERID> %s </JABBERID></vCard>",
+		"<x xmlns='jabber:x:data'><field var='f'><value>%s</value></field></x>",
+		"<body>xmpp:%s?join</body>",
+		"<body>see XMPP:%s#x.</body>",
+		"<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:%s'/>",
+		"<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp://guest@other.example/%s'/>",
+	}
+	for want, spellings := range map[string][]string{
+		"müller@bücher.example": {
+			"müller@bücher.example", "MÜLLER@BÜCHER.EXAMPLE", "mu\u0308ller@bu\u0308cher.example", "müller@xn--bcher-kva.example", "müller@XN--BCHER-KVA.example.",
+			"ｍüller@bücher\u3002example", "mü\u200Bller@bü\u00ADcher.example",
+		},
+		`d\27artagnan@corp.example`: {`d\27artagnan@corp.example`, `D\27Artagnan@Corp.Example.`},
+		"bоard@corp.example":        {"bоard@corp.example", "Bоard@corp.example"}, // its second letter is Cyrillic
+		"board@corp.example":        {"board@corp.example", "board@corp.example/\u0378", "board\u202E@corp.example"},
+	} {
+		for _, spelling := range spellings {
+			for _, form := range forms {
+				w := Extract(parsed(t, "<message>"+fmt.Sprintf(form, spelling)+"</message>"))
+				got := strings.Join(w.JIDs, " ")
+				if strings.Contains(form, "guest@") {
+					got = strings.TrimSpace(strings.Replace(got, "guest@other.example", "", 1))
+				}
+				if strings.Join(strings.Fields(got), " ") != want {
+					t.Errorf("%q in %s: %q, want %q", spelling, form, w.JIDs, want)
+				}
+			}
+		}
+	}
+	for _, spelling := range []string{"b%6Fard@corp.example", "board%40corp.example", "//board@corp.example"} {
+		if w := Extract(parsed(t, "<message><body>xmpp:"+spelling+"?join</body></message>")); strings.Join(w.JIDs, " ") != "board@corp.example" {
+			t.Errorf("RFC 5122 §2.7.1: %s: %q", spelling, w.JIDs)
+		}
+	}
+}
+
+// Nothing hides within a word: neither what is not shown nor what is shown as nothing.
+func TestInvisible(t *testing.T) {
+	t.Parallel()
+	for _, r := range "\u00AD\u034F\u115F\u17B4\u180B\u200D\u2060\u202E\u2800\u3164\uFE0F\uFEFF\uFFA0\U000E0041\U000E0100" {
+		if got := Plain("41" + string(r) + "11"); got != "4111" {
+			t.Errorf("%U stays: %q", r, got)
+		}
+	}
+}
