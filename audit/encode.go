@@ -187,6 +187,11 @@ func (n *encoder) upkeep(e *Event) {
 	n.num(`,"bytes":`, e.Bytes)
 	n.str(`,"sha256":"`, e.SHA256)
 	n.str(`,"revision":"`, e.Revision)
+	n.str(`,"who":"`, e.Deed.Who)
+	n.str(`,"as":"`, e.Deed.As)
+	n.str(`,"why":"`, e.Deed.Why)
+	n.str(`,"query":"`, e.Deed.Query)
+	n.str(`,"key":"`, e.Key)
 }
 
 // open begins an object. Its fields each begin with a comma; close turns the first one into the brace, or takes an object

@@ -60,6 +60,17 @@ type Event struct {
 	Bytes        uint64    // cut off, or free
 	SHA256       string    // of what was cut off
 	Revision     string    // of the policy or configuration read
+
+	Deed DeedPart
+	Key  string // the name of a sealing key: CLASS/PERIOD-N
+}
+
+// DeedPart is what a person did with the record.
+type DeedPart struct {
+	Who   string // the user that the system names: "root (uid 0)"
+	As    string // the name that this user goes by, as given
+	Why   string // the reason, as given
+	Query string // what was asked for
 }
 
 // StanzaPart describes a stanza without its content.

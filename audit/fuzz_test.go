@@ -110,6 +110,7 @@ func recordFor(e *Event, node string) Record {
 		Cert:   CertRecord{text(e.Cert), text(e.CertSPKI), text(e.CertIssuer), text(e.CertNotAfter)},
 		Step:   text(e.Step), Address: text(e.Address), Condition: text(e.Condition), Text: text(e.Text), Error: text(e.Error), Advice: text(e.Advice),
 		Count: e.Count, Segment: text(e.Segment), SHA256: text(e.SHA256), Revision: text(e.Revision),
+		Who: text(e.Deed.Who), As: text(e.Deed.As), Why: text(e.Deed.Why), Query: text(e.Deed.Query), Key: text(e.Key),
 	}
 	if e.Kind == Stanza {
 		r.Level = "metadata"

@@ -1,5 +1,7 @@
 package audit
 
+import "fmt"
+
 // Kind says what an event is about. The zero Kind is none of them; an event without a kind is recorded as "unknown" rather
 // than lost.
 type Kind uint8
@@ -32,6 +34,14 @@ const (
 	ConfigPeer
 	PolicyNotify
 	AuthFlood
+	AuditOpen
+	AuditSearch
+	AuditExport
+	AuditHold
+	AuditRelease
+	AuditDelete
+	AuditDestroy
+	AuditKey
 	kindEnd
 )
 
@@ -68,6 +78,12 @@ func (k Kind) String() string { return k.info().name }
 
 // linkFields are what an event knows of the link it happened on.
 const linkFields = "dir local remote from to link.id link.channel link.proof link.tls link.cipher link.alpn link.remote_ip link.route"
+
+// What an event knows of a deed: something that a person did with the record itself.
+const (
+	deedMust = "who query"
+	deedMay  = "as why count key segment sha256 since until error"
+)
 
 var kinds = [kindEnd]kindInfo{
 	0: {name: "unknown"},
@@ -136,6 +152,30 @@ var kinds = [kindEnd]kindInfo{
 	AuditCount: {name: "audit.count", code: 904,
 		doc:  "Stanzas that policy recorded at level none, counted since the last such event.",
 		must: "count since dir local remote decision.effect"},
+	AuditKey: {name: "audit.key", code: 905,
+		doc:  "A key under which content is sealed has begun: its name, the SHA-256 of its file, and the recipients that can open it.",
+		must: "key sha256", may: "text"},
+	AuditOpen: {name: "audit.open", code: 910,
+		doc:  "Somebody asked for sealed content to be opened. The event is committed before anything is shown.",
+		must: deedMust, may: deedMay},
+	AuditSearch: {name: "audit.search", code: 911,
+		doc:  "Somebody searched the record.",
+		must: deedMust, may: deedMay},
+	AuditExport: {name: "audit.export", code: 912,
+		doc:  "Somebody took events out of the record: which, how many, and, in sha256, what came of it.",
+		must: deedMust, may: deedMay},
+	AuditHold: {name: "audit.hold", code: 913,
+		doc:  "Somebody put events under legal hold: they outlive their retention until the hold is released.",
+		must: deedMust + " why", may: deedMay},
+	AuditRelease: {name: "audit.release", code: 914,
+		doc:  "Somebody ended a legal hold.",
+		must: deedMust + " why", may: deedMay},
+	AuditDelete: {name: "audit.delete", code: 915,
+		doc:  "Segments whose retention is over were deleted. Their leaves stay in the tree.",
+		must: deedMust, may: deedMay},
+	AuditDestroy: {name: "audit.destroy", code: 916,
+		doc:  "Keys of sealed content were destroyed: nobody can open what was sealed under them. The lines stay as they are.",
+		must: deedMust + " why", may: deedMay},
 	NodeStart: {name: "node.start", code: 950,
 		doc: "The gate started.",
 		may: "revision text"},
@@ -151,6 +191,19 @@ var kinds = [kindEnd]kindInfo{
 	NodeStop: {name: "node.stop", code: 951,
 		doc: "The gate stopped in good order. A record whose last event is another one was ended by a crash.",
 		may: "count text"},
+}
+
+// IsDeed says whether events of the kind tell what a person did with the record.
+func (k Kind) IsDeed() bool { return AuditOpen <= k && k <= AuditDestroy }
+
+// ParseDeed reads the name of a kind of deed. The error is for every other name: no event of those kinds is anybody's to order.
+func ParseDeed(name string) (Kind, error) {
+	for k := AuditOpen; k <= AuditDestroy; k++ {
+		if k.String() == name {
+			return k, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not an event of something done with the record", clip(name))
 }
 
 // Code is the event's number. Within a kind it tells the cases apart that an operator would alarm on separately.

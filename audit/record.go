@@ -46,8 +46,13 @@ type Record struct {
 	Until    time.Time `json:"until,omitzero" doc:"end of that span"`
 	Segment  string    `json:"segment,omitempty" doc:"name of the file"`
 	Bytes    uint64    `json:"bytes,omitempty" doc:"cut off; free on the disk"`
-	SHA256   string    `json:"sha256,omitempty" doc:"of what was cut off, hexadecimal"`
+	SHA256   string    `json:"sha256,omitempty" doc:"of what was cut off, of a key's file, of an export; hexadecimal"`
 	Revision string    `json:"revision,omitempty" doc:"of the policy or configuration that is in force"`
+	Who      string    `json:"who,omitempty" doc:"the user who did it, as the system names it"`
+	As       string    `json:"as,omitempty" doc:"the name that this user gave"`
+	Why      string    `json:"why,omitempty" doc:"the reason that this user gave"`
+	Query    string    `json:"query,omitempty" doc:"what was asked for"`
+	Key      string    `json:"key,omitempty" doc:"name of a sealing key: CLASS/PERIOD-N"`
 	Cut      bool      `json:"cut,omitempty" doc:"a value was too long; it ends with an ellipsis"`
 }
 

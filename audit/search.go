@@ -192,6 +192,7 @@ func (r *Record) mentions(text string) bool {
 		d.Effect, d.Rule, d.Reason, d.Revision, d.Mode, d.Would, d.Retention,
 		c.Facts, c.SPKI, c.Issuer, c.NotAfter,
 		r.Step, r.Address, r.Condition, r.Text, r.Error, r.Advice, r.NextTry, r.Outcome, r.Segment, r.SHA256, r.Revision,
+		r.Who, r.As, r.Why, r.Query, r.Key,
 	}
 	holds := func(v string) bool { return strings.Contains(strings.ToLower(v), text) }
 	return slices.ContainsFunc(values, holds) || slices.ContainsFunc(s.Class, holds) || slices.ContainsFunc(r.Change.Rules, holds)

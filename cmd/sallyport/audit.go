@@ -46,13 +46,18 @@ func (f *recordFlags) directory() (string, error) {
 		}
 		dir = c.Audit.Dir
 	}
+	return dir, isRecord(dir)
+}
+
+// isRecord says why a directory holds no record that can be read.
+func isRecord(dir string) error {
 	if _, err := os.ReadDir(dir); err != nil {
-		return "", fmt.Errorf("reading the record: %w", err)
+		return fmt.Errorf("reading the record: %w", err)
 	}
-	if found, err := filepath.Glob(filepath.Join(dir, "*.jsonl")); err != nil || len(found) == 0 {
-		return "", fmt.Errorf("there is no record in %s; is it the audit.dir of the gate?", dir)
+	if found, err := filepath.Glob(filepath.Join(dir, "*.jsonl*")); err != nil || len(found) == 0 {
+		return fmt.Errorf("there is no record in %s; is it the audit.dir of the gate?", dir)
 	}
-	return dir, nil
+	return nil
 }
 
 // print writes one event: its line, or the part of it that a person wants.

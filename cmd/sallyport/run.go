@@ -181,7 +181,7 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	if s.metrics != nil {
 		g.part(func() error { return g.telemetry.Serve(ctx, s.metrics) })
 	}
-	admin := &console.Server{Log: g.log, Status: g.status, Peers: &console.Peers{Book: g.peers, Changed: g.peerChanged}}
+	admin := &console.Server{Log: g.log, Status: g.status, Peers: &console.Peers{Book: g.peers, Changed: g.peerChanged}, Record: g.recordDeed}
 	g.part(func() error { return admin.Serve(ctx, s.admin) })
 }
 

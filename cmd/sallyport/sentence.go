@@ -30,6 +30,7 @@ func sentence(r audit.Record) string {
 	for _, kv := range [][2]string{
 		{"rule", r.Decision.Rule}, {"reason", r.Decision.Reason}, {"step", r.Step}, {"address", r.Address}, {"condition", r.Condition}, {"error", r.Error},
 		{"cert", r.Cert.Facts}, {"advice", r.Advice}, {"text", r.Text}, {"next_try", r.NextTry},
+		{"who", r.Who}, {"as", r.As}, {"why", r.Why}, {"query", r.Query}, {"key", r.Key},
 	} {
 		if kv[1] != "" && kv[1] != "allow" {
 			add("%s=%q", kv[0], kv[1])

@@ -1,6 +1,7 @@
 // Package console is the gate's admin socket: a Unix socket, open to its owner alone, over which `sallyport status` asks what
-// the gate looks like and where its time and memory go, and `sallyport peers` changes what is remembered of remote domains. It reads
-// snapshots and never steers a stanza.
+// the gate looks like and where its time and memory go, and `sallyport peers` changes what is remembered of remote domains, and commands that
+// work on the record have that recorded. It reads snapshots and never steers a stanza. The kernel says who asks (SO_PEERCRED): root and the
+// gate's own user are answered, whatever mode somebody gives the socket.
 //
 // The protocol is HTTP/1.1 with JSON answers, so that curl --unix-socket can ask too.
 package console
@@ -34,6 +35,9 @@ type Server struct {
 	Status func() Status // called for each question
 	Peers  *Peers        // nil: nobody remembers anything
 	Log    *slog.Logger
+
+	// Record puts on the record what the user uid is about to do with it. Nil: there is no record.
+	Record func(ctx context.Context, uid int, n Note) (Recorded, error)
 }
 
 // Serve answers on ln, which Listen made, until ctx ends, and then returns nil.
@@ -44,7 +48,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if s.Peers != nil {
 		s.Peers.handle(mux)
 	}
-	srv := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
+	if s.Record != nil {
+		mux.HandleFunc("POST /audit/note", s.note)
+	}
+	srv := &http.Server{Handler: ownOnly(mux, ownUID()), ConnContext: withCaller, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
@@ -134,10 +141,7 @@ func Ask(ctx context.Context, socket, path string, v any) error {
 		return unanswered(socket, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the gate answered %s", resp.Status)
-	}
-	return json.NewDecoder(resp.Body).Decode(v)
+	return read(resp, v)
 }
 
 // unanswered says why nobody answers, in place of the HTTP client's words.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,12 @@ func (p *Peers) handle(mux *http.ServeMux) {
 
 // Order posts an order to the admin socket. What the gate refuses is the error.
 func Order(ctx context.Context, socket, path string, order any) error {
-	body, err := json.Marshal(order)
+	return post(ctx, socket, path, order, new(struct{}))
+}
+
+// post sends v as JSON, and decodes the answer into got.
+func post(ctx context.Context, socket, path string, v, got any) error {
+	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
@@ -66,9 +72,14 @@ func Order(ctx context.Context, socket, path string, order any) error {
 		return unanswered(socket, err)
 	}
 	defer resp.Body.Close()
+	return read(resp, got)
+}
+
+// read decodes an answer; one that is a refusal is the error.
+func read(resp *http.Response, v any) error {
 	if resp.StatusCode == http.StatusOK {
-		return nil
+		return json.NewDecoder(resp.Body).Decode(v)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	return errors.Join(errors.New(strings.TrimSpace(string(text))), err)
+	return errors.Join(errors.New(cmp.Or(strings.TrimSpace(string(text)), "the gate answered "+resp.Status)), err)
 }
