@@ -19,6 +19,12 @@ type Config struct {
 	Timeout   time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
 	Cache     int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each, and never more than 3 kB"`
 
+	History      string `yaml:"history" doc:"directory in which each revision that was in force is kept, for sallyport policy explain and replay; left out: policy in audit.dir"`
+	HistoryCount int    `yaml:"history_count" default:"1000" doc:"revisions that are kept at the most; those that were last in force stay"`
+	HistoryBytes int64  `yaml:"history_bytes" default:"256MiB" doc:"bytes that they take on the disk, compressed, at the most"`
+
+	// Supplies come from elsewhere than Dir and are in force from the start.
+	Supplies []Supply `yaml:"-"`
 	// Log takes what an operator must know of the rules in force: that they fail. Nil: nobody.
 	Log *slog.Logger `yaml:"-"`
 }
@@ -49,6 +55,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Cache == 0 {
 		c.Cache = 65536
 	}
+	if c.HistoryCount < 0 || c.HistoryBytes < 0 {
+		return c, Faults{{Text: "policy.history_count and policy.history_bytes must not be negative"}}
+	}
+	if c.HistoryCount == 0 {
+		c.HistoryCount = 1000
+	}
+	if c.HistoryBytes == 0 {
+		c.HistoryBytes = 256 << 20
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -60,10 +75,13 @@ type Engine struct {
 	config   Config
 	failures *failures
 
-	loading sync.Mutex        // one Reload at a time
+	loading sync.Mutex        // one Reload at a time; guards Mode and Supplies of config, too
+	base    Data              // of the configuration, in force
+	made    *material         // what is in force is made of, until KeepHistory is called
 	look    [sha256.Size]byte // of Dir, when it was last read
 	current atomic.Pointer[Snapshot]
-	shadow  *Shadow // nil without a candidate
+	keeps   *history // of what is in force; nil: nothing is kept
+	shadow  *Shadow  // nil without a candidate
 }
 
 // New loads the policy. The error holds all [Faults] that were found.
@@ -73,13 +91,14 @@ func New(c Config, base Data) (*Engine, error) {
 		return nil, err
 	}
 	look := c.look() // before it is read: what changes meanwhile is read again
-	s, err := load(c, base)
+	s, m, err := load(c, base)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: c, failures: &failures{log: c.Log}, look: look}
+	e := &Engine{config: c, failures: &failures{log: c.Log}, look: look, base: base}
 	s.failures = e.failures
 	e.current.Store(s)
+	e.made = m
 	if c.Candidate != "" {
 		draft, err := e.draft(base)
 		if err != nil {
@@ -94,7 +113,7 @@ func New(c Config, base Data) (*Engine, error) {
 func (e *Engine) draft(base Data) (*Snapshot, error) {
 	c := e.config
 	c.Dir, c.Mode, c.Cache = c.Candidate, "observe", max(1, c.Cache/8)
-	s, err := load(c, base)
+	s, _, err := load(c, base)
 	if err == nil {
 		s.failures = &failures{log: slog.New(slog.DiscardHandler)}
 	}
@@ -109,11 +128,31 @@ func (e *Engine) Shadow() *Shadow { return e.shadow }
 func (e *Engine) Reload(base Data) error {
 	e.loading.Lock()
 	defer e.loading.Unlock()
-	e.look = e.config.look()
-	s, err := load(e.config, base)
+	return e.load(e.config, base)
+}
+
+// ReloadAs is Reload with another mode.
+func (e *Engine) ReloadAs(mode string, base Data) error {
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	c := e.config
+	c.Mode = mode
+	c, err := c.withDefaults()
 	if err != nil {
 		return err
 	}
+	return e.load(c, base)
+}
+
+// load takes what c and base say into force. The caller holds loading.
+func (e *Engine) load(c Config, base Data) error {
+	look := c.look()
+	s, m, err := load(c, base)
+	e.look = look
+	if err != nil {
+		return err
+	}
+	e.config.Mode, e.config.Supplies, e.base = c.Mode, c.Supplies, base
 	if e.shadow != nil {
 		// A draft that does not load must not hold the policy back.
 		if draft, err := e.draft(base); err != nil {
@@ -122,11 +161,41 @@ func (e *Engine) Reload(base Data) error {
 			e.shadow.use(draft)
 		}
 	}
-	if s.revision != e.current.Load().revision {
-		s.failures = e.failures
-		e.current.Store(s)
+	if now := e.current.Load(); s.revision != now.revision || s.observe != now.observe {
+		e.enforce(s, m)
 	}
 	return nil
+}
+
+// enforce puts a snapshot in force, and keeps what it was made of.
+func (e *Engine) enforce(s *Snapshot, m *material) {
+	s.failures = e.failures
+	e.current.Store(s)
+	if e.keeps == nil {
+		e.made = m
+		return
+	}
+	e.keep(m)
+}
+
+// KeepHistory has the revision that is in force, and each that will be, kept in [Config].History: what decides on traffic, and not what a
+// tool loads.
+func (e *Engine) KeepHistory() {
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	if e.config.History == "" {
+		return
+	}
+	e.keeps = &history{dir: e.config.History, count: e.config.HistoryCount, bytes: e.config.HistoryBytes}
+	e.keep(e.made)
+	e.made = nil
+}
+
+func (e *Engine) keep(m *material) {
+	if err := e.keeps.keep(m); err != nil {
+		e.config.Log.Error("the revision in force cannot be kept; explain and replay will not have it", "revision", m.revision, "reason", oneLine(err),
+			"advice", "see policy.history: space, permissions, disk")
+	}
 }
 
 // Watch is how often [Engine.Stale] is to be asked; not above 0: never.

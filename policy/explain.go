@@ -16,6 +16,7 @@ type Explanation struct {
 	Where   []string // file:line of the rules that can say it
 	Data    []string // documents and keys that they look at, as data.peers[…].files
 	Reads   []Field  // attributes that the whole decision can depend on
+	Rests   []Field  // attributes that the rule rests on: those that it reads or, where nothing refuses, those of the whole decision
 	Remedy  []string // what would change it, each a line of data
 	Defined bool     // whether the policy has such a rule at all
 }
@@ -27,15 +28,21 @@ func (s *Snapshot) Explain(rule string, in *Input, link bool) Explanation {
 		q = s.link
 	}
 	e := Explanation{Rule: rule, Reads: slices.Clone(q.reads)}
-	data := map[string]bool{}
+	data, reads := map[string]bool{}, newWalk(q.compiler)
 	for _, name := range slices.Sorted(maps.Keys(q.compiler.Modules)) {
 		for _, r := range q.compiler.Modules[name].Rules {
 			if says(r, rule) {
 				e.Defined = true
 				e.Where = append(e.Where, fmt.Sprintf("%s:%d", name, r.Location.Row))
 				documents(q.compiler, r, data, map[*ast.Rule]bool{})
+				if err := reads.follow(r); err != nil {
+					reads.found.whole = true
+				}
 			}
 		}
+	}
+	if e.Rests = reads.found.among(q.set.Has); !e.Defined || rule == "allow" {
+		e.Rests = slices.Clone(q.reads)
 	}
 	e.Where, e.Data = slices.Compact(e.Where), slices.Sorted(maps.Keys(data))
 	e.Remedy = remedies(rule, in)

@@ -154,7 +154,7 @@ decision := {"effect": "allow", "rule": "none"} if count(deny) == 0 else := obje
 		files[fmt.Sprintf("f%d.rego", i)] = text
 	}
 	// All are compiled at once, because that takes most of the time; each is asked by itself, as the shipped decision would be.
-	m, err := gather(dir(t, files), listed())
+	m, err := gather(Config{Dir: dir(t, files)}, listed())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,8 +19,12 @@ const checkTime = 30 * time.Second
 // compiling is held while anything is compiled: OPA's compilers change types that they all share (as of 1.22).
 var compiling sync.Mutex
 
-// load makes a snapshot of what ships, the operator's files and the configuration's data.
-func load(c Config, base Data) (s *Snapshot, err error) {
+// load makes a snapshot of what ships, the operator's files, supplies and the configuration's data. What it was made of is there to be kept.
+func load(c Config, base Data) (*Snapshot, *material, error) {
+	return loadFrom(c, func() (*material, error) { return gather(c, base) })
+}
+
+func loadFrom(c Config, gather func() (*material, error)) (s *Snapshot, m *material, err error) {
 	compiling.Lock()
 	defer compiling.Unlock()
 	// The compiler is a large guest. Whatever an odd file does to it, the running policy stays.
@@ -28,10 +33,14 @@ func load(c Config, base Data) (s *Snapshot, err error) {
 			err = Faults{{Text: fmt.Sprintf("compiling the policy: panic: %v", r)}}
 		}
 	}()
-	m, err := gather(c.Dir, base)
-	if err != nil {
-		return nil, err
+	if m, err = gather(); err == nil {
+		s, err = build(c, m)
 	}
+	return s, m, err
+}
+
+// build compiles what was gathered.
+func build(c Config, m *material) (*Snapshot, error) {
 	compiler, err := compile(m.modules, m.world)
 	if err != nil {
 		return nil, err
@@ -53,14 +62,21 @@ type material struct {
 	data      map[string]any
 	world     *world
 	files     sources
+	given     Data // by the configuration
 }
 
-func gather(dir string, base Data) (*material, error) {
-	files, err := readSources(dir)
+func gather(c Config, base Data) (*material, error) {
+	files, err := readSources(c.Dir)
 	if err != nil {
 		return nil, err
 	}
-	m := material{files: files}
+	files.supply(c.Supplies)
+	return assemble(files, base)
+}
+
+// assemble parses and merges what was read.
+func assemble(files sources, base Data) (*material, error) {
+	m, err := material{files: files, given: base}, error(nil)
 	var baseErr, ownErr, dataErr error
 	m.base, baseErr = parse(files.base)
 	m.own, ownErr = parse(files.rego)
@@ -77,7 +93,7 @@ func gather(dir string, base Data) (*material, error) {
 	return &m, err
 }
 
-// revisionOf names what decides: rules and data, not where they lie, nor their tests.
+// revisionOf names what decides: rules and data, not where they lie, nor their tests. What the maker of a supply calls it stands behind.
 func revisionOf(files sources, base Data) (string, error) {
 	data, err := plainObject(base)
 	if err != nil {
@@ -95,7 +111,7 @@ func revisionOf(files sources, base Data) (string, error) {
 			h.Write(f.text)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12], nil
+	return strings.Join(append([]string{hex.EncodeToString(h.Sum(nil))[:12]}, files.versions...), "@"), nil
 }
 
 // checkData asks the policy what is wrong with the data.

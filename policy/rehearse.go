@@ -52,12 +52,12 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := load(c, base); err != nil {
+	if _, _, err := load(c, base); err != nil {
 		return nil, err
 	}
 	compiling.Lock()
 	defer compiling.Unlock()
-	m, err := gather(c.Dir, base)
+	m, err := gather(c, base)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ type Snapshot struct {
 	patterns     patterns
 }
 
-// Revision names the rules and the data that decide: twelve hexadecimal digits.
+// Revision names the rules and the data that decide: twelve hexadecimal digits, and behind them, with an @ each, what the makers of
+// supplies call these.
 func (s *Snapshot) Revision() string { return s.revision }
 
 // Reads tells whether a stanza decision can depend on an attribute. What it does not depend on need not be extracted.

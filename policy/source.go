@@ -27,6 +27,7 @@ type sources struct {
 	base, baseTests []source // what ships
 	rego, regoTests []source // the operator's
 	data            []source
+	versions        []string // of supplies that have one
 }
 
 // readSources reads what ships and, unless dir is empty, the operator's directory with all below it: *.rego, *.json,

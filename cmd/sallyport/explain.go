@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,12 +48,17 @@ func policyExplainCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			in, missing := inputOf(found, s)
-			now := judged(cmd.Context(), s, in)
-			if f.asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"event": found, "now": now, "missing": missing})
+			kept, err := newPast(&f)
+			if err != nil {
+				return fault(err)
 			}
-			return printExplained(cmd, found, s, in, now, missing)
+			x := explained{event: found, then: kept.of(found.Decision.Revision), now: s}
+			x.in, x.missing = inputOf(found, s)
+			x.verdict = judged(cmd.Context(), s, x.in)
+			if f.asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"event": found, "now": x.verdict, "missing": x.missing, "kept": x.then != nil})
+			}
+			return x.print(cmd.OutOrStdout())
 		},
 	}
 	f.add(cmd)
@@ -59,33 +66,59 @@ func policyExplainCommand() *cobra.Command {
 	return cmd
 }
 
-// printExplained says what was decided then, by which rule, and what the present policy says.
-func printExplained(cmd *cobra.Command, r *audit.Record, s *policy.Snapshot, in *policy.Input, now verdict, missing []string) error {
-	w := cmd.OutOrStdout()
-	d := &r.Decision
-	fmt.Fprintln(w, sentence(*r))
-	fmt.Fprintln(w)
-	then := verdict{About: now.About, Effect: d.Effect, Would: d.Would, Rule: d.Rule, Reason: d.Reason, Revision: d.Revision}
-	e := s.Explain(d.Rule, in, r.Kind != "stanza")
-	then.Where, then.Data = e.Where, e.Data
+// explained is a decision of the record, beside what the present policy says.
+type explained struct {
+	event   *audit.Record
+	then    *policy.Snapshot // the revision that decided; nil when it is not kept
+	now     *policy.Snapshot
+	in      *policy.Input
+	verdict verdict  // of now
+	missing []string // attributes that now reads and the record does not hold
+}
+
+// print says what was decided then, by which rule, and what the present policy says.
+func (x *explained) print(w io.Writer) error {
+	d, by := &x.event.Decision, x.then
+	if by == nil {
+		by = x.now
+	}
+	e := by.Explain(d.Rule, x.in, x.event.Kind != "stanza")
+	then := verdict{About: x.verdict.About, Effect: d.Effect, Would: d.Would, Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Where: e.Where, Data: e.Data}
 	if d.Effect != "allow" || d.Would != "" {
 		then.Remedy = e.Remedy
 	}
+	fmt.Fprintf(w, "%s\n\n", sentence(*x.event))
 	if err := then.print(w); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
-	switch {
-	case d.Revision != s.Revision():
-		fmt.Fprintf(w, "The policy has changed since (revision %s now); what is written above about the rule is of the present one.\n", s.Revision())
-	case !e.Defined:
-		fmt.Fprintf(w, "The policy has no rule of the name %s; the gate itself speaks so.\n", d.Rule)
+	switch changed := d.Revision != x.now.Revision(); {
+	case changed && x.then == nil:
+		fmt.Fprintf(w, "The policy has changed since (revision %s now), and the revision that decided is not kept: what is written above about the rule is of the present one.\n", x.now.Revision())
+	case changed:
+		fmt.Fprintf(w, "The policy has changed since (revision %s now); what is written above about the rule is of the one that decided.\n", x.now.Revision())
 	}
-	if len(missing) > 0 {
-		fmt.Fprintf(w, "The record does not have what the policy reads besides: %s. What follows is without it.\n", strings.Join(missing, ", "))
+	if !e.Defined {
+		fmt.Fprintf(w, "The policy has no rule of the name %s; the gate itself speaks so.\n", audit.Visible(d.Rule))
 	}
-	_, err := fmt.Fprintf(w, "Asked again now, the policy says: %s, rule %s.\n", now.Effect, audit.Visible(now.Rule))
+	if lacks := lacking(x.now, x.verdict, x.in, x.missing); len(lacks) > 0 {
+		fmt.Fprintf(w, "The record does not hold %s; judged without.\n", strings.Join(lacks, ", "))
+	}
+	_, err := fmt.Fprintf(w, "Asked again now, the policy says: %s, rule %s.\n", x.verdict.Effect, audit.Visible(x.verdict.Rule))
 	return err
+}
+
+// lacking are the attributes that a verdict rests on and that the record does not hold.
+func lacking(s *policy.Snapshot, v verdict, in *policy.Input, missing []string) (lacks []string) {
+	if len(missing) == 0 {
+		return nil
+	}
+	for _, f := range s.Explain(v.Rule, in, v.About == "link").Rests {
+		if slices.Contains(missing, f.String()) {
+			lacks = append(lacks, f.String())
+		}
+	}
+	return lacks
 }
 
 // inputOf makes the input of a decision out of its event, as far as the record has it, and says which attributes the policy reads that

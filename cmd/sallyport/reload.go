@@ -95,7 +95,7 @@ func (g *gate) tryReload() (changed []string, err error) {
 		_, more := policy.New(c.Policy, c.PolicyData())
 		return nil, errors.Join(err, more)
 	}
-	if err := g.policy.Reload(c.PolicyData()); err != nil {
+	if err := g.policy.ReloadAs(c.Policy.Mode, c.PolicyData()); err != nil {
 		return nil, err
 	}
 	material.Apply()

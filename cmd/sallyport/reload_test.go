@@ -170,3 +170,39 @@ func TestPolicyDirectoryIsWatched(t *testing.T) {
 		t.Error("a policy that does not load has changed the revision")
 	}
 }
+
+// policy.mode changes with a hang-up, under the same revision, and the record says in which mode each decision was made.
+func TestModeReloaded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.edit("admin:", "limits: {drain: 1s}\nadmin:")
+	h.write("policy/house.rego", "package sallyport.stanza\n\ndeny contains {\"rule\": \"no-words\"} if input.stanza.kind == \"message\"\n")
+	text, err := os.ReadFile(h.config)
+	must(t, err)
+	h.write("sallyport.yaml.good", string(text))
+	g := h.start()
+	revision := h.revision()
+	// The stanza that is refused is known to be judged when what came behind it is answered.
+	refused := strings.TrimSuffix(word, "b accepts backend\nb receives header\n") + `
+r sends <db:verify from='remote.example' to='corp.example' id='abc'>00</db:verify>
+r receives <db:verify from='corp.example' to='remote.example' id='abc' type='invalid'/>
+do observe
+`
+	xmpptest.Converse(t, h.stage(map[string]func() error{"observe": func() error {
+		h.edit("policy: {dir: policy,", "policy: {dir: policy, mode: observe,")
+		h.own()
+		if faults, done := g.reloaded(); !strings.Contains(done, "changed=[policy.mode]") {
+			t.Errorf("reload: %s%s", done, faults)
+		}
+		return nil
+	}}), proved+refused+word)
+	if now := h.revision(); now != revision {
+		t.Errorf("the revision is %s and was %s", now, revision)
+	}
+	g.signal(syscall.SIGTERM)
+	g.end()
+	_, out, _ := call("audit", "search", "-c", h.config, "--kind", "stanza", "--json")
+	if got := lines(out); len(got) != 2 || !strings.Contains(got[0], `"effect":"deny"`) || !strings.Contains(got[1], `"effect":"allow"`) || !strings.Contains(got[1], `"would":"deny"`) {
+		t.Errorf("the record has\n%s", out)
+	}
+}

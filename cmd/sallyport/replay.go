@@ -40,7 +40,7 @@ func (p *period) query() (q audit.Query, err error) {
 func policyReplayCommand() *cobra.Command {
 	var f recordFlags
 	var p period
-	var dir string
+	var dir, revision string
 	var strict bool
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Judge recorded traffic by another policy, and list what would come out otherwise", Args: cobra.NoArgs,
@@ -54,11 +54,18 @@ func policyReplayCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			s, err := snapshot(f.path, dir)
+			kept, err := newPast(&f)
 			if err != nil {
 				return fault(err)
 			}
-			r, err := replay(cmd.Context(), where, q, s)
+			s, err := snapshot(f.path, dir)
+			if revision != "" {
+				s, err = kept.get(revision)
+			}
+			if err != nil {
+				return fault(err)
+			}
+			r, err := replay(cmd.Context(), where, q, s, kept)
 			if err != nil {
 				return fault(err)
 			}
@@ -76,6 +83,8 @@ func policyReplayCommand() *cobra.Command {
 	f.add(cmd)
 	p.add(cmd)
 	cmd.Flags().StringVar(&dir, "policy", "", "`DIRECTORY` of the policy to judge by; default: policy.dir")
+	cmd.Flags().StringVar(&revision, "revision", "", "judge by a `REVISION` that was in force, as policy.history keeps it")
+	cmd.MarkFlagsMutuallyExclusive("policy", "revision")
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if any decision would come out otherwise")
 	return cmd
 }
@@ -85,7 +94,8 @@ type replayed struct {
 	Revision string   `json:"revision"`
 	Judged   int      `json:"judged"`
 	Flipped  int      `json:"flipped"`
-	Missing  []string `json:"missing,omitempty"` // attributes that the policy reads and the record does not have
+	Unknown  int      `json:"cannot_tell"`       // the record does not hold what they rest on
+	Missing  []string `json:"missing,omitempty"` // attributes that the policy reads and the record does not hold
 	Flips    []*flip  `json:"flips"`             // the most frequent first
 	Others   int      `json:"others,omitempty"`  // flips of groups beyond the bound
 }
@@ -105,16 +115,27 @@ const flipGroups = 10000
 
 var errNothing = errors.New("the record has no stanza in that time")
 
-// replay judges as the gate would have: by what policy asked for then, whether or not it was obeyed.
-func replay(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot) (*replayed, error) {
+// replay judges as the gate would have: by what policy asked for then, whether or not it was obeyed. A decision that rests on what the
+// record does not hold is none; nor is one that the revision which decided then would not make again out of the record.
+func replay(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot, kept *past) (*replayed, error) {
 	r := &replayed{Revision: s.Revision()}
 	groups := map[flip]*flip{}
+	rests := map[string]bool{} // whether a rule rests on what is missing
 	err := audit.Search(ctx, dir, q, func(_ []byte, e audit.Record) error {
 		in, missing := inputOf(&e, s)
 		r.Missing = missing
 		now := judged(ctx, s, in)
 		r.Judged++
 		was, is := cmp.Or(e.Decision.Would, e.Decision.Effect), cmp.Or(now.Would, now.Effect)
+		lacks, known := rests[now.About+now.Rule]
+		if !known {
+			lacks = len(lacking(s, now, in, missing)) > 0
+			rests[now.About+now.Rule] = lacks
+		}
+		if lacks || was != is && !reproduced(ctx, kept.of(e.Decision.Revision), in, was) {
+			r.Unknown++
+			return nil
+		}
 		if was == is {
 			return nil
 		}
@@ -143,6 +164,15 @@ func replay(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot) 
 	return r, err
 }
 
+// reproduced says whether the revision that decided then comes to the same out of what the record holds; one that is not kept is believed to.
+func reproduced(ctx context.Context, then *policy.Snapshot, in *policy.Input, was string) bool {
+	if then == nil {
+		return true
+	}
+	v := judged(ctx, then, in)
+	return cmp.Or(v.Would, v.Effect) == was
+}
+
 func (r *replayed) print(w io.Writer) error {
 	var b strings.Builder
 	for _, g := range r.Flips {
@@ -152,11 +182,18 @@ func (r *replayed) print(w io.Writer) error {
 		fmt.Fprintf(&b, "%6d  in more groups than are shown\n", r.Others)
 	}
 	fmt.Fprintf(&b, "%d stanzas judged by revision %s, %d would come out otherwise\n", r.Judged, r.Revision, r.Flipped)
-	if len(r.Missing) > 0 {
-		fmt.Fprintf(&b, "the record does not have what the policy reads besides: %s\n", strings.Join(r.Missing, ", "))
+	if r.Unknown > 0 {
+		fmt.Fprintf(&b, "of %d it cannot be told: the record does not hold what they rest on%s\n", r.Unknown, listed(r.Missing))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ", such as " + strings.Join(names, ", ")
 }
 
 func policyLearnCommand() *cobra.Command {

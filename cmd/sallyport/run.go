@@ -149,6 +149,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 	if g.inner, err = openInner(c, g.log); err != nil {
 		return err
 	}
+	g.policy.KeepHistory()
 	g.proxy.Revoked = g.revocations(g.log, g.proxy.Recheck)
 	return g.proxy.Start(g.settings(c))
 }

@@ -30,7 +30,7 @@ func changed(old, now reflect.Value, path string, found []string) []string {
 // reloadable are the keys, and the sections with all their keys, that a running gate takes anew. All others stand until it is started
 // again: sockets are open, the record's file is, and so on.
 func reloadable() []string {
-	return []string{"backends", "federation", "peers", "certs.files", "certs.roots", "certs.system_roots", "certs.acme", "outside.posh",
+	return []string{"backends", "federation", "peers", "policy.mode", "certs.files", "certs.roots", "certs.system_roots", "certs.acme", "outside.posh",
 		"ratchet.mode", "ratchet.learn", "ratchet.observe", "ratchet.domains", "limits", "log.level"}
 }
 

@@ -45,7 +45,7 @@ func TestChanged(t *testing.T) {
 func TestReloadableIsNamed(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]bool{
-		"peers": true, "backends": true, "limits.idle": true, "log.level": true, "certs.files": true,
+		"peers": true, "backends": true, "policy.mode": true, "policy.dir": false, "limits.idle": true, "log.level": true, "certs.files": true,
 		"limits.pending": false, "log.format": false, "log": false, "certs.store": false, "audit.node": false, "outside.listen": false, "inside.dns_ttl": false, "peersx": false, "": false,
 	} {
 		if Reloadable(path) != want {

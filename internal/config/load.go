@@ -71,7 +71,10 @@ func (c *Config) finish(folder string) {
 			b.From[j] = b.From[j].Unmap()
 		}
 	}
-	paths := []*string{&c.Certs.Store, &c.Ratchet.File, &c.Contacts.File, &c.Dialback.SecretFile, &c.Policy.Dir, &c.Policy.Candidate, &c.Audit.Dir, &c.Admin.Socket, &c.Outside.ServerRoots}
+	if c.Policy.History == "" {
+		c.Policy.History = filepath.Join(c.Audit.Dir, "policy")
+	}
+	paths := []*string{&c.Policy.History, &c.Certs.Store, &c.Ratchet.File, &c.Contacts.File, &c.Dialback.SecretFile, &c.Policy.Dir, &c.Policy.Candidate, &c.Audit.Dir, &c.Admin.Socket, &c.Outside.ServerRoots}
 	for i := range c.Certs.Files {
 		paths = append(paths, &c.Certs.Files[i].Cert, &c.Certs.Files[i].Key)
 	}

@@ -144,6 +144,7 @@ func examples() map[string]string {
 		"telemetry.otlp":    `""`,
 		"policy.dir":        "policy",
 		"policy.candidate":  `""`,
+		"policy.history":    "audit/policy",
 		"audit.node":        "gate-1",
 		"peers": `
   default: {channel: tls, proof: dialback, tls_min: "1.2"}
