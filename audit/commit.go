@@ -35,6 +35,8 @@ type writer struct {
 	reach   int64     // the end of all that was written, be it in the record or not
 	began   time.Time // when the first line was written; zero: there is none
 
+	notary notary
+
 	broken   bool // the file must be mended before it is written to
 	ailing   bool // the last commit failed; said once
 	spaceLow bool
@@ -70,6 +72,9 @@ func (w *writer) next() time.Time {
 	if !w.syncAt.IsZero() && w.syncAt.Before(at) {
 		at = w.syncAt
 	}
+	if w.notary.due.Before(at) {
+		at = w.notary.due
+	}
 	return at
 }
 
@@ -100,6 +105,13 @@ func (l *Log) turn() (last bool) {
 			l.breakDown(nil, err)
 		}
 	}
+	switch {
+	case w.broken:
+	case last:
+		l.checkpoint(CheckpointStop)
+	case !time.Now().Before(w.notary.due):
+		l.checkpoint(CheckpointTick)
+	}
 	return last
 }
 
@@ -112,8 +124,12 @@ func (l *Log) isClosed() bool {
 // put brings a group into the record: written, and synced where somebody waits for that.
 func (l *Log) put(g *group) error {
 	w := &l.w
+	number := w.number
 	if err := w.rotate(g.fresh); err != nil {
 		return err
+	}
+	if w.number != number {
+		l.checkpoint(CheckpointRotate)
 	}
 	if len(w.tail) == 0 {
 		if err := w.file.intact(w.size(), w.size()); err != nil {
@@ -141,6 +157,7 @@ func (l *Log) put(g *group) error {
 		w.ailing = false
 		w.log.Info("the audit record works again", "segment", w.name)
 	}
+	w.notary.grow(g.lines)
 	l.commit(g, w.name)
 	return nil
 }
@@ -282,4 +299,7 @@ func (l *Log) lookAtSpace() {
 }
 
 // close closes the segment. The writer has returned.
-func (w *writer) close() error { return w.file.Close() }
+func (w *writer) close() error {
+	w.notary.close()
+	return w.file.Close()
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -17,6 +18,14 @@ type Config struct {
 	SegmentBytes int64         `yaml:"segment_bytes" default:"64MiB" doc:"a segment that has reached this size is closed and a new one begun"`
 	SegmentAge   time.Duration `yaml:"segment_age" default:"24h" doc:"a segment that is older than this is closed and a new one begun with the next event"`
 	LowSpace     int64         `yaml:"low_space" default:"1GiB" doc:"a warning is logged and recorded when the disk has less than this left"`
+
+	Checkpoint   time.Duration `yaml:"checkpoint" default:"60s" doc:"how often the gate signs what the record holds, also when nothing happens"`
+	CheckpointTo string        `yaml:"checkpoint_to" default:"" doc:"a second file that each checkpoint is appended to, on a disk that is not in the hands of who has audit.dir"`
+	Secrets      string        `yaml:"secrets" default:"" doc:"directory of the record's own secrets, such as the key that signs checkpoints, made at the first start; default: that of audit.dir with .secrets behind its name"`
+
+	// OnCheckpoint gets each signed checkpoint, one after another, to post it elsewhere too. It may take its time: checkpoints that come
+	// meanwhile wait, or are left out where they are many. Nil: nobody.
+	OnCheckpoint func(signed []byte) `yaml:"-"`
 
 	// Log takes what an operator must know of the record itself: that the disk fails, or works again. Nil: nobody.
 	Log *slog.Logger `yaml:"-"`
@@ -49,7 +58,19 @@ func (c Config) Check() error {
 	if c.LowSpace < 0 {
 		faults = append(faults, fmt.Errorf("audit.low_space %d: must be positive", c.LowSpace))
 	}
+	if c.Checkpoint < time.Second || c.Checkpoint > time.Hour {
+		faults = append(faults, fmt.Errorf("audit.checkpoint %s: must be between 1s and 1h", c.Checkpoint))
+	}
+	if within(c.Secrets, c.Dir) {
+		faults = append(faults, fmt.Errorf("audit.secrets %s: must not be in audit.dir: a copy of the record would carry them", c.Secrets))
+	}
 	return errors.Join(faults...)
+}
+
+// within says whether a path is a directory or below it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && (rel == "." || filepath.IsLocal(rel))
 }
 
 func (c Config) withDefaults() Config {
@@ -73,6 +94,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LowSpace == 0 {
 		c.LowSpace = 1 << 30
+	}
+	if c.Checkpoint == 0 {
+		c.Checkpoint = time.Minute
+	}
+	if c.Secrets == "" {
+		c.Secrets = filepath.Clean(c.Dir) + ".secrets"
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

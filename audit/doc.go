@@ -27,6 +27,15 @@
 // Inside one segment time never goes back. When the clock does, by more than a second, a new segment begins with an audit.clock
 // event. Search relies on that to skip what is too old or too new; seq, not time, is the order of events.
 //
+// # The proof
+//
+// Every line is a leaf of a Merkle tree (RFC 6962 §2.1), and a [Checkpoint] says under the gate's signature how many lines there are and
+// what the hash of their tree is (C2SP tlog-checkpoint). Who keeps one checkpoint out of the operator's reach can tell of every line
+// before it whether it is the one that was recorded. The writer's goroutine hashes the lines of a commit when nothing can take them back
+// any more, so that neither the tree nor a checkpoint ever has a line that is not in the record. The hashes are kept in the file tree,
+// which is derived from the lines, the checkpoints in the file checkpoints, and the keys that verify them in record.pub; the key that
+// signs is not in the directory.
+//
 // # Order of an event's life
 //
 // A stanza event comes first, and a delivery event settles it, or many at once, by ranges of seq: written, bounced, dropped or

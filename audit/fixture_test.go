@@ -22,6 +22,7 @@ type testDisk struct {
 	noDir    error // only syncs of directories do
 	noRemove error // no file can be removed
 	noNew    error // no new segment
+	noProof  error // writes fail, but for segments
 	space    uint64
 	stall    chan struct{} // writes wait until it is closed
 	writes   int
@@ -50,7 +51,7 @@ func (d *testDisk) create(path string) (file, error) {
 		return nil, err
 	}
 	f, err := d.osDisk.create(path)
-	return &testFile{f, d}, err
+	return &testFile{f, d, filepath.Ext(path) == segmentSuffix}, err
 }
 
 func (d *testDisk) open(path string) (file, error) {
@@ -58,7 +59,7 @@ func (d *testDisk) open(path string) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &testFile{f, d}, nil
+	return &testFile{f, d, filepath.Ext(path) == segmentSuffix}, nil
 }
 
 func (d *testDisk) free(string) (uint64, error) {
@@ -69,19 +70,25 @@ func (d *testDisk) free(string) (uint64, error) {
 
 type testFile struct {
 	file
-	d *testDisk
+	d       *testDisk
+	segment bool // those alone stall and are counted
 }
 
 // WriteAt writes what there is room for, as a full disk does.
 func (f *testFile) WriteAt(b []byte, at int64) (int, error) {
-	if f.d.stall != nil {
+	if f.segment && f.d.stall != nil {
 		<-f.d.stall
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	f.d.writes++
+	if f.segment {
+		f.d.writes++
+	}
 	if f.d.failed != nil {
 		return 0, f.d.failed
+	}
+	if f.d.noProof != nil && !f.segment {
+		return 0, f.d.noProof
 	}
 	if f.d.room >= 0 && int64(len(b)) > f.d.room {
 		n, _ := f.file.WriteAt(b[:f.d.room], at)
@@ -124,7 +131,9 @@ func (d *testDisk) remove(path string) error {
 func (f *testFile) sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	f.d.syncs++
+	if f.segment {
+		f.d.syncs++
+	}
 	if err := errors.Join(f.d.failed, f.d.noSync); err != nil {
 		return err
 	}
@@ -235,6 +244,16 @@ func write(t testing.TB, path string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// strip takes from a record what proves it: lines of which nothing else is known.
+func strip(t testing.TB, dir string) {
+	t.Helper()
+	for _, name := range []string{treeName, checkpointsName, publicKeysName} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ const (
 	AuditDelete
 	AuditDestroy
 	AuditKey
+	AuditSigner
+	AuditMismatch
 	kindEnd
 )
 
@@ -176,6 +178,12 @@ var kinds = [kindEnd]kindInfo{
 	AuditDestroy: {name: "audit.destroy", code: 916,
 		doc:  "Keys of sealed content were destroyed: nobody can open what was sealed under them. The lines stay as they are.",
 		must: deedMust + " why", may: deedMay},
+	AuditSigner: {name: "audit.signer", code: 906,
+		doc:  "The record goes on under another signing key, which the text names. The line is covered by the first checkpoint of the new key.",
+		must: "text error"},
+	AuditMismatch: {name: "audit.mismatch", code: 907,
+		doc:  "When the record was opened, it was not what its last checkpoint says: lines were changed or are missing. The gate goes on behind it; audit verify finds where.",
+		must: "error"},
 	NodeStart: {name: "node.start", code: 950,
 		doc: "The gate started.",
 		may: "revision text"},

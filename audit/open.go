@@ -54,6 +54,11 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
+	say, err := l.appoint(end.seq)
+	if err != nil {
+		l.w.close()
+		return nil, err
+	}
 	var damage *DamageError
 	if l.unsettled, err = unsettledRanges(c.Dir); errors.As(err, &damage) {
 		c.Log.Error("the audit record is damaged", "error", damage, "advice", "sallyport audit verify says where; the gate goes on behind it")
@@ -62,7 +67,9 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 		return nil, err
 	}
 	l.segment = l.w.name
+	l.checkpoint(CheckpointStart)
 	go l.run()
+	l.Note(say...)
 	if repair != nil {
 		c.Log.Warn("the end of the audit record was cut off in a crash, and has been repaired", "segment", repair.Segment, "bytes", repair.Bytes)
 		l.Note(*repair)

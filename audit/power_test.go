@@ -231,9 +231,10 @@ func TestCrashes(t *testing.T) {
 				for i := range tops {
 					tops[i] = t.TempDir()
 				}
+				secrets := t.TempDir()
 				synctest.Test(t, func(t *testing.T) {
 					time.Sleep(48 * time.Hour) // bubbles begin on the first day that is not absurd
-					c := crasher{t: t, durability: durability, passed: map[string]uint64{}, d: newPowerDisk(tops[0], rand.New(rand.NewPCG(seed, 7)))}
+					c := crasher{t: t, durability: durability, secrets: secrets, passed: map[string]uint64{}, d: newPowerDisk(tops[0], rand.New(rand.NewPCG(seed, 7)))}
 					for _, top := range tops[1:] {
 						c.live()
 						c.crash(top)
@@ -247,6 +248,7 @@ func TestCrashes(t *testing.T) {
 type crasher struct {
 	t          *testing.T
 	durability string
+	secrets    string
 	d          *powerDisk
 	l          *Log
 	passed     map[string]uint64 // seq by stanza id
@@ -256,7 +258,7 @@ type crasher struct {
 // live opens the record, holds it against what passed before, and appends for a while.
 func (c *crasher) live() {
 	c.t.Helper()
-	config := Config{Dir: filepath.Join(c.d.top, "var", "audit"), Durability: c.durability, SegmentBytes: 2500}
+	config := Config{Dir: filepath.Join(c.d.top, "var", "audit"), Secrets: c.secrets, Durability: c.durability, SegmentBytes: 2500}
 	c.l = openWith(c.t, config, c.d, time.Now)
 	synctest.Wait() // a repair is noted
 	c.check(config.Dir)
@@ -322,7 +324,7 @@ func TestSegmentBegunInACrash(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
 		d := newPowerDisk(t.TempDir(), rand.New(rand.NewPCG(seed, 1)))
-		c := Config{Dir: filepath.Join(d.top, "audit")}
+		c := Config{Dir: filepath.Join(d.top, "audit"), Secrets: t.TempDir()}
 		l := openWith(t, c, d, time.Now)
 		appendAll(t, l, stanzas(0, 1))
 		closeLog(t, l)

@@ -89,6 +89,8 @@ func examples() []Event {
 		{Kind: AuditRelease, Deed: DeedPart{Who: "root (uid 0)", As: "maria", Why: "case 2026-117 is closed", Query: "domain=partner.example"}},
 		{Kind: AuditDelete, Deed: DeedPart{Who: "sallyport (uid 998)", Query: "retention of 2y is over"}, Segment: "00000003.jsonl", Count: 88213},
 		{Kind: AuditDestroy, Deed: DeedPart{Who: "root (uid 0)", As: "maria", Why: "erasure, article 17", Query: "class=default before=2026-07-01"}, Count: 30},
+		{Kind: AuditSigner, Text: "gate-1+8f2c7a01+AWUuM5SQxFmRzzC4Tr0mJo3W8CzrrZQ2lQvYw3v2yJ0L", Error: "the key before it was gate-1+0c1f55d3+AXm2yZ4l1bA9sD9r7fC1b3v0oP4gV5j3n8Qq2Yk7xk1t"},
+		{Kind: AuditMismatch, Error: "line 88213 is not the one that was recorded"},
 		{Kind: NodeStart, Revision: "60aa12c4", Text: "sallyport 0.1.0"},
 		{Kind: NodeStop, Text: "SIGTERM"},
 	}
@@ -294,7 +296,7 @@ An allowed stanza without a delivery event is still on its way, or was lost in a
 Version 1 grows by fields and kinds; readers pass over those they do not know. Two things are to come, and nothing written today has to
 be written anew for them.
 
-- **A Merkle tree** (RFC 6962 §2.1). A leaf is a line as it stands, its line end included; its index is ` + "`seq`" + ` less one, because ` + "`seq`" + ` has
+- **A Merkle tree** (RFC 6962 §2.1). A leaf is a line as it stands, without its line end; its index is ` + "`seq`" + ` less one, because ` + "`seq`" + ` has
   no gap. Lines are encoded in one way only, so the bytes of a line are fixed by the event, and closed segments never change. Hashes and
   signed checkpoints get files of their own beside the segments. The tree takes in what is committed: lines that are taken back after a
   failed write, and a torn end that is cut off, never were leaves. A deleted segment leaves its hashes behind.

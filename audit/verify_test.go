@@ -204,6 +204,7 @@ func TestReadersSurviveGarbage(t *testing.T) {
 func TestFormatLeavesRoom(t *testing.T) {
 	t.Parallel()
 	dir := sound(t)
+	strip(t, dir)
 	sealed := `,"sealed":{"to":["age1x"],"body":"` + strings.Repeat("QUJD", 300<<10) + `"}}` + "\n"
 	edit(t, dir, func(lines [][]byte) [][]byte {
 		lines[0] = append(bytes.TrimSuffix(lines[0], []byte("}\n")), sealed...)

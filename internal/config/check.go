@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -171,6 +172,12 @@ func (r report) checkRooms(c *Config) {
 	r.checkWord("policy.mode", c.Policy.Mode, "enforce", "observe")
 	r.checkWord("audit.durability", c.Audit.Durability, "sync", "async")
 	r.checkWord("audit.on_failure", c.Audit.OnFailure, "refuse", "pass")
+	if every := c.Audit.Checkpoint; every < time.Second || every > time.Hour {
+		r.About("audit.checkpoint", "it must be between 1s and 1h")
+	}
+	if s := c.Audit.Secrets; s != "" && strings.HasPrefix(filepath.Clean(s)+"/", filepath.Clean(c.Audit.Dir)+"/") {
+		r.About("audit.secrets", "it must not be in audit.dir: a copy of the record would carry the secrets")
+	}
 	if m := c.Telemetry.Metrics; m != "" {
 		if _, err := netip.ParseAddrPort(m); err != nil {
 			r.About("telemetry.metrics", "%s must be address:port, such as 127.0.0.1:9469", document.Quoted(m))

@@ -85,6 +85,8 @@ func TestFaults(t *testing.T) {
 		{"control characters are not printed", "LEASTfederation: \"\\e[2J\"\n", []string{`4: federation: "\x1b[2J" must be`}},
 		{"word of another room", "LEASTpolicy: {mode: enforced}\naudit: {durability: asyn, on_failure: no}\n", []string{
 			`4: policy.mode: "enforced" must be enforce or observe; did you mean enforce?`, `5: audit.durability: "asyn" must be sync or async; did you mean`, `5: audit.on_failure: "no" must be refuse or pass`}},
+		{"a proof too seldom, secrets that are copied", "LEASTaudit:\n  checkpoint: 2h\n  dir: rec\n  secrets: rec/secrets\n", []string{
+			"5: audit.checkpoint: it must be between 1s and 1h", "7: audit.secrets: it must not be in audit.dir"}},
 		{"certificate without a file", "LEASTcerts:\n  files:\n    - {key: corp.key}\n", []string{"6: certs.files[0]: cert is missing"}},
 		{"empty path", "LEASTaudit: {dir: ''}\n", []string{"4: audit.dir: it cannot be empty"}},
 		{"socket path too long", "LEASTadmin: {socket: /" + strings.Repeat("x", 107) + "}\n", []string{"4: admin.socket: a socket's path has 107 bytes at the most"}},

@@ -146,6 +146,9 @@ func examples() map[string]string {
 		"policy.candidate":  `""`,
 		"policy.history":    "audit/policy",
 		"audit.node":        "gate-1",
+
+		"audit.checkpoint_to": "/mnt/elsewhere/gate-1.checkpoints",
+		"audit.secrets":       "/var/lib/sallyport/audit.secrets",
 		"peers": `
   default: {channel: tls, proof: dialback, tls_min: "1.2"}
   partner.example: {proof: pkix}

@@ -1,0 +1,164 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+const (
+	signingKeyName = "signing.key" // in Config.Secrets
+	publicKeysName = "record.pub"  // in Config.Dir: the keys that have signed this record, the present one last
+)
+
+// signer signs for the record. Who has its key can make a record that verifies; it is kept beside the record, not in it, so that a
+// copy of the record does not carry it.
+type signer struct {
+	note.Signer
+	public string // the key that verifies, as text
+}
+
+// openSigner reads the key, or makes one where there is none.
+func openSigner(c Config) (s signer, err error) {
+	secret, err := secretFile(c.Secrets, signingKeyName, func() ([]byte, error) {
+		secret, _, err := note.GenerateKey(rand.Reader, originOf(c.Node))
+		return []byte(secret + "\n"), err
+	})
+	if err != nil {
+		return s, err
+	}
+	text := strings.TrimSpace(string(secret))
+	if s.Signer, err = note.NewSigner(text); err == nil {
+		s.public, err = publicOf(s.Signer, text)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w; it is not the key that a gate made", filepath.Join(c.Secrets, signingKeyName), err)
+	}
+	return s, nil
+}
+
+// PublicKey is the key that verifies what the gate of c signs, made if there is none yet.
+func PublicKey(c Config) (string, error) {
+	s, err := openSigner(c.withDefaults())
+	return s.public, err
+}
+
+// RecordKeys are the keys that a record's directory itself says have signed it. They serve to find accidents: who can change the
+// record can change them too.
+func RecordKeys(dir string) (Keys, error) {
+	b, err := os.ReadFile(filepath.Join(dir, publicKeysName))
+	if gone(err) {
+		return Keys{}, nil
+	}
+	if err != nil {
+		return Keys{}, err
+	}
+	return ParseKeys(string(b))
+}
+
+// publish puts the public key beside the record. The key that signed before is returned when it is another one.
+func (s *signer) publish(d disk, dir string) (before string, err error) {
+	path := filepath.Join(dir, publicKeysName)
+	b, err := os.ReadFile(path)
+	if err != nil && !gone(err) {
+		return "", err
+	}
+	if known := strings.Fields(string(b)); len(known) > 0 {
+		if before = known[len(known)-1]; before == s.public {
+			return "", nil
+		}
+	}
+	if len(b) > 0 && !bytes.HasSuffix(b, []byte("\n")) {
+		b = append(b, '\n')
+	}
+	f, err := openOrCreate(d, path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(append(b, s.public+"\n"...), 0); err != nil {
+		return "", err
+	}
+	if err := f.sync(); err != nil {
+		return "", err
+	}
+	return before, d.syncDir(dir)
+}
+
+func openOrCreate(d disk, path string) (file, error) {
+	f, err := d.open(path)
+	if gone(err) {
+		return d.create(path)
+	}
+	return f, err
+}
+
+// publicOf derives the key that verifies from the text of the one that signs.
+func publicOf(s note.Signer, secret string) (string, error) {
+	parts := strings.SplitN(secret, "+", 5) // PRIVATE, KEY, name, hash; the last may hold a plus itself
+	if len(parts) < 5 {
+		return "", errors.New("malformed key")
+	}
+	key, err := base64.StdEncoding.DecodeString(parts[4])
+	if err != nil || len(key) != 1+ed25519.SeedSize {
+		return "", errors.New("malformed key")
+	}
+	public := ed25519.NewKeyFromSeed(key[1:]).Public().(ed25519.PublicKey)
+	return note.NewEd25519VerifierKey(s.Name(), public)
+}
+
+// secretFile reads a file of secrets that must be readable by nobody else, and makes file and directory where they are missing.
+func secretFile(dir, name string, generate func() ([]byte, error)) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret, err := generate()
+		if err != nil {
+			return nil, err
+		}
+		if err = makeSecret(dir, path, secret); err == nil {
+			return secret, nil
+		}
+		if !errors.Is(err, fs.ErrExist) { // somebody made it meanwhile
+			return nil, err
+		}
+		st, err = os.Stat(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it, and consider whether it is still secret", path, st.Mode().Perm())
+	}
+	return os.ReadFile(path)
+}
+
+// makeSecret writes a file whole or not at all.
+func makeSecret(dir, path string, secret []byte) error {
+	if err := makeDir(osDisk{}, dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(secret)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	// A link, not a rename: of two that make it at a time, the second does not take the first one's place.
+	if err := os.Link(f.Name(), path); err != nil {
+		return err
+	}
+	return osDisk{}.syncDir(dir)
+}
