@@ -39,9 +39,18 @@ func TestTidyReadsItsFigures(t *testing.T) {
 	for _, d := range metrics.All() {
 		known[d.Name] = d.Kind == metrics.KindUint64
 	}
-	for _, name := range []string{heapAllocated, heapInUse} {
+	for _, name := range []string{heapAllocated, heapInUse, heapLive} {
 		if !known[name] {
 			t.Errorf("the runtime has no %s", name)
+		}
+	}
+}
+
+func TestPercentOfRoom(t *testing.T) {
+	t.Parallel()
+	for live, want := range map[uint64]int{0: 400, 4 << 20: 400, 16 << 20: 400, 20 << 20: 300, 32 << 20: 200, 64 << 20: 100, 1 << 30: 100} {
+		if got := percent(live); got != want {
+			t.Errorf("%d bytes in use: %d %%, want %d", live, got, want)
 		}
 	}
 }

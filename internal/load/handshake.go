@@ -114,9 +114,21 @@ func shakeFor(ctx context.Context, place string, config *tls.Config, about time.
 
 // Proofs measures what a remote server's way in costs a gate until it is ready for stanzas: TCP, STARTTLS, TLS 1.3 with a certificate on
 // both sides, SASL EXTERNAL, the stream after it, and its end. It returns how many the gate does in a second of its CPU time.
-func (s *Subject) Proofs(ctx context.Context, about time.Duration) (perCPUSecond float64, err error) {
+// With profile, a CPU profile of other such ways in is kept in that file.
+func (s *Subject) Proofs(ctx context.Context, about time.Duration, profile string) (perCPUSecond float64, err error) {
 	if _, err := s.prove(ctx, about/2); err != nil {
 		return 0, err
+	}
+	if profile != "" {
+		work, ctx := errgroup.WithContext(ctx)
+		work.Go(func() error { return s.cpuProfile(ctx, about, profile) })
+		work.Go(func() error {
+			_, err := s.prove(ctx, about)
+			return err
+		})
+		if err := work.Wait(); err != nil {
+			return 0, err
+		}
 	}
 	before, err := s.usage()
 	if err != nil {

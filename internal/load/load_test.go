@@ -176,7 +176,7 @@ func TestProofs(t *testing.T) {
 	if _, _, err := s.remoteEnd(ctx); err != nil {
 		t.Fatal(err)
 	}
-	perCPUSecond, err := s.Proofs(t.Context(), 100*time.Millisecond)
+	perCPUSecond, err := s.Proofs(t.Context(), 100*time.Millisecond, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestReport(t *testing.T) {
 	r.set(2, cpuTable, "300 B in", FigureOf(20))
 	r.set(0, rateTable, "300 B in", FigureOf(1234567))
 	r.set(2, writeTable, "300 B in", Figure{Fault: "it broke"})
-	r.EnterHandshakes(1650, 990)
+	r.EnterHandshakes([]float64{1650}, []float64{990})
 	r.EnterLinks(0, 1000, &Links{Count: 1000, Setup: Usage{CPU: 2 * time.Second, RSS: 90e6}, Memory: 61e6}, nil)
 	r.EnterLinks(2, 1000, nil, errors.New("it does not federate"))
 	var out strings.Builder

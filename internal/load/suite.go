@@ -167,11 +167,16 @@ func (s *Suite) enter(column int, title, name string, values []float64, fault st
 	return s.report.set(column, title, name, f)
 }
 
-// EnterHandshakes adds what bare TLS handshakes come to, and what the gate's way in does beside them, in the gate's column.
-func (r *Report) EnterHandshakes(bare, proofs float64) {
-	r.set(0, setupTable, "bare mutual TLS handshakes", FigureOf(bare))
-	r.set(0, setupTable, "ways in, until ready for stanzas", FigureOf(proofs))
-	r.set(0, setupTable, "the same, in per cent of the bare", FigureOf(100*proofs/bare))
+// EnterHandshakes adds what bare TLS handshakes come to, and what the gate's way in does beside them, in the gate's column: each of
+// proofs was measured right after the one of bare.
+func (r *Report) EnterHandshakes(bare, proofs []float64) {
+	var share []float64
+	for i := range bare {
+		share = append(share, 100*proofs[i]/bare[i])
+	}
+	r.set(0, setupTable, "bare mutual TLS handshakes", FigureOf(bare...))
+	r.set(0, setupTable, "ways in, until ready for stanzas", FigureOf(proofs...))
+	r.set(0, setupTable, "the same, in per cent of the bare (goal: 60)", FigureOf(share...))
 }
 
 // EnterLinks adds what link pairs cost a subject; l is nil when err says why there are none.
