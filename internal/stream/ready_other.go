@@ -11,5 +11,12 @@ func readinessOf(net.Conn) readiness { return readiness{} }
 
 func (readiness) wait() error { return nil }
 
+// pooled cannot read here without a buffer.
+type pooled struct{}
+
+func pooledOf(net.Conn) *pooled { return &pooled{} }
+
+func (*pooled) read() (buf *[]byte, n int, err error, ok bool) { return nil, 0, nil, false }
+
 // firstByte cannot be had without taking it.
 func firstByte(net.Conn) (byte, error) { return 0, nil }

@@ -19,16 +19,17 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, busyBuffer); return 
 // each, and would have a commit to the audit log for each, were they not taken together.
 type records struct {
 	net.Conn
-	ready readiness
+	idle *pooled // how it is read while no buffer is held
 
 	// Owned by the reading goroutine.
 	buf        *[]byte // of buffers; nil while nothing is held
 	start, end int     // what is read and not given to TLS
 	due        int     // bytes of the record in hand that TLS has not got
 	hasty      bool    // nothing is waited for
+	broken     error   // what reading ended with: a socket tells it once
 }
 
-func newRecords(conn net.Conn) *records { return &records{Conn: conn, ready: readinessOf(conn)} }
+func newRecords(conn net.Conn) *records { return &records{Conn: conn, idle: pooledOf(conn)} }
 
 // errNotAtHand has crypto/tls go on where it was at the next Read, as every time-out has.
 var errNotAtHand = os.ErrDeadlineExceeded
@@ -72,8 +73,15 @@ func (r *records) fill() error {
 	if r.hasty {
 		return errNotAtHand
 	}
+	if r.broken != nil {
+		return r.broken
+	}
 	if r.buf == nil {
-		if err := r.ready.wait(); err != nil {
+		if buf, n, err, ok := r.idle.read(); ok {
+			r.buf, r.start, r.end = buf, 0, n
+			if err != nil && !isTimeout(err) {
+				r.broken = err
+			}
 			return err
 		}
 		r.buf = buffers.Get().(*[]byte)
@@ -98,12 +106,12 @@ func (r *records) giveBack() {
 	r.buf, r.start, r.end = nil, 0, 0
 }
 
-// wait returns when there is something for TLS.
+// wait returns when there is something for TLS, and has read it.
 func (r *records) wait() error {
 	if r.start < r.end {
 		return nil
 	}
-	return r.ready.wait()
+	return r.fill()
 }
 
 // more reads from TLS over r what is at hand, without waiting. An error that is to last comes again from the next Read.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -220,5 +221,45 @@ func TestReadiness(t *testing.T) {
 	pipe, _ := pipe(t)
 	if err := readinessOf(pipe).wait(); err != nil {
 		t.Errorf("a connection without a descriptor: %v", err)
+	}
+}
+
+// A connection that breaks while nobody reads says so once, to the one who waits: whoever reads then must hear it too.
+func TestRecordsRememberWhatBrokeThem(t *testing.T) {
+	t.Parallel()
+	near, away := loopback(t)
+	r := newRecords(near)
+	if err := away.(*net.TCPConn).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	if err := r.wait(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("waiting: %v", err)
+	}
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("then reading: %v", err)
+	}
+	if r.buf != nil {
+		t.Error("a buffer is held")
+	}
+}
+
+func TestRecordsHoldNoBufferUntilSomethingComes(t *testing.T) {
+	t.Parallel()
+	near, away := loopback(t)
+	r := newRecords(near)
+	near.SetReadDeadline(past)
+	if err := r.wait(); !isTimeout(err) || r.buf != nil {
+		t.Errorf("past the deadline: %v, buffer %v", err, r.buf != nil)
+	}
+	near.SetReadDeadline(time.Time{})
+	if _, err := away.Write([]byte{22, 3, 3, 0, 1, 'x'}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.wait(); err != nil || r.buf == nil {
+		t.Errorf("with a record there: %v, buffer %v", err, r.buf != nil)
+	}
+	if n, err := r.Read(make([]byte, 10)); n != 6 || err != nil || r.buf != nil {
+		t.Errorf("read %d, %v, buffer held afterwards: %v", n, err, r.buf != nil)
 	}
 }

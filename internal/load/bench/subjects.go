@@ -106,12 +106,12 @@ func (b *bench) shake(ctx context.Context, subjects []*subject) error {
 		profile = filepath.Join(b.suite.Profiles, "way-in.pprof")
 	}
 	var bare, proofs []float64
-	for range 3 {
-		n, err := load.Handshakes(ctx, b.self, 2*time.Second)
+	for range 9 {
+		n, err := load.Handshakes(ctx, b.self, time.Second)
 		if err != nil {
 			return err
 		}
-		m, err := gate.Proofs(ctx, 2*time.Second, profile)
+		m, err := gate.Proofs(ctx, time.Second, profile)
 		if err != nil {
 			return err
 		}
