@@ -21,7 +21,10 @@ type Facts struct {
 // NoMarking is the label of a stanza whose security label shows nothing: it is no stanza without one.
 const NoMarking = "?"
 
-const nsLabel = "urn:xmpp:sec-label:0"
+const (
+	nsLabel = "urn:xmpp:sec-label:0"
+	nsXHTML = "http://www.w3.org/1999/xhtml"
+)
 
 // Classify walks over the stanza once. from and to are its addresses' localparts, which tell users of gateways (XEP-0100).
 func Classify(el *stanza.Element, from, to string) Facts {

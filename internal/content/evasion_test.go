@@ -121,13 +121,3 @@ func TestAddressesInEverySpelling(t *testing.T) {
 		}
 	}
 }
-
-// Nothing hides within a word: neither what is not shown nor what is shown as nothing.
-func TestInvisible(t *testing.T) {
-	t.Parallel()
-	for _, r := range "\u00AD\u034F\u115F\u17B4\u180B\u200D\u2060\u202E\u2800\u3164\uFE0F\uFEFF\uFFA0\U000E0041\U000E0100" {
-		if got := Plain("41" + string(r) + "11"); got != "4111" {
-			t.Errorf("%U stays: %q", r, got)
-		}
-	}
-}

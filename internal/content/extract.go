@@ -5,9 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
 
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
@@ -19,6 +16,7 @@ type Words struct {
 	HasBody       bool
 	Body, Subject string   // of all languages, one after the other
 	Text          string   // all of it, wherever it stands, a piece a line
+	Pieces        []string // those of Text; a piece may hold lines of its own
 	URLs          []string // sorted
 	JIDs          []string // bare, canonical, sorted; not those that the stanza is from and to
 }
@@ -29,9 +27,9 @@ func Extract(el *stanza.Element) Words {
 	top := el.Tree()
 	for _, child := range top.Children {
 		x.core(child)
-		x.into(child, false)
+		x.into(child)
 	}
-	x.Body, x.Subject, x.Text = x.body.String(), x.subject.String(), x.text.String()
+	x.Body, x.Subject, x.Text = strings.Join(x.body, "\n"), strings.Join(x.subject, "\n"), strings.Join(x.Pieces, "\n")
 	x.links(x.Text)
 	x.URLs, x.JIDs = keys(x.urls), keys(x.jids)
 	return x.Words
@@ -39,9 +37,11 @@ func Extract(el *stanza.Element) Words {
 
 type extraction struct {
 	Words
-	body, subject, text strings.Builder
-	urls                map[string]bool
-	jids                map[string]bool
+	body, subject []string
+	line          strings.Builder // of XHTML, as far as it is read
+	beside        []string        // what its attributes say
+	urls          map[string]bool
+	jids          map[string]bool
 }
 
 // core takes the texts that a message itself has. Each language's counts: a rule must not be passed by writing in a second one. The
@@ -53,34 +53,109 @@ func (x *extraction) core(n *stanza.Node) {
 	switch n.Local {
 	case "body":
 		x.HasBody = true
-		addLine(&x.body, Plain(n.Text))
+		x.body = append(x.body, readings(n)...)
 	case "subject":
-		addLine(&x.subject, Plain(n.Text))
+		x.subject = append(x.subject, readings(n)...)
 	}
 }
 
-func addLine(b *strings.Builder, line string) {
-	if b.Len() > 0 {
-		b.WriteByte('\n')
+// readings are how programs may read the text of an element: without the elements that do not belong in it, or through them.
+func readings(n *stanza.Node) []string {
+	own := Plain(n.Text)
+	if len(n.Children) == 0 {
+		return []string{own}
 	}
-	b.WriteString(line)
+	var b strings.Builder
+	through(&b, n)
+	if whole := Plain(b.String()); whole != own {
+		return []string{own, whole}
+	}
+	return []string{own}
 }
 
-// into goes through an element and all that is in it. Within XHTML, words are not cut where the markup is.
-func (x *extraction) into(n *stanza.Node, running bool) {
+// through writes all text in n, in the order of the document.
+func through(b *strings.Builder, n *stanza.Node) {
+	at := 0
+	for _, c := range n.Children {
+		b.WriteString(n.Text[at:c.At])
+		at = c.At
+		if !opaque(c) {
+			through(b, c)
+		}
+	}
+	b.WriteString(n.Text[at:])
+}
+
+// into goes through an element and all that is in it.
+func (x *extraction) into(n *stanza.Node) {
+	switch {
+	case opaque(n):
+		return
+	case n.Space == nsXHTML:
+		x.markup(n)
+		x.endLine()
+		return
+	}
+	if text := Plain(n.Text); strings.TrimSpace(text) != "" {
+		x.piece(text)
+		x.address(n.Local, strings.TrimSpace(text))
+	}
+	if shown(n) {
+		for _, other := range readings(n)[1:] {
+			x.piece(other)
+		}
+	}
+	for _, a := range n.Attrs {
+		x.piece(x.attribute(a))
+	}
+	for _, child := range n.Children {
+		x.into(child)
+	}
+}
+
+// shown tells the texts of a stanza that programs show.
+func shown(n *stanza.Node) bool {
+	return serverOrClient([]byte(n.Space)) && (n.Local == "body" || n.Local == "subject" || n.Local == "status")
+}
+
+// markup goes through XHTML in the order of the document: words are not cut where a part of them is marked, not even by an element that
+// nobody knows, for that is shown as if it were not there (XEP-0071 §8).
+func (x *extraction) markup(n *stanza.Node) {
 	if opaque(n) {
 		return
 	}
-	xhtml := n.Space == "http://www.w3.org/1999/xhtml"
-	if text := Plain(n.Text); strings.TrimSpace(text) != "" {
-		x.write(text, running && xhtml)
-		x.address(n.Local, strings.TrimSpace(text))
+	ends := n.Space == nsXHTML && EndsLine(n.Local)
+	if ends {
+		x.endLine()
 	}
+	x.address(n.Local, strings.TrimSpace(Plain(n.Text)))
 	for _, a := range n.Attrs {
-		x.attribute(a)
+		x.beside = append(x.beside, x.attribute(a))
 	}
-	for _, child := range n.Children {
-		x.into(child, xhtml && !EndsLine(child.Local))
+	at := 0
+	for _, c := range n.Children {
+		x.line.WriteString(n.Text[at:c.At])
+		at = c.At
+		x.markup(c)
+	}
+	x.line.WriteString(n.Text[at:])
+	if ends {
+		x.endLine()
+	}
+}
+
+func (x *extraction) endLine() {
+	x.piece(Plain(x.line.String()))
+	for _, text := range x.beside {
+		x.piece(text)
+	}
+	x.line.Reset()
+	x.beside = x.beside[:0]
+}
+
+func (x *extraction) piece(text string) {
+	if strings.TrimSpace(text) != "" {
+		x.Pieces = append(x.Pieces, text)
 	}
 }
 
@@ -97,26 +172,24 @@ func opaque(n *stanza.Node) bool {
 }
 
 // block are the elements of XHTML that end a line.
-var block = map[string]bool{"p": true, "div": true, "br": true, "li": true, "blockquote": true, "h1": true, "h2": true, "h3": true, "h4": true, "h5": true, "h6": true, "pre": true}
+var block = map[string]bool{"p": true, "div": true, "br": true, "hr": true, "ul": true, "ol": true, "li": true, "dl": true, "dt": true, "dd": true,
+	"table": true, "tr": true, "td": true, "th": true, "blockquote": true, "pre": true,
+	"h1": true, "h2": true, "h3": true, "h4": true, "h5": true, "h6": true}
 
-func (x *extraction) write(text string, running bool) {
-	if running {
-		x.text.WriteString(text)
-	} else {
-		addLine(&x.text, text)
-	}
-}
+// EndsLine tells whether an element of XHTML ends a line, and with it a word.
+func EndsLine(local string) bool { return block[local] }
 
-// attribute takes what is written in attributes for people, and the addresses in them.
-func (x *extraction) attribute(a stanza.Attr) {
+// attribute takes the addresses in an attribute, and returns what is written there for people.
+func (x *extraction) attribute(a stanza.Attr) (text string) {
 	value := Plain(a.Value)
-	if prose[a.Local] && strings.TrimSpace(value) != "" {
-		x.write(value, false)
-	}
 	if strings.Contains(value, ":") {
 		x.links(value)
 	}
 	x.address(a.Local, value)
+	if prose[a.Local] {
+		return value
+	}
+	return ""
 }
 
 // prose are the attributes that people read.
@@ -199,25 +272,6 @@ func lowerHead(address string) string {
 	return strings.ToLower(address[:start+end]) + address[start+end:]
 }
 
-// Plain is text in the form in which it is judged.
-func Plain(s string) string {
-	ascii := true
-	for i := 0; i < len(s) && ascii; i++ {
-		ascii = s[i] < 0x80
-	}
-	if ascii {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) || r == blankBraille {
-			return -1
-		}
-		return r
-	}, norm.NFKC.String(s))
-}
-
-const blankBraille = '\u2800' // is a symbol to Unicode, and nothing to the eye
-
 func keys(set map[string]bool) []string {
 	if len(set) == 0 {
 		return nil
@@ -229,6 +283,3 @@ func keys(set map[string]bool) []string {
 	slices.Sort(list)
 	return list
 }
-
-// EndsLine tells whether an element of XHTML ends a line, and with it a word.
-func EndsLine(local string) bool { return block[local] }

@@ -54,11 +54,32 @@ func TestExtract(t *testing.T) {
 	}
 }
 
-// A word is not cut where XHTML marks a part of it; lines are.
+// A word is not cut where XHTML marks a part of it, wherever in the document that is; lines are.
 func TestMarkupCutsNoWord(t *testing.T) {
 	t.Parallel()
-	w := Extract(parsed(t, "<message><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><p><i>4111</i><b>1111</b></p><p>two</p></body></html></message>"))
-	if w.Text != "41111111\ntwo" {
-		t.Errorf("text %q", w.Text)
+	for in, want := range map[string]string{
+		"<p><i>4111</i><b>1111</b></p><p>two</p>": "41111111|two",
+		"<p>se<b>cr</b>et</p>":                    "secret",
+		"a<p>b</p>c":                              "a|b|c",
+		"a<br/>b":                                 "a|b",
+		"<p>see <a href='https://h/p'>the</a> page</p>":    "see the page|https://h/p",
+		"<p>se<z xmlns='urn:z'>cr<p>e</p></z>t</p>":        "secret",
+		"<p>se<data xmlns='urn:xmpp:bob'>QQ==</data>c</p>": "sec",
+		"<p>caf<b>e</b>&#x301;</p>":                        "caf\u00E9",
+		"<ul><li>a</li><li>b</li></ul>":                    "a|b",
+	} {
+		w := Extract(parsed(t, "<message><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"+in+"</body></html></message>"))
+		if got := strings.Join(w.Pieces, "|"); got != want || w.Text != strings.Join(w.Pieces, "\n") {
+			t.Errorf("%s: %q, text %q, want %q", in, got, w.Text, want)
+		}
+	}
+}
+
+// A body has no elements in it (RFC 6121 §5.2.3). Programs that meet one there read on behind it, or through it: both are judged.
+func TestElementsInBodies(t *testing.T) {
+	t.Parallel()
+	w := Extract(parsed(t, "<message><body>se<b xmlns='urn:b'>cr</b>et</body><subject>a<body/>b</subject></message>"))
+	if got := strings.Join(w.Pieces, "|"); got != "seet|secret|cr|ab" || w.Body != "seet\nsecret" || w.Subject != "ab" {
+		t.Errorf("pieces %q, body %q, subject %q", got, w.Body, w.Subject)
 	}
 }

@@ -19,7 +19,7 @@ var spaces = map[string]meaning{
 	"urn:ietf:params:xml:ns:xmpp-stanzas": {},
 
 	"http://jabber.org/protocol/xhtml-im": {class: Text},
-	"http://www.w3.org/1999/xhtml":        {class: Text, special: isXHTML},
+	nsXHTML:                               {class: Text, special: isXHTML},
 	"urn:xmpp:message-correct":            {class: Text},
 	"urn:xmpp:message-retract":            {class: Text},
 	"urn:xmpp:reply":                      {class: Text},

@@ -6,6 +6,7 @@ type Node struct {
 	Attrs        []Attr // without namespace declarations
 	Children     []*Node
 	Text         string // the character data directly in it, taken together
+	At           int    // how much of its parent's Text stands before it
 }
 
 // Attr is an attribute.
@@ -63,7 +64,7 @@ func build(r *reader, parent *Node, outer *scope) {
 			continue
 		}
 		inner := outer.enter(t)
-		n := &Node{}
+		n := &Node{At: len(text)}
 		n.Space, n.Local = inner.element(t.name)
 		for name, raw := range t.attributes() {
 			if declares(name) {

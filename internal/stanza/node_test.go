@@ -21,8 +21,8 @@ func TestTree(t *testing.T) {
 	}
 	want := &Node{Space: nsStreams, Local: "features", Text: "ab", Children: []*Node{
 		{Space: "urn:tls", Local: "starttls", Attrs: []Attr{{"urn:q", "w", "1"}, {"", "a", "< "}}, Children: []*Node{{Space: "urn:tls", Local: "required"}}},
-		{Space: "urn:sasl", Local: "m", Text: "EXTERNAL\n"},
-		{Space: "urn:r", Local: "n", Children: []*Node{{Local: "o"}}},
+		{Space: "urn:sasl", Local: "m", Text: "EXTERNAL\n", At: 1},
+		{Space: "urn:r", Local: "n", At: 2, Children: []*Node{{Local: "o"}}},
 	}}
 	got := e.Tree()
 	if !reflect.DeepEqual(got, want) {
