@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -15,13 +16,17 @@ func stanzaAnswer(v ast.Value, p *patterns) (d Decision, err error) {
 	err = eachPart(v, func(key string, value ast.Value) (err error) {
 		switch key {
 		case "audit":
-			d.Audit, err = oneOf(value, "none", "link", "metadata", "sealed", "content")
+			if d.Audit, err = oneOf(value, auditLevels...); err != nil {
+				err = misread(value, "level", err, auditLevels...)
+			}
 		case "transforms":
 			d.Transforms, err = p.transforms(value)
 		case "notify":
 			d.Notify, err = notices(value)
 		case "retention":
-			d.Retention, err = text(value)
+			if d.Retention, err = text(value); err != nil {
+				err = misread(value, "class", err)
+			}
 		default:
 			err = s.part(key, value)
 		}
@@ -29,6 +34,60 @@ func stanzaAnswer(v ast.Value, p *patterns) (d Decision, err error) {
 	})
 	d.Effect, d.Rule, d.Reason, d.Condition, d.Message, d.Labels, d.Would = s.effect, s.rule, s.reason, s.condition, s.message, s.labels, s.asked()
 	return d, s.settle(err)
+}
+
+var auditLevels = []string{"none", "link", "metadata", "sealed", "content"}
+
+// misread says what is wrong with the members of a set of which base could make no word. words are those that may stand under the key; none:
+// any text. Where no member is wrong, err is.
+func misread(v ast.Value, key string, err error, words ...string) error {
+	wrong := eachOf(v, func(v ast.Value) error {
+		given := map[string]bool{}
+		err := eachPart(v, func(name string, value ast.Value) (err error) {
+			given[name] = true
+			switch {
+			case name == key && len(words) > 0:
+				_, err = oneOf(value, words...)
+			case name == key, name == "rule":
+				_, err = text(value)
+			default:
+				err = errors.New("is not a part of it")
+			}
+			return err
+		})
+		switch {
+		case err != nil:
+		case ruleOf(v) == "":
+			err = errNoRule
+		case !given[key]:
+			err = fmt.Errorf("it has no %s", key)
+		}
+		return ofRule(v, err)
+	})
+	return cmp.Or(wrong, err)
+}
+
+var errNoRule = errors.New("it names no rule")
+
+// ruleOf is the rule that a member of a set names; empty where it names none.
+func ruleOf(v ast.Value) string {
+	object, ok := v.(ast.Object)
+	if !ok {
+		return ""
+	}
+	if rule := object.Get(ast.InternedTerm("rule")); rule != nil {
+		s, _ := text(rule.Value)
+		return s
+	}
+	return ""
+}
+
+// ofRule says of which rule the member is that an error is about.
+func ofRule(v ast.Value, err error) error {
+	if rule := ruleOf(v); err != nil && rule != "" {
+		return fmt.Errorf("of the rule %s: %w", rule, err)
+	}
+	return err
 }
 
 // linkAnswer reads the object that data.sallyport.link.decision has become.
@@ -100,7 +159,7 @@ func (s *said) settle(err error) error {
 	case !s.hasEffect:
 		err = errors.New("it has no effect")
 	case s.rule == "":
-		err = errors.New("it names no rule")
+		err = errNoRule
 	case s.hasWould && s.effect != Allow:
 		err = errors.New("what it would do is asked for where it does it")
 	default:

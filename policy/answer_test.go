@@ -3,8 +3,10 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +23,8 @@ func FuzzAnswer(f *testing.F) {
 		`{"effect": "allow", "rule": "r", "transforms": [{"rule": "m", "do": "mask", "pattern": "(", "with": "#"}]}`, `{"effect": "allow", "rule": "r", "transforms": [{"rule": "f", "do": "fold-presence", "text": "x"}]}`,
 		`{"effect": "allow", "rule": "r", "would": "drop", "notify": [{"rule": "n", "to": "officer", "text": "look"}], "retention": "7y"}`, `{"effect": "deny", "rule": "r", "would": "deny"}`,
 		`{"effect": "allow", "rule": "r", "require": {"channel": "tls", "proof": "pkix", "tls_min": "1.3"}, "until": "2027-06-30"}`,
+		`{"effect": "allow", "rule": "r", "audit": [{"rule": "a", "level": "all"}], "retention": ["7y"]}`, `{"effect": "allow", "rule": "r", "transforms": [{"rule": "s", "do": "strip", "payloads": []}]}`,
+		`{"effect": "allow", "rule": "r", "transforms": [{"rule": "m", "do": "mask", "pattern": "x*", "with": "#", "order": "last"}, {"rule": "l", "do": "label", "text": " "}]}`,
 		`{"effect": "Allow", "rule": "r"}`, `{"effect": "allow"}`, `{"effect": ["allow"], "rule": "r"}`, `"allow"`, `true`, `null`, `[]`, `{}`,
 		`{"effect": "allow", "rule": ""}`, `{"effect": "allow", "rule": "r", "until": "2027-02-30"}`, `{"effect": "allow", "rule": "r", "labels": [1]}`,
 		`{"effect": "allow", "rule": "r", "effect ": "deny"}`, `{"effect": "allow\u0000", "rule": "r"}`, `{"effect": "allow", "rule": 1e400}`,
@@ -57,6 +61,41 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%s requires %+v", text, l.Require)
 		}
 	})
+}
+
+// A member of base's sets that is not understood refuses the answer, with a line that names its rule and what is wrong with it.
+func TestMembersThatAreNotUnderstood(t *testing.T) {
+	t.Parallel()
+	for rego, want := range map[string]string{
+		`transform contains {"do": "fold-presence"}`:                                                                 `transforms: it names no rule`,
+		`transform contains "fold-presence"`:                                                                         `transforms: "fold-presence" is no object`,
+		`transform contains {"rule": "x", "do": "shout"}`:                                                            `transforms: of the rule x: do: "shout" is none of`,
+		`transform contains {"rule": "x"}`:                                                                           `transforms: of the rule x: it does not say what to do`,
+		`transform contains {"rule": "x", "do": "mask", "pattern": "(", "with": ""}`:                                 `transforms: of the rule x: pattern: error parsing regexp`,
+		`transform contains {"rule": "x", "do": "mask", "pattern": "a", "with": "[a]"}`:                              `transforms: of the rule x: the pattern finds something in "[a]" too`,
+		`transform contains {"rule": "x", "do": "fold-presence", "order": "last"}`:                                   `transforms: of the rule x: order: "last" is no number`,
+		`transform contains {"rule": "x", "do": "strip", "payloads": []}`:                                            `transforms: of the rule x: payloads: there are none`,
+		`transform contains {"rule": "x", "do": "strip", "payloads": ["urn:x", ""]}`:                                 `transforms: of the rule x: payloads: ["urn:x" ""] must each be`,
+		`transform contains {"rule": "x", "do": "label", "text": ""}`:                                                `transforms: of the rule x: text: it is empty`,
+		`audit contains {"rule": "x", "level": "contents"}`:                                                          `audit: of the rule x: level: "contents" is none of`,
+		`audit contains {"level": "content"}`:                                                                        `audit: it names no rule`,
+		`audit contains {"rule": "x"}`:                                                                               `audit: of the rule x: it has no level`,
+		"deny contains {\"rule\": \"z\", \"audit\": \"all\"}\naudit contains {\"rule\": \"x\", \"level\": \"link\"}": `audit: of the rule z: level: "all" is none of`,
+		`retention contains {"class": "7y"}`:                                                                         `retention: it names no rule`,
+		`retention contains {"rule": "x", "clas": "7y"}`:                                                             `retention: of the rule x: clas: is not a part of it`,
+		`retention contains {"rule": "x", "class": 7}`:                                                               `retention: of the rule x: class: 7 is no text`,
+		`notify contains {"rule": "x"}`:                                                                              `notify: of the rule x: it takes a rule and a text`,
+	} {
+		var log bytes.Buffer
+		c := Config{Dir: dir(t, map[string]string{"p.rego": "package sallyport.stanza\n" + rego}), Log: slog.New(slog.NewTextHandler(&log, nil))}
+		d := engine(t, c, listed()).Snapshot().Stanza(t.Context(), between("out", "juliet@corp.example", "romeo@partner.example"))
+		if d.Effect != Deny || d.Rule != RuleEngineError || !strings.Contains(d.Reason, want) {
+			t.Errorf("%s: %v by %s, %s; want %s", rego, d.Effect, d.Rule, d.Reason, want)
+		}
+		if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(strings.ReplaceAll(log.String(), `\"`, `"`), want) {
+			t.Errorf("%s: the operator reads %s", rego, log.String())
+		}
+	}
 }
 
 // decision is the second reading: whether a value is a decision with these parts beside those that all have.
@@ -124,15 +163,24 @@ func change(v any) bool {
 	for key, value := range m {
 		text, isText := value.(string)
 		switch {
-		case key == "rule", key == "do", key == "order":
+		case key == "rule", key == "do":
+		case key == "order":
+			_, isNumber := value.(json.Number)
+			ok = ok && isNumber
 		case !slices.Contains(keys, key):
 			return false
 		case key == "payloads":
 			list, isList := value.([]any)
-			ok = ok && isList && !slices.ContainsFunc(list, func(v any) bool { _, isText := v.(string); return !isText })
+			ok = ok && isList && len(list) > 0 && !slices.ContainsFunc(list, func(v any) bool {
+				s, isText := v.(string)
+				return !isText || s == "" || strings.TrimSpace(s) != s || strings.Index(s, "|") == len(s)-1
+			})
 		case key == "pattern":
-			_, err := regexp.Compile(text)
-			ok = ok && isText && err == nil
+			re, err := regexp.Compile(text)
+			with, _ := m["with"].(string)
+			ok = ok && isText && err == nil && !re.MatchString(with)
+		case key == "text":
+			ok = ok && isText && strings.TrimSpace(text) != ""
 		default:
 			ok = ok && isText
 		}

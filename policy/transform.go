@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -76,7 +78,7 @@ func (p *patterns) transforms(v ast.Value) (list []Transform, err error) {
 	err = eachOf(v, func(v ast.Value) error {
 		t, err := p.transform(v)
 		list = append(list, t)
-		return err
+		return ofRule(v, err)
 	})
 	return list, err
 }
@@ -91,6 +93,9 @@ func (p *patterns) transform(v ast.Value) (t Transform, err error) {
 		case "rule":
 			t.Rule, err = text(value)
 		case "order": // base has sorted by it
+			if _, ok := value.(ast.Number); !ok {
+				err = fmt.Errorf("%v is no number", value)
+			}
 		case "payloads":
 			t.Payloads, err = texts(value)
 		case "pattern":
@@ -111,7 +116,7 @@ func (p *patterns) transform(v ast.Value) (t Transform, err error) {
 	case err != nil:
 		return t, err
 	case t.Rule == "":
-		return t, errors.New("it names no rule")
+		return t, errNoRule
 	}
 	return t, t.complete(given)
 }
@@ -134,7 +139,28 @@ func (t *Transform) complete(given map[string]bool) error {
 			return fmt.Errorf("%s takes no %s", t.Do, key)
 		}
 	}
+	return t.effective()
+}
+
+// effective tells whether a transform can do what it is there for.
+func (t *Transform) effective() error {
+	switch {
+	case t.Do == Strip && len(t.Payloads) == 0:
+		return errors.New("payloads: there are none")
+	case t.Do == Strip && slices.ContainsFunc(t.Payloads, nameless):
+		return fmt.Errorf("payloads: %q must each be a namespace, or namespace|element", t.Payloads)
+	case t.Do == Mask && t.Pattern.MatchString(t.With):
+		return fmt.Errorf("the pattern finds something in %q too, which would be written instead of it", t.With)
+	case (t.Do == FirstLine || t.Do == Label) && strings.TrimSpace(t.Text) == "":
+		return errors.New("text: it is empty")
+	}
 	return nil
+}
+
+// nameless tells a payload that is none. One without a namespace has but its element's name behind the |.
+func nameless(payload string) bool {
+	_, element, named := strings.Cut(payload, "|")
+	return payload == "" || named && element == "" || strings.TrimSpace(payload) != payload
 }
 
 func changeOf(v ast.Value) (Change, error) {
@@ -168,7 +194,7 @@ func notices(v ast.Value) (list []Notice, err error) {
 			err = errors.New("it takes a rule and a text")
 		}
 		list = append(list, n)
-		return err
+		return ofRule(v, err)
 	})
 	return list, err
 }

@@ -22,6 +22,7 @@ type crossing struct {
 	proof    *proof // under which its stream may carry it
 	facts    content.Facts
 	changed  []byte // as policy wants it to leave; nil: as it came
+	emptied  bool   // policy's changes leave nothing of it
 	change   audit.ChangePart
 	link     *policy.LinkFacts // of the outside leg
 	decision policy.Decision
@@ -68,6 +69,7 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 			in.contacted(rules, c)
 			p.forward(in, c, e)
 		case policy.Drop:
+			p.drop(c, e)
 		default:
 			p.refuse(c, e)
 		}

@@ -6,12 +6,13 @@ import (
 	"errors"
 
 	"sallyport/audit"
+	"sallyport/internal/stanza"
 	"sallyport/internal/transform"
 	"sallyport/policy"
 )
 
 // change does to a stanza that may pass what policy asks for. What cannot be done whole is denied, under the name of the rule that
-// asked for it; a message of which nothing is left is dropped. The record has the hashes of both.
+// asked for it, and so is a message of which nothing is left; one that was but a signal is dropped. The record has the hashes of both.
 func (in *inbound) change(c *crossing) {
 	d := &c.decision
 	if len(d.Transforms) == 0 || d.Effect != policy.Allow {
@@ -23,23 +24,48 @@ func (in *inbound) change(c *crossing) {
 		t := &d.Transforms[i]
 		part.Rules = append(part.Rules, t.Rule)
 		if err := apply(s, t); err != nil {
-			d.Effect, d.Rule, d.Reason = policy.Deny, t.Rule, t.Do.String()+": "+err.Error()
-			d.Condition = "policy-violation"
-			if errors.Is(err, transform.ErrEmpty) {
-				d.Effect = policy.Drop
-			}
-			d.Would = d.Effect
+			c.unchangeable(t, err)
 			return
 		}
 	}
-	c.changed = s.Append(nil, c.rewrite(in.lang.added))
-	if len(c.changed) > in.p.now().Limits.Stanza.Stanza {
-		c.changed = nil
-		d.Effect, d.Would, d.Reason, d.Condition = policy.Deny, policy.Deny, "what policy adds makes it larger than limits.stanza_size", "policy-violation"
-		return
+	// What one change takes out can bring together what another was to mask.
+	for i := range d.Transforms {
+		t := &d.Transforms[i]
+		if t.Do != policy.Mask {
+			continue
+		}
+		if err := apply(s, t); err != nil {
+			c.unchangeable(t, err)
+			return
+		}
 	}
-	part.After = digest(c.changed)
-	c.change = part
+	changed := s.Append(nil, c.rewrite(in.lang.added))
+	switch _, err := stanza.Reread(changed); {
+	case err != nil:
+		c.forbid(policy.Deny, "what policy makes of it is no stanza: "+err.Error())
+	case len(changed) > in.p.now().Limits.Stanza.Stanza:
+		c.forbid(policy.Deny, "what policy adds makes it larger than limits.stanza_size")
+	default:
+		part.After = digest(changed)
+		c.changed, c.change = changed, part
+	}
+}
+
+// unchangeable is the end of a stanza to which a change cannot be done.
+func (c *crossing) unchangeable(t *policy.Transform, err error) {
+	idle := errors.Is(err, transform.ErrIdle)
+	c.emptied = idle || errors.Is(err, transform.ErrEmpty)
+	c.decision.Rule = t.Rule
+	effect := policy.Deny
+	if idle {
+		effect = policy.Drop
+	}
+	c.forbid(effect, t.Do.String()+": "+err.Error())
+}
+
+func (c *crossing) forbid(effect policy.Effect, reason string) {
+	d := &c.decision
+	d.Effect, d.Would, d.Reason, d.Condition = effect, effect, reason, string(stanza.PolicyViolation)
 }
 
 func apply(s *transform.Stanza, t *policy.Transform) error {
@@ -53,9 +79,9 @@ func apply(s *transform.Stanza, t *policy.Transform) error {
 	case policy.FirstLine:
 		return s.FirstLine(t.Text)
 	case policy.StripCandidates:
-		s.StripCandidates()
+		return s.StripCandidates()
 	case policy.Label:
-		s.Label(t.Text)
+		return s.Label(t.Text)
 	default:
 		return errors.New("is not known here")
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,10 +24,15 @@ deny contains {"rule": "no-version", "reason": "not told"} if "disclosure" in in
 deny contains {"rule": "not-named", "reason": "is not named outside"} if "board@corp.example" in input.stanza.jids
 transform contains {"rule": "states", "do": "strip", "payloads": ["http://jabber.org/protocol/chatstates"]}
 transform contains {"rule": "numbers", "do": "mask", "pattern": "[0-9]{4}", "with": "*"} if regex.match("[0-9]{4}", input.stanza.text)
-transform contains {"rule": "presence", "do": "fold-presence"} if input.stanza.kind == "presence"`
+transform contains {"rule": "presence", "do": "fold-presence"} if input.stanza.kind == "presence"
+transform contains {"rule": "candidates", "do": "strip-candidates"} if input.stanza.kind == "iq"
+transform contains {"rule": "marking", "do": "label", "text": "PUBLIC"} if {
+	input.stanza.kind == "message"
+	input.stanza.label == ""
+}`
 
 // FuzzJudged: any stanza goes through scan, classification, decision and transform. Nothing panics, policy does not fail, and what comes
-// out is read by ours and by a second parser as what was judged.
+// out is read by ours and by a second parser as what was judged, and is let through as it is by whoever judges it next.
 func FuzzJudged(f *testing.F) {
 	dir := f.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "sieve.rego"), []byte(sieve), 0o600); err != nil {
@@ -40,6 +46,9 @@ func FuzzJudged(f *testing.F) {
 		`<message from='Juliet@remote.example' to='romeo@corp.example'><body>4111</body><active xmlns='http://jabber.org/protocol/chatstates'/></message>`,
 		`<presence><status>x</status><c xmlns='http://jabber.org/protocol/caps'/></presence>`, `<iq type='get' id='1'><query xmlns='jabber:iq:version'/></iq>`,
 		`<message><p:body xmlns:p='jabber:client'>a<![CDATA[b]]>&#13;</p:body><x xmlns='jabber:x:conference' jid='BOARD@corp.example.'/></message>`,
+		`<message><body>41<b xmlns='urn:b'>1</b>&#x200B;1</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>４<i>1</i>11<br/>1</body></html></message>`,
+		`<message><subject>4111</subject><x xmlns='jabber:x:signed'>QQ==</x></message>`, `<presence x='1'>x<show>dnd<y xmlns='urn:y'/></show><priority>1</priority></presence>`,
+		`<iq type='set' id='1'><query xmlns='http://jabber.org/protocol/bytestreams'><streamhost jid='a.example/10.0.0.1' host='192.0.2.1'/><streamhost jid='b' host='fec0::1'/></query></iq>`,
 		`<iq><jingle xmlns='urn:xmpp:jingle:1'><content><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='video'/></content></jingle></iq>`,
 	} {
 		f.Add([]byte(seed))
@@ -67,11 +76,16 @@ func FuzzJudged(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q became %q: %v", b, out, err)
 		}
-		if _, err := payloads(out); err != nil {
-			t.Fatalf("%q became %q, which a second parser refuses: %v", b, out, err)
+		if theirs, err := payloads(out); err != nil || theirs != walked(again) {
+			t.Fatalf("%q became %q, which a second parser reads as %s (%v), ours as %s", b, out, theirs, err, walked(again))
 		}
 		if c.changed == nil {
 			unchanged(t, b, out, c, again)
+		} else {
+			changed(t, b, out, c, again)
+		}
+		if next := through(t, engine, again); next.decision.Effect != policy.Allow || next.changed != nil && string(next.changed) != string(out) {
+			t.Errorf("%q leaves as %q, which is then judged %+v and becomes %q", b, out, next.decision, next.changed)
 		}
 	})
 }
@@ -114,10 +128,52 @@ func unchanged(t *testing.T, before, after []byte, c *crossing, again *stanza.El
 	}
 }
 
+// changed looks for what was to go in what leaves.
+func changed(t *testing.T, before, after []byte, c *crossing, again *stanza.Element) {
+	theirs, _ := payloads(after)
+	words := content.Extract(again)
+	for _, rule := range c.change.Rules {
+		switch {
+		case rule == "states" && strings.Contains(theirs, "<http://jabber.org/protocol/chatstates|"),
+			rule == "numbers" && fourDigits.MatchString(words.Text+"\n"+words.Body+"\n"+words.Subject),
+			rule == "presence" && (len(words.Pieces) > 2 || strings.Contains(theirs, "<jabber:server|status>")):
+			t.Errorf("%q leaves as %q: rule %s is not obeyed", before, after, rule)
+		}
+	}
+}
+
+var fourDigits = regexp.MustCompile("[0-9]{4}")
+
+// walked is what our own walk over a stanza sees, in the form of payloads.
+func walked(el *stanza.Element) string {
+	var c stanza.Cursor
+	var out strings.Builder
+	open := 0
+	closed := func(depth int) {
+		for ; open > depth; open-- {
+			out.WriteString("</>")
+		}
+	}
+	c.Begin(el)
+	for c.Next() {
+		closed(c.Depth())
+		if !c.Start() {
+			out.Write(c.Text(nil))
+			continue
+		}
+		space, local := c.Name()
+		out.WriteString("<" + string(space) + "|" + string(local) + ">")
+		open++
+	}
+	closed(0)
+	return out.String()
+}
+
 // payloads are the elements and texts inside a stanza as encoding/xml reads them.
 func payloads(b []byte) (string, error) {
 	d := xml.NewDecoder(strings.NewReader("<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback'>" + string(b) + "</stream:stream>"))
 	var out strings.Builder
+	depth := 0
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -128,9 +184,13 @@ func payloads(b []byte) (string, error) {
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
-			out.WriteString("<" + token.Name.Space + "|" + token.Name.Local + ">")
+			if depth++; depth > 1 { // the first is the stream
+				out.WriteString("<" + token.Name.Space + "|" + token.Name.Local + ">")
+			}
 		case xml.EndElement:
-			out.WriteString("</>")
+			if depth--; depth > 0 {
+				out.WriteString("</>")
+			}
 		case xml.CharData:
 			out.Write(token)
 		}

@@ -24,7 +24,18 @@ func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 		cond = stanza.PolicyViolation
 	}
 	reason := stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")}
-	p.bounce(&answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: true, reason: reason}, c.el)
+	a := &answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: !c.emptied, reason: reason}
+	if !p.bounce(a, c.el) && c.emptied {
+		p.settle(a, false)
+	}
+}
+
+// drop is the end of a stanza that policy lets vanish. Where it was to pass, and nothing was left of it, the record says what became of it.
+func (p *Proxy) drop(c *crossing, e *audit.Event) {
+	if c.emptied {
+		reason := stanza.Error{Condition: stanza.Condition(c.decision.Condition), Text: c.decision.Reason}
+		p.settle(&answered{r: route{c.dir, c.pair}, seq: e.Seq, reason: reason}, false)
+	}
 }
 
 // unrecorded answers what could not be recorded and therefore did not pass (AUDIT "Failure"). Where nobody could wait for the record

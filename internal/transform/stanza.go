@@ -1,7 +1,9 @@
 package transform
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"sallyport/internal/stanza"
 )
@@ -85,6 +87,15 @@ func (e *element) attr(local string) string {
 	return ""
 }
 
+// words is the text directly in e.
+func (e *element) words() string {
+	var b strings.Builder
+	for _, n := range e.inside {
+		b.WriteString(n.text)
+	}
+	return b.String()
+}
+
 // set gives the attribute without namespace a value; empty takes it away.
 func (e *element) set(local, value string) {
 	for i, a := range e.attrs {
@@ -125,10 +136,11 @@ func (e *element) keep(want func(*element) bool) {
 
 // Append writes the stanza as it is to leave on a stream of ours. o is what is to stand in its start tag.
 func (s *Stanza) Append(dst []byte, o stanza.Rewrite) []byte {
-	for name, value := range map[string]string{"from": o.From, "to": o.To} {
-		if value != "" {
-			s.top.set(name, value)
-		}
+	if o.From != "" {
+		s.top.set("from", o.From)
+	}
+	if o.To != "" {
+		s.top.set("to", o.To)
 	}
 	if o.Lang != "" && !s.hasLang() {
 		s.top.attrs = append(s.top.attrs, attr{nsXML, "lang", o.Lang})
@@ -168,7 +180,7 @@ func (e *element) append(dst []byte, outer string) []byte {
 		dst = append(dst, "='"...)
 		dst = append(stanza.AppendAttr(dst, a.value), '\'')
 	}
-	if len(e.inside) == 0 {
+	if !slices.ContainsFunc(e.inside, func(n node) bool { return n.element != nil || n.text != "" }) {
 		return append(dst, "/>"...)
 	}
 	dst = append(dst, '>')

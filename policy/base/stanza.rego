@@ -80,18 +80,35 @@ audit contains member if some member in data.sallyport.ready[_].audit
 
 retention contains member if some member in data.sallyport.ready[_].retention
 
+# Members are passed on as they are, also those that say nothing of use: the gate refuses an answer that it does not understand in all of its
+# parts. None may get lost on the way there.
 changes := [member | some [_, _, member] in sort(placed)]
 
-placed := [[object.get(member, "order", 0), member.rule, member] | some member in transform]
+placed := [[part(member, "order", 0), part(member, "rule", ""), member] | some member in transform]
+
+part(member, key, otherwise) := object.get(member, key, otherwise) if {
+	is_object(member)
+} else := otherwise
 
 # The highest level wins, for whoever asks for more of the record has a reason.
 default level := {}
 
-level := {"audit": levels[max(asked)]} if count(audit) > 0
+level := {"audit": sort(odd_levels)} if {
+	count(odd_levels) > 0
+} else := {"audit": levels[max(asked)]} if {
+	count(audit) > 0
+}
 
-asked contains rank[member.level] if some member in audit
+odd_levels contains member if {
+	some member in asking
+	not understood(member, "level", levels)
+}
 
-asked contains rank[verdict.audit]
+asking contains member if some member in audit
+
+asking contains {"rule": verdict.rule, "level": verdict.audit}
+
+asked contains rank[member.level] if some member in asking
 
 levels := ["none", "link", "metadata", "sealed", "content"]
 
@@ -99,6 +116,26 @@ rank := {name: i | some i, name in levels}
 
 default kept := {}
 
-kept := {"retention": classes[0][1]} if count(retention) > 0
+kept := {"retention": sort(odd_classes)} if {
+	count(odd_classes) > 0
+} else := {"retention": classed[0][1]} if {
+	count(retention) > 0
+}
 
-classes := sort([[member.rule, member.class] | some member in retention])
+odd_classes contains member if {
+	some member in retention
+	not understood(member, "class", classes)
+}
+
+classed := sort([[member.rule, member.class] | some member in retention])
+
+classes := [member.class | some member in retention; is_string(member.class)]
+
+# understood tells a member that has a rule, one of the words under the key, and nothing else.
+understood(member, key, words) if {
+	is_object(member)
+	object.keys(member) == {"rule", key}
+	is_string(member.rule)
+	member.rule != ""
+	member[key] in words
+}

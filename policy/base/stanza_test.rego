@@ -141,6 +141,52 @@ test_notices_are_passed_on if {
 	decision.notify == [{"rule": "n", "to": "officer", "text": "look"}]
 }
 
+# What is wrong with a member is told by the gate, which gets it as it is.
+
+test_no_change_gets_lost[name] if {
+	some name, member in {
+		"no rule": {"do": "fold-presence"}, "no object": "fold-presence", "a list": [1], "an order that is none": {"rule": "x", "do": "fold-presence", "order": "last"},
+		"nothing": null, "false": false,
+	}
+	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
+		with input as crossing
+		with stanza.transform as {{"rule": "a", "do": "strip-candidates"}, member}
+	count(decision.transforms) == 2
+	member in decision.transforms
+}
+
+odd_levels := {
+	"no rule": {"level": "content"}, "an empty rule": {"rule": "", "level": "content"}, "a rule that is a number": {"rule": 1, "level": "content"},
+	"no level": {"rule": "x"}, "a level that is none": {"rule": "x", "level": "contents"}, "no word": {"rule": "x", "level": 4},
+	"one more": {"rule": "x", "level": "content", "clas": "7y"}, "no object": "content", "a list": ["content"], "nothing": null, "false": false,
+}
+
+test_no_level_gets_lost[name] if {
+	some name, member in odd_levels
+	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
+		with input as crossing
+		with stanza.audit as {{"rule": "a", "level": "link"}, member}
+	decision.audit == [member]
+}
+
+test_no_level_of_a_denial_gets_lost if {
+	decision := stanza.decision with data.sallyport.ready as {} with stanza.deny as {{"rule": "r", "audit": "all"}}
+		with input as crossing
+		with stanza.audit as {{"rule": "a", "level": "link"}}
+	decision.audit == [{"rule": "r", "level": "all"}]
+}
+
+test_no_retention_gets_lost[name] if {
+	some name, member in {
+		"no rule": {"class": "7y"}, "no class": {"rule": "x"}, "a class that is a number": {"rule": "x", "class": 7}, "misspelt": {"rule": "x", "clas": "7y"},
+		"no object": "7y", "nothing": null,
+	}
+	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
+		with input as crossing
+		with stanza.retention as {{"rule": "a", "class": "1y"}, member}
+	decision.retention == [member]
+}
+
 test_ready_made_policies_add_their_members if {
 	ready := {"x": {
 		"deny": {{"rule": "x"}},

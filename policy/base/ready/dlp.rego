@@ -112,6 +112,13 @@ faults contains sprintf("data.dlp.finders[%q]: %s", [name, why]) if {
 	some why in wrong(finder)
 }
 
+# Nobody could tell what was masked from what was not.
+faults contains sprintf("data.dlp.finders[%q]: with is itself something that it finds", [name]) if {
+	some name, finder in data.dlp.finders
+	finder["do"] == "mask"
+	regex.match(pattern(finder), object.get(finder, "with", "[removed]"))
+}
+
 wrong(finder) := {why |
 	some key, value in finder
 	why := sprintf("%s is %s, must be %s", [key, json.marshal(value), object.get(choices, key, "left out")])

@@ -62,4 +62,8 @@ test_faults if {
 		`data.dlp.finders["words"]: words is [], must be a list of words`,
 		`data.dlp.finders["words"]: min is "1", must be a number`,
 	} with data.dlp as {"finder": {}, "finders": {"none": {}, "bad": {"pattern": "("}, "kind": {"kind": "cards", "minimum": 1}, "words": {"words": [], "min": "1"}}}
+	dlp.faults == {`data.dlp.finders["a"]: with is itself something that it finds`, `data.dlp.finders["b"]: with is itself something that it finds`} with data.dlp as {"finders": {
+		"a": {"words": ["removed"], "do": "mask"}, "b": {"pattern": "x*", "do": "mask", "with": ""},
+		"c": {"words": ["removed"]}, "d": {"words": ["removed"], "do": "mask", "with": "#"},
+	}}
 }

@@ -25,5 +25,10 @@ faults contains sprintf("data.mark.%s: there are in, out and except", [name]) if
 faults contains sprintf("data.mark.%s must be a text", [way]) if {
 	some way in ["in", "out"]
 	some line in [data.mark[way]]
-	not is_string(line)
+	not shown(line)
+}
+
+shown(line) if {
+	is_string(line)
+	trim_space(line) != ""
 }

@@ -21,4 +21,6 @@ test_marked[note] if {
 
 test_faults if {
 	mark.faults == {"data.mark.inn: there are in, out and except", "data.mark.out must be a text"} with data.mark as {"inn": "x", "out": true}
+	mark.faults == {"data.mark.in must be a text"} with data.mark as {"in": " "}
+	mark.faults == set() with data.mark as documents
 }

@@ -10,8 +10,14 @@ transform contains {"rule": "strip", "do": "strip", "payloads": payloads, "order
 
 transform contains {"rule": "strip", "do": "strip", "payloads": payloads, "order": -1} if {
 	object.get(data.strip, "direction", "both") in {"both", input.direction}
-	"urn:xmpp:forward:0|forwarded" in input.stanza.payloads # whatever is in it
+	count(wanted) > 0
+	some payload in input.stanza.payloads
+	some carrier in carriers
+	startswith(payload, carrier) # whatever is in it
 }
+
+# carriers are the beginnings of what has other payloads in it: forwarded copies, what archives answer, what is published.
+carriers := ["urn:xmpp:forward:", "urn:xmpp:mam:", "http://jabber.org/protocol/pubsub", "urn:xmpp:carbons:", "urn:xmpp:privilege:", "urn:xmpp:delegation:"]
 
 payloads := sort(wanted)
 
@@ -30,5 +36,11 @@ faults contains sprintf("data.strip.%s: there are xhtml, chat_states, payloads a
 }
 
 faults contains "data.strip.payloads must be an object, keyed by namespace or namespace|element" if not is_object(object.get(data.strip, "payloads", {}))
+
+faults contains sprintf("data.strip.payloads[%q] must be a namespace or namespace|element, and jabber:server for jabber:client", [name]) if {
+	is_object(data.strip.payloads)
+	some name, _ in data.strip.payloads
+	regex.match(`^$|^\s|\s$|\|$|^jabber:client($|\|)`, name)
+}
 
 faults contains "data.strip.direction must be in, out or both" if not object.get(data.strip, "direction", "both") in {"in", "out", "both"}

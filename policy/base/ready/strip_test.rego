@@ -15,6 +15,8 @@ test_what_is_stripped[payload] if {
 		"urn:example:b|y": false,
 		"urn:example:c|x": false,
 		"urn:xmpp:forward:0|forwarded": true,
+		"urn:xmpp:mam:2|result": true,
+		"http://jabber.org/protocol/pubsub#event|event": true,
 	}
 	changes := strip.transform with data.strip as documents with input as with_payload("in", payload)
 	(count(changes) == 1) == stripped
@@ -23,6 +25,10 @@ test_what_is_stripped[payload] if {
 test_all_of_it_by_name if {
 	some change in strip.transform with data.strip as documents with input as with_payload("in", "urn:example:a|x")
 	change.payloads == ["http://jabber.org/protocol/chatstates", "http://jabber.org/protocol/xhtml-im", "jabber:x:event", "urn:example:a", "urn:example:b|x"]
+}
+
+test_nothing_is_wanted if {
+	strip.transform == set() with data.strip as {"payloads": {"urn:example:a": false}} with input as with_payload("in", "urn:xmpp:forward:0|forwarded")
 }
 
 test_one_way if {
@@ -35,4 +41,6 @@ test_faults if {
 		"data.strip.payloads must be an object, keyed by namespace or namespace|element", "data.strip.direction must be in, out or both",
 	} with data.strip as {"html": true, "payloads": [], "direction": "up"}
 	strip.faults == set() with data.strip as documents
+	strip.faults == set() with data.strip as {"payloads": {"|x": true, "jabber:client:mine": true}}
+	count(strip.faults) == 5 with data.strip as {"payloads": {"": true, "urn:x|": true, " urn:x": true, "jabber:client": true, "jabber:client|subject": true}}
 }

@@ -1,0 +1,157 @@
+package transform
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"sallyport/internal/content"
+	"sallyport/internal/stanza"
+)
+
+// Mask writes with over what the pattern finds in bodies, subjects, statuses and XHTML, copies that are nested included, and leaves the
+// rest as it is spelled. It finds what [content.Plain] makes of the text, as the rule did that asked for it. The errors are ErrEndless,
+// ErrSealed and ErrElsewhere.
+func (s *Stanza) Mask(pattern *regexp.Regexp, with string) error {
+	if pattern.MatchString(content.Plain(with)) {
+		return ErrEndless
+	}
+	if found, err := s.shows(pattern); err != nil || !found {
+		return err
+	}
+	if s.seal() != unsealed {
+		return ErrSealed
+	}
+	s.maskIn(s.top, pattern, with)
+	found, err := s.shows(pattern)
+	if err == nil && found {
+		err = ErrElsewhere
+	}
+	return err
+}
+
+// shows tells whether the pattern finds something in the stanza as it is now: in all of its text, in a piece of it, or in an attribute.
+func (s *Stanza) shows(pattern *regexp.Regexp) (bool, error) {
+	el, err := stanza.Reread(s.top.append(nil, nsServer))
+	if err != nil {
+		return false, err
+	}
+	w := content.Extract(el)
+	if slices.ContainsFunc(append(w.Pieces, w.Text, w.Body, w.Subject), pattern.MatchString) {
+		return true, nil
+	}
+	found := false
+	look := func(e *element) {
+		for _, a := range e.attrs {
+			own := e == s.top && ownAttr(a)
+			found = found || !own && !machines[a.local] && pattern.MatchString(content.Plain(a.value))
+		}
+	}
+	look(s.top)
+	s.top.each(look)
+	return found, nil
+}
+
+// machines are the attributes that name and number for programs. Long numbers are usual in them, and no numbers of cards.
+var machines = map[string]bool{"id": true, "sid": true, "stamp": true}
+
+// maskIn masks what programs show as one text: what stands in a body, also read through elements in it, and a line of XHTML.
+func (s *Stanza) maskIn(e *element, pattern *regexp.Regexp, with string) {
+	for _, n := range e.inside {
+		c := n.element
+		switch {
+		case c == nil:
+			continue
+		case c.core("body"), c.core("subject"), c.core("status"):
+			own, through := c.own(), c.through(nil)
+			mask(pattern, with, own)
+			if len(through) > len(own) {
+				mask(pattern, with, through)
+			}
+		case c.space == nsXHTML:
+			for _, line := range c.lines() {
+				mask(pattern, with, line)
+			}
+			continue
+		}
+		s.maskIn(c, pattern, with)
+	}
+}
+
+// own are the pieces of text directly in e.
+func (e *element) own() (pieces []*node) {
+	for i := range e.inside {
+		if e.inside[i].element == nil {
+			pieces = append(pieces, &e.inside[i])
+		}
+	}
+	return pieces
+}
+
+// through are all pieces of text in e, in the order of the document.
+func (e *element) through(pieces []*node) []*node {
+	for i := range e.inside {
+		n := &e.inside[i]
+		if n.element != nil {
+			pieces = n.element.through(pieces)
+		} else {
+			pieces = append(pieces, n)
+		}
+	}
+	return pieces
+}
+
+// lines are the pieces of text in e, by the lines that XHTML shows them in.
+func (e *element) lines() (lines [][]*node) {
+	lines = [][]*node{nil}
+	end := func(e *element) {
+		if e.space == nsXHTML && content.EndsLine(e.local) {
+			lines = append(lines, nil)
+		}
+	}
+	var into func(e *element)
+	into = func(e *element) {
+		end(e)
+		for i := range e.inside {
+			if n := &e.inside[i]; n.element != nil {
+				into(n.element)
+			} else {
+				lines[len(lines)-1] = append(lines[len(lines)-1], n)
+			}
+		}
+		end(e)
+	}
+	into(e)
+	return lines
+}
+
+// mask masks in pieces that are read as one. What replaces a match is in the first of its pieces.
+func mask(pattern *regexp.Regexp, with string, pieces []*node) {
+	var b strings.Builder
+	for _, n := range pieces {
+		b.WriteString(n.text)
+	}
+	places := content.Find(pattern, b.String())
+	if len(places) == 0 {
+		return
+	}
+	begin := 0
+	for _, n := range pieces {
+		text, end := n.text, begin+len(n.text)
+		var left strings.Builder
+		at := begin
+		for _, p := range places {
+			from, to := max(p[0], begin), min(p[1], end)
+			if from >= to {
+				continue
+			}
+			left.WriteString(text[at-begin : from-begin])
+			if from == p[0] {
+				left.WriteString(with)
+			}
+			at = to
+		}
+		left.WriteString(text[at-begin:])
+		n.text, begin = left.String(), end
+	}
+}
