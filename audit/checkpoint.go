@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -211,16 +209,6 @@ func endOfNote(b []byte) int {
 		return -1
 	}
 	return end
-}
-
-// readCheckpoints gives the notes in a record's directory.
-func readCheckpoints(dir string) (notes [][]byte, rest []byte, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, checkpointsName))
-	if gone(err) {
-		return nil, nil, nil
-	}
-	notes, rest = SplitNotes(b)
-	return notes, rest, err
 }
 
 // originOf makes a gate's name fit for a signature: no spaces, no plus.

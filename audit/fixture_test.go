@@ -263,3 +263,13 @@ func edit(t testing.TB, dir string, f func(lines [][]byte) [][]byte) {
 	path, content := lastSegment(t, dir)
 	write(t, path, bytes.Join(f(bytes.SplitAfter(content, []byte("\n"))), nil))
 }
+
+// readCheckpoints gives the notes in a record's directory.
+func readCheckpoints(dir string) (notes [][]byte, rest []byte, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, checkpointsName))
+	if gone(err) {
+		return nil, nil, nil
+	}
+	notes, rest = SplitNotes(b)
+	return notes, rest, err
+}

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -154,12 +155,8 @@ func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	return say, nil
 }
 
-// resume finds where the checkpoints go on, and the last that any of the record's keys has signed.
+// resume finds where the checkpoints go on, and the last one that a key of the record has signed.
 func (n *notary) resume() (last Checkpoint, err error) {
-	notes, _, err := readCheckpoints(n.dir)
-	if err != nil {
-		return last, err
-	}
 	keys, err := ParseKeys(n.signer.public)
 	if err != nil {
 		return last, err
@@ -167,11 +164,15 @@ func (n *notary) resume() (last Checkpoint, err error) {
 	if old, err := RecordKeys(n.dir); err == nil {
 		keys = keys.Join(old)
 	}
-	for _, signed := range notes {
-		n.end += int64(len(signed))
-		if c, err := keys.OpenCheckpoint(signed); err == nil {
-			last, n.number = c, max(n.number, c.Number)
-		}
+	f, err := os.Open(filepath.Join(n.dir, checkpointsName))
+	if gone(err) {
+		return last, nil
 	}
-	return last, nil
+	if err != nil {
+		return last, err
+	}
+	defer f.Close()
+	last, n.end, err = newestOf(f, keys)
+	n.number = last.Number
+	return last, err
 }

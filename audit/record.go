@@ -196,6 +196,9 @@ func fixed(b []byte, key string, n int) (value, rest []byte, ok bool) {
 
 // settles reads from the line of a delivery event which seqs it settles, and below which all is settled.
 func settles(line []byte) (of []SeqRange, settled uint64, err error) {
+	if of, settled, ok := settlesPlain(line); ok {
+		return of, settled, nil
+	}
 	var d struct {
 		Of      []SeqRange `json:"of"`
 		Settled uint64     `json:"settled"`
@@ -204,4 +207,33 @@ func settles(line []byte) (of []SeqRange, settled uint64, err error) {
 		return nil, 0, fmt.Errorf("reading a delivery event: %w", err)
 	}
 	return d.Of, d.Settled, nil
+}
+
+// settlesPlain is settles for a line as the encoder writes it, without JSON. No value can hold the key: quotes within it are escaped.
+func settlesPlain(line []byte) (of []SeqRange, settled uint64, ok bool) {
+	_, rest, ok := bytes.Cut(line, []byte(`,"of":[`))
+	for ok && len(rest) > 0 && rest[0] != ']' {
+		var r SeqRange
+		if r.First, rest, ok = after(rest, "["); !ok {
+			return nil, 0, false
+		}
+		if r.Last, rest, ok = after(rest, ","); !ok || r.First > r.Last || len(rest) == 0 || rest[0] != ']' {
+			return nil, 0, false
+		}
+		of = append(of, r)
+		rest = bytes.TrimPrefix(rest[1:], []byte(","))
+	}
+	if _, rest, ok = bytes.Cut(rest, []byte(`,"settled":`)); !ok {
+		return nil, 0, false
+	}
+	settled, rest, ok = digits(rest)
+	return of, settled, ok && len(rest) > 0 && (rest[0] == '}' || rest[0] == ',')
+}
+
+// after reads a number behind a sign.
+func after(b []byte, sign string) (n uint64, rest []byte, ok bool) {
+	if rest, ok = bytes.CutPrefix(b, []byte(sign)); !ok {
+		return 0, nil, false
+	}
+	return digits(rest)
 }

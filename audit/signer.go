@@ -46,11 +46,8 @@ func openSigner(c Config) (s signer, err error) {
 	return s, nil
 }
 
-// PublicKey is the key that verifies what the gate of c signs, made if there is none yet.
-func PublicKey(c Config) (string, error) {
-	s, err := openSigner(c.withDefaults())
-	return s.public, err
-}
+// PublicKey is the key that verifies what this gate signs.
+func (l *Log) PublicKey() string { return l.w.notary.signer.public }
 
 // RecordKeys are the keys that a record's directory itself says have signed it. They serve to find accidents: who can change the
 // record can change them too.

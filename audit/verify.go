@@ -20,14 +20,21 @@ type Report struct {
 	Kinds     map[string]uint64 `json:"kinds"`
 	Unsettled uint64            `json:"unsettled"` // allowed stanzas that no delivery event settles, as far as these segments tell
 	Torn      int               `json:"torn"`      // bytes behind the last whole line: being written just now, or left by a crash
-	Faults    []Fault           `json:"faults"`    // the first maxFaults of them
-	Found     uint64            `json:"found"`     // all faults
+
+	Checkpoints uint64    `json:"checkpoints"` // in the record, whose signatures are good
+	Covered     uint64    `json:"covered"`     // the seq up to which a checkpoint vouches for the lines
+	CoveredAt   time.Time `json:"covered_at"`  // when that one was made
+	OwnKeys     bool      `json:"own_keys"`    // the signatures were checked by the keys that lie in the record itself: no proof
+	Pauses      []Pause   `json:"pauses"`      // spans without a checkpoint, the first maxFaults of them
+
+	Faults []Fault `json:"faults"` // the first maxFaults of them
+	Found  uint64  `json:"found"`  // all faults
 }
 
-// OK says whether the record is as a gate writes it.
+// OK says whether the record is as a gate wrote it.
 func (r *Report) OK() bool { return r.Found == 0 }
 
-// Fault is one place where the record is not as a gate writes it.
+// Fault is one place where the record is not as a gate wrote it.
 type Fault struct {
 	Segment string `json:"segment"` // name of the file
 	Line    int    `json:"line"`    // from 1; 0: the file itself
@@ -41,38 +48,70 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s:%d: %s", f.Segment, f.Line, f.Reason)
 }
 
+// Pause is a span in which no checkpoint was made, though one was due.
+type Pause struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	Why  string    `json:"why"`
+}
+
 const maxFaults = 100
 
-// Verify reads a whole record and checks that each line is JSON as the gate writes it, that seq goes on without a gap from the
-// first line to the last, that ids grow, that within a segment time does not go back, and that no segment is missing. It finds
-// accidents; an attacker who can write to the directory is found by what comes later, the tree over the lines.
+// Auditor is what somebody brings along who does not take the operator's word: keys and checkpoints from elsewhere. Without keys, those
+// that lie beside the record are taken, which finds accidents; who can change the record can change them too.
+type Auditor struct {
+	Keys        Keys
+	Checkpoints [][]byte // signed notes that were kept elsewhere
+}
+
+// Verify is what can be found without an auditor's keys: see [Auditor.Verify].
+func Verify(dir string) (Report, error) { return Auditor{}.Verify(dir) }
+
+// Verify reads a whole record once and holds it against its tree and checkpoints: an edit, a line that was put in, removed, doubled or
+// moved, a segment that is missing and a tail that was cut off show, up to the last checkpoint that it is shown, and each with its place.
+// It also checks that seq goes on without a gap from 1 to the last, that ids grow, and that within a segment time does not go back.
 //
 // The error is that of the file system; all that is wrong with the record is in the report.
-func Verify(dir string) (Report, error) {
+func (a Auditor) Verify(dir string) (Report, error) {
+	v, err := a.begin(dir)
+	if err != nil {
+		return v.report, fmt.Errorf("verifying the record: %w", err)
+	}
+	defer v.proof.close()
 	numbers, err := segments(dir)
 	if err != nil {
-		return Report{}, err
+		return v.report, err
 	}
-	v := verifier{now: time.Now(), report: Report{Segments: len(numbers), Kinds: map[string]uint64{}, Faults: []Fault{}}}
+	v.report.Segments = len(numbers)
 	for i, n := range numbers {
 		if i > 0 && n != numbers[i-1]+1 {
 			v.fault(segmentName(n), 0, fmt.Sprintf("the segment before it is missing: the last one is %s", segmentName(numbers[i-1])))
 		}
 		if err := v.segment(dir, n, i == len(numbers)-1); err != nil {
-			return v.report, err
+			return v.report, fmt.Errorf("verifying the record: %w", err)
 		}
 	}
+	err = v.finish()
 	v.report.Unsettled = v.open.count()
-	return v.report, nil
+	for kind, n := range v.kinds {
+		v.report.Kinds[kind] = *n
+	}
+	return v.report, err
 }
 
+// verifier goes through a record from the first line to the last.
 type verifier struct {
 	report Report
 	now    time.Time
 	any    bool
 	id     ID
 	time   []byte // of the line before, in the same segment
+	minute []byte // of the last time that was looked at as a whole
+	at     time.Time
 	open   ranges
+	kinds  map[string]*uint64
+	proof  proof
+	place  Fault // where it is: a segment and a line
 }
 
 func (v *verifier) fault(segment string, line int, reason string) {
@@ -81,15 +120,21 @@ func (v *verifier) fault(segment string, line int, reason string) {
 	}
 }
 
+// here is a fault at the line in hand.
+func (v *verifier) here(format string, args ...any) {
+	v.fault(v.place.Segment, v.place.Line, fmt.Sprintf(format, args...))
+}
+
 func (v *verifier) segment(dir string, number int, last bool) error {
 	r, err := openLines(dir, number, 0)
 	if err != nil {
-		return fmt.Errorf("verifying the record: %w", err)
+		return err
 	}
 	defer r.Close()
 	v.time = v.time[:0]
 	for {
 		line, torn, err := r.next()
+		v.place = Fault{Segment: r.name, Line: r.number}
 		switch {
 		case errors.Is(err, io.EOF):
 			if torn > 0 && !last {
@@ -98,72 +143,123 @@ func (v *verifier) segment(dir string, number int, last bool) error {
 			v.report.Torn = torn
 			return nil
 		case errors.Is(err, errLongLine):
-			v.fault(r.name, r.number, errLongLine.Error())
+			v.here("%v", errLongLine)
 			continue
 		case err != nil:
-			return fmt.Errorf("verifying the record: %w", err)
+			return err
 		}
-		for _, reason := range v.line(line) {
-			v.fault(r.name, r.number, reason)
+		if err := v.line(line); err != nil {
+			return err
 		}
 	}
 }
 
-// line checks one line against those before it.
-func (v *verifier) line(line []byte) (faults []string) {
+// line checks one line against those before it and the tree. One whose hash is the recorded one is what a gate wrote, and need not be
+// read further than its head.
+func (v *verifier) line(line []byte) error {
 	h, ok := parseHead(line)
-	if !ok || !json.Valid(line) {
-		return []string{"not a line that a gate wrote"}
+	if !ok {
+		v.here("not a line that a gate wrote")
+		return nil
 	}
-	t, err := time.Parse(timeLayout, string(h.time))
+	proved, err := v.prove(line, h)
 	if err != nil {
-		return []string{fmt.Sprintf("time %q: %v", h.time, err)}
+		return err
 	}
+	if !proved && !json.Valid(line) {
+		v.here("not a line that a gate wrote")
+		return nil
+	}
+	t, err := v.moment(h.time)
+	if err != nil {
+		v.here("time %q: %v", h.time, err)
+		return nil
+	}
+	v.order(h, t)
+	v.settle(line, h)
 	rep := &v.report
-	if v.any && h.seq != rep.Last+1 {
-		faults = append(faults, fmt.Sprintf("seq %d follows %d", h.seq, rep.Last))
-	}
-	if bytes.Compare(h.id[:], v.id[:]) <= 0 {
-		faults = append(faults, fmt.Sprintf("id %s does not come after %s", h.id, v.id))
-	}
-	if _, err := ParseID(h.id.String()); err != nil {
-		faults = append(faults, err.Error())
-	}
-	if bytes.Compare(h.time, v.time) < 0 {
-		faults = append(faults, fmt.Sprintf("time goes back from %s to %s within a segment", v.time, h.time))
-	}
-	if t.Year() < 2000 || t.After(v.now.Add(24*time.Hour)) {
-		faults = append(faults, fmt.Sprintf("time %s is absurd", h.time))
-	}
-	if reason := v.settle(line, h); reason != "" {
-		faults = append(faults, reason)
-	}
 	if !v.any {
 		rep.First, rep.Begin, v.any = h.seq, t, true
 	}
 	rep.Last, rep.End, v.id = h.seq, t, h.id
 	v.time = append(v.time[:0], h.time...)
 	rep.Events++
-	rep.Kinds[string(h.kind)]++
-	return faults
+	n := v.kinds[string(h.kind)]
+	if n == nil {
+		n = new(uint64)
+		v.kinds[string(h.kind)] = n
+	}
+	*n++
+	return nil
+}
+
+// order checks what grows from line to line.
+func (v *verifier) order(h head, t time.Time) {
+	rep := &v.report
+	switch {
+	case v.any && h.seq != rep.Last+1:
+		v.here("seq %d follows %d", h.seq, rep.Last)
+	case !v.any && h.seq != 1:
+		v.here("the record begins with seq %d: the lines before it are not here", h.seq)
+	}
+	if bytes.Compare(h.id[:], v.id[:]) <= 0 {
+		v.here("id %s does not come after %s", h.id, v.id)
+	}
+	if !isID(h.id) {
+		_, err := ParseID(h.id.String())
+		v.here("%v", err)
+	}
+	if bytes.Compare(h.time, v.time) < 0 {
+		v.here("time goes back from %s to %s within a segment", v.time, h.time)
+	}
+	if t.Year() < 2000 || t.After(v.now.Add(24*time.Hour)) {
+		v.here("time %s is absurd", h.time)
+	}
+}
+
+// isID says whether a head's id is one as a gate makes it.
+func isID(id ID) bool {
+	for _, c := range id {
+		if !isIDDigit(c) {
+			return false
+		}
+	}
+	return id[0] <= '7'
+}
+
+// moment reads a time. Most lines are of the same minute as the one before, and only their seconds are looked at.
+func (v *verifier) moment(text []byte) (time.Time, error) {
+	const minute, seconds = len("2006-01-02T15:04"), len("2006-01-02T15:04:05")
+	if len(v.minute) == minute && bytes.Equal(text[:minute], v.minute) && text[minute] == ':' && text[seconds] == '.' && text[len(text)-1] == 'Z' {
+		s, rest, _ := digits(text[minute+1 : seconds])
+		ns, rest2, _ := digits(text[seconds+1 : len(text)-1])
+		if len(rest) == 0 && len(rest2) == 0 && s < 60 {
+			return v.at.Add(time.Duration(s)*time.Second + time.Duration(ns)), nil
+		}
+	}
+	t, err := time.Parse(timeLayout, string(text))
+	if err == nil {
+		v.minute, v.at = append(v.minute[:0], text[:minute]...), t.Truncate(time.Minute)
+	}
+	return t, err
 }
 
 // settle follows which stanzas have got their delivery event.
-func (v *verifier) settle(line []byte, h head) (fault string) {
+func (v *verifier) settle(line []byte, h head) {
 	switch {
 	case h.code == kinds[Stanza].code && h.seq > v.report.Last:
 		v.open.add(h.seq)
 	case string(h.kind) == kinds[Delivery].name:
 		of, _, err := settles(line)
 		if err != nil {
-			return err.Error()
+			v.here("%v", err)
 		}
 		for _, r := range of {
 			if r.Last >= h.seq {
-				return fmt.Sprintf("settles seq %d, which comes after it", r.Last)
+				v.here("settles seq %d, which comes after it", r.Last)
+				return
 			}
 			v.open.remove(r)
 		}
 	}
-	return ""
 }
