@@ -67,6 +67,9 @@ func (c Config) Check() error {
 	return errors.Join(faults...)
 }
 
+// SecretsDir is where the record's own secrets are.
+func (c Config) SecretsDir() string { return c.withDefaults().Secrets }
+
 // within says whether a path is a directory or below it.
 func within(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)

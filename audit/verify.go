@@ -64,6 +64,33 @@ type Auditor struct {
 	Checkpoints [][]byte // signed notes that were kept elsewhere
 }
 
+// Each gives an auditor for each of several records, with the checkpoints that are of it. The error is for those that are of none.
+func (a Auditor) Each(dirs []string) (each []Auditor, err error) {
+	each = make([]Auditor, len(dirs))
+	origins := make([]string, len(dirs))
+	for i, dir := range dirs {
+		each[i].Keys = a.Keys
+		if c, err := LastCheckpoint(dir); err == nil {
+			origins[i] = c.Origin
+		}
+	}
+	for _, signed := range a.Checkpoints {
+		c, openErr := a.Keys.OpenCheckpoint(signed)
+		found := false
+		for i, origin := range origins {
+			// A record that has none itself is not excused from those that were kept.
+			if openErr != nil || len(dirs) == 1 || origin == c.Origin || origin == "" {
+				each[i].Checkpoints = append(each[i].Checkpoints, signed)
+				found = true
+			}
+		}
+		if !found {
+			err = errors.Join(err, fmt.Errorf("a checkpoint of %s was shown, and no record of it", c.Origin))
+		}
+	}
+	return each, err
+}
+
 // Verify is what can be found without an auditor's keys: see [Auditor.Verify].
 func Verify(dir string) (Report, error) { return Auditor{}.Verify(dir) }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +19,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand())
+	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand())
 }
 
 // recordFlags are common to the commands that read the record.
@@ -31,9 +29,14 @@ type recordFlags struct {
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
+	f.addPlaces(cmd)
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON; of events the lines as they stand in the record")
+}
+
+// addPlaces adds the flags that say where the record is.
+func (f *recordFlags) addPlaces(cmd *cobra.Command) {
 	configFlag(cmd, &f.path)
 	cmd.Flags().StringVar(&f.dir, "dir", "", "`DIRECTORY` of the record; default: the configuration's audit.dir")
-	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON; of events the lines as they stand in the record")
 }
 
 // directory is where the record is. An empty directory is a fault: it is the wrong one, or somebody emptied it.
@@ -175,38 +178,6 @@ func tailCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")
 	cmd.Flags().IntVarP(&n, "lines", "n", 10, "`N` events; below zero: all")
-	return cmd
-}
-
-func verifyCommand() *cobra.Command {
-	var f recordFlags
-	cmd := &cobra.Command{
-		Use: "verify", Short: "Check that the record has no gap and no damage", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := f.directory()
-			if err != nil {
-				return fault(err)
-			}
-			report, err := audit.Verify(dir)
-			if err != nil {
-				return fault(err)
-			}
-			if f.asJSON {
-				if err := json.NewEncoder(cmd.OutOrStdout()).Encode(report); err != nil {
-					return fault(err)
-				}
-			} else {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s in %s, seq %d to %d, %s without a delivery\n", counted(report.Events, "event"),
-					counted(uint64(report.Segments), "segment"), report.First, report.Last, counted(report.Unsettled, "allowed stanza"))
-			}
-			var faults []error
-			for _, problem := range report.Faults {
-				faults = append(faults, errors.New(problem.String()))
-			}
-			return fault(errors.Join(faults...))
-		},
-	}
-	f.add(cmd)
 	return cmd
 }
 

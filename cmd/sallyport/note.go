@@ -34,7 +34,7 @@ func noteDeed(ctx context.Context, c *config.Config, n console.Note) error {
 		_, err = console.Noted(ctx, c.Admin.Socket, n)
 	} else if err == nil {
 		_, err = appendDeed(ctx, record, deed(kind, os.Getuid(), n))
-		err = errors.Join(err, giveBack(c.Audit.Dir), record.Close())
+		err = errors.Join(err, giveBack(c.Audit.Dir, c.Audit.SecretsDir()), record.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be recorded, so it is not done: %w", n.Kind, err)
@@ -76,8 +76,8 @@ func userName(uid int) string {
 	return fmt.Sprintf("uid %d", uid)
 }
 
-// giveBack gives the files that root has just made in a record to whom the record belongs: the gate has to go on with them.
-func giveBack(dir string) error {
+// giveBack gives the files that root has just made in a record, and beside it, to whom the record belongs: the gate has to go on with them.
+func giveBack(dir, secrets string) error {
 	info, err := os.Stat(dir)
 	if err != nil || os.Geteuid() != 0 {
 		return err
@@ -86,7 +86,7 @@ func giveBack(dir string) error {
 	if !ok || owner.Uid == 0 {
 		return nil
 	}
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	give := func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -98,5 +98,6 @@ func giveBack(dir string) error {
 			return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 		}
 		return nil
-	})
+	}
+	return errors.Join(filepath.WalkDir(dir, give), filepath.WalkDir(secrets, give))
 }

@@ -67,7 +67,7 @@ func TestRootGivesTheRecordBack(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "keys"), 0o700))
 	must(t, os.WriteFile(filepath.Join(dir, "keys", "k"), nil, 0o600))
 	must(t, os.Chown(dir, 12345, 12345))
-	must(t, giveBack(dir))
+	must(t, giveBack(dir, dir))
 	for _, name := range []string{"keys", "keys/k"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		must(t, err)

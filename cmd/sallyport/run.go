@@ -224,6 +224,7 @@ func (g *gate) greet() {
 	g.record.Note(audit.Event{Kind: audit.NodeStart, Revision: revision, Text: "sallyport " + version})
 	g.log.Info("the gate stands", "version", version, "pid", os.Getpid(), "config", g.path, "outside", g.config.Outside.Listen,
 		"inside", g.config.Inside.Gate.String(), "domains", g.config.Domains(), "policy", revision)
+	g.log.Info("checkpoints of the audit record are signed; give the key to who is to verify it", "key", g.record.PublicKey())
 	g.warn()
 }
 
