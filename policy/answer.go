@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -37,58 +36,6 @@ func stanzaAnswer(v ast.Value, p *patterns) (d Decision, err error) {
 }
 
 var auditLevels = []string{"none", "link", "metadata", "sealed", "content"}
-
-// misread says what is wrong with the members of a set of which base could make no word. words are those that may stand under the key; none:
-// any text. Where no member is wrong, err is.
-func misread(v ast.Value, key string, err error, words ...string) error {
-	wrong := eachOf(v, func(v ast.Value) error {
-		given := map[string]bool{}
-		err := eachPart(v, func(name string, value ast.Value) (err error) {
-			given[name] = true
-			switch {
-			case name == key && len(words) > 0:
-				_, err = oneOf(value, words...)
-			case name == key, name == "rule":
-				_, err = text(value)
-			default:
-				err = errors.New("is not a part of it")
-			}
-			return err
-		})
-		switch {
-		case err != nil:
-		case ruleOf(v) == "":
-			err = errNoRule
-		case !given[key]:
-			err = fmt.Errorf("it has no %s", key)
-		}
-		return ofRule(v, err)
-	})
-	return cmp.Or(wrong, err)
-}
-
-var errNoRule = errors.New("it names no rule")
-
-// ruleOf is the rule that a member of a set names; empty where it names none.
-func ruleOf(v ast.Value) string {
-	object, ok := v.(ast.Object)
-	if !ok {
-		return ""
-	}
-	if rule := object.Get(ast.InternedTerm("rule")); rule != nil {
-		s, _ := text(rule.Value)
-		return s
-	}
-	return ""
-}
-
-// ofRule says of which rule the member is that an error is about.
-func ofRule(v ast.Value, err error) error {
-	if rule := ruleOf(v); err != nil && rule != "" {
-		return fmt.Errorf("of the rule %s: %w", rule, err)
-	}
-	return err
-}
 
 // linkAnswer reads the object that data.sallyport.link.decision has become.
 func linkAnswer(v ast.Value) (d LinkDecision, err error) {

@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
-	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,41 +60,6 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%s requires %+v", text, l.Require)
 		}
 	})
-}
-
-// A member of base's sets that is not understood refuses the answer, with a line that names its rule and what is wrong with it.
-func TestMembersThatAreNotUnderstood(t *testing.T) {
-	t.Parallel()
-	for rego, want := range map[string]string{
-		`transform contains {"do": "fold-presence"}`:                                                                 `transforms: it names no rule`,
-		`transform contains "fold-presence"`:                                                                         `transforms: "fold-presence" is no object`,
-		`transform contains {"rule": "x", "do": "shout"}`:                                                            `transforms: of the rule x: do: "shout" is none of`,
-		`transform contains {"rule": "x"}`:                                                                           `transforms: of the rule x: it does not say what to do`,
-		`transform contains {"rule": "x", "do": "mask", "pattern": "(", "with": ""}`:                                 `transforms: of the rule x: pattern: error parsing regexp`,
-		`transform contains {"rule": "x", "do": "mask", "pattern": "a", "with": "[a]"}`:                              `transforms: of the rule x: the pattern finds something in "[a]" too`,
-		`transform contains {"rule": "x", "do": "fold-presence", "order": "last"}`:                                   `transforms: of the rule x: order: "last" is no number`,
-		`transform contains {"rule": "x", "do": "strip", "payloads": []}`:                                            `transforms: of the rule x: payloads: there are none`,
-		`transform contains {"rule": "x", "do": "strip", "payloads": ["urn:x", ""]}`:                                 `transforms: of the rule x: payloads: ["urn:x" ""] must each be`,
-		`transform contains {"rule": "x", "do": "label", "text": ""}`:                                                `transforms: of the rule x: text: it is empty`,
-		`audit contains {"rule": "x", "level": "contents"}`:                                                          `audit: of the rule x: level: "contents" is none of`,
-		`audit contains {"level": "content"}`:                                                                        `audit: it names no rule`,
-		`audit contains {"rule": "x"}`:                                                                               `audit: of the rule x: it has no level`,
-		"deny contains {\"rule\": \"z\", \"audit\": \"all\"}\naudit contains {\"rule\": \"x\", \"level\": \"link\"}": `audit: of the rule z: level: "all" is none of`,
-		`retention contains {"class": "7y"}`:                                                                         `retention: it names no rule`,
-		`retention contains {"rule": "x", "clas": "7y"}`:                                                             `retention: of the rule x: clas: is not a part of it`,
-		`retention contains {"rule": "x", "class": 7}`:                                                               `retention: of the rule x: class: 7 is no text`,
-		`notify contains {"rule": "x"}`:                                                                              `notify: of the rule x: it takes a rule and a text`,
-	} {
-		var log bytes.Buffer
-		c := Config{Dir: dir(t, map[string]string{"p.rego": "package sallyport.stanza\n" + rego}), Log: slog.New(slog.NewTextHandler(&log, nil))}
-		d := engine(t, c, listed()).Snapshot().Stanza(t.Context(), between("out", "juliet@corp.example", "romeo@partner.example"))
-		if d.Effect != Deny || d.Rule != RuleEngineError || !strings.Contains(d.Reason, want) {
-			t.Errorf("%s: %v by %s, %s; want %s", rego, d.Effect, d.Rule, d.Reason, want)
-		}
-		if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(strings.ReplaceAll(log.String(), `\"`, `"`), want) {
-			t.Errorf("%s: the operator reads %s", rego, log.String())
-		}
-	}
 }
 
 // decision is the second reading: whether a value is a decision with these parts beside those that all have.

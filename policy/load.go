@@ -47,7 +47,7 @@ func build(c Config, m *material) (*Snapshot, error) {
 	}
 	link, linkErr := newQuestion(compiler, m.world, linkRule, Field.ofLink)
 	stanza, stanzaErr := newQuestion(compiler, m.world, stanzaRule, Field.ofStanza)
-	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil()); err != nil {
+	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), misfits(m.modules).orNil()); err != nil {
 		return nil, err
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout

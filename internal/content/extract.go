@@ -27,7 +27,7 @@ func Extract(el *stanza.Element) Words {
 	top := el.Tree()
 	for _, child := range top.Children {
 		x.core(child)
-		x.into(child)
+		x.into(child, false)
 	}
 	x.Body, x.Subject, x.Text = strings.Join(x.body, "\n"), strings.Join(x.subject, "\n"), strings.Join(x.Pieces, "\n")
 	x.links(x.Text)
@@ -86,8 +86,8 @@ func through(b *strings.Builder, n *stanza.Node) {
 	b.WriteString(n.Text[at:])
 }
 
-// into goes through an element and all that is in it.
-func (x *extraction) into(n *stanza.Node) {
+// into goes through an element and all that is in it. What is within a body, or the like, was read through already.
+func (x *extraction) into(n *stanza.Node, within bool) {
 	switch {
 	case opaque(n):
 		return
@@ -100,7 +100,8 @@ func (x *extraction) into(n *stanza.Node) {
 		x.piece(text)
 		x.address(n.Local, strings.TrimSpace(text))
 	}
-	if shown(n) {
+	if !within && shown(n) {
+		within = true
 		for _, other := range readings(n)[1:] {
 			x.piece(other)
 		}
@@ -109,7 +110,7 @@ func (x *extraction) into(n *stanza.Node) {
 		x.piece(x.attribute(a))
 	}
 	for _, child := range n.Children {
-		x.into(child)
+		x.into(child, within)
 	}
 }
 

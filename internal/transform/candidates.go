@@ -1,31 +1,39 @@
 package transform
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // StripCandidates takes out of Jingle, SOCKS5 bytestreams and their like the candidates that tell an address of a closed network, and from
 // the others the address that they stand for, where that is one (XEP-0176 §5.4 rel-addr). The error is ErrSealed.
 func (s *Stanza) StripCandidates() error {
-	changed := false
-	strip := func(e *element) {
+	if s.top.stripCandidates(false) && s.seal() == whole {
+		return ErrSealed
+	}
+	return nil
+}
+
+// stripCandidates tells whether it has changed anything. What is within a candidate was looked at with it.
+func (e *element) stripCandidates(within bool) (changed bool) {
+	if !within {
 		e.keep(func(c *element) bool {
 			closed := c.candidate() && c.tellsClosed()
 			changed = changed || closed
 			return !closed
 		})
 	}
-	strip(s.top)
-	s.top.each(func(e *element) {
-		strip(e)
-		if e.candidate() && closed(e.attr("rel-addr")) {
-			changed = true
-			e.set("rel-addr", "")
-			e.set("rel-port", "")
-		}
-	})
-	if changed && s.seal() == whole {
-		return ErrSealed
+	if e.candidate() && closed(e.attr("rel-addr")) {
+		changed = true
+		e.set("rel-addr", "")
+		e.set("rel-port", "")
 	}
-	return nil
+	for _, n := range e.inside {
+		if n.element != nil && n.element.stripCandidates(within || n.element.candidate()) {
+			changed = true
+		}
+	}
+	return changed
 }
 
 func (e *element) candidate() bool {
@@ -54,7 +62,5 @@ func (e *element) tellsClosed() bool {
 			return true
 		}
 	}
-	inside := false
-	e.each(func(in *element) { inside = inside || in.tellsClosed() })
-	return inside
+	return slices.ContainsFunc(e.inside, func(n node) bool { return n.element != nil && n.element.tellsClosed() })
 }

@@ -68,3 +68,19 @@ func TestCandidatesThatTell(t *testing.T) {
 		t.Errorf("beneath a signature: %v", err)
 	}
 }
+
+// However deep candidates stand in one another, each is looked at once.
+func TestNestedCandidates(t *testing.T) {
+	t.Parallel()
+	const depth = 60
+	ice := "<candidate xmlns='urn:xmpp:jingle:transports:ice-udp:1' ip='192.0.2.3'>"
+	for inner, want := range map[string]int{"": depth, "<x xmlns='urn:x' at='10.0.0.1'/>": 0} {
+		s := read(t, "<iq>"+strings.Repeat(ice, depth)+inner+strings.Repeat("</candidate>", depth)+"</iq>")
+		if err := s.StripCandidates(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(s.Append(nil, stanza.Rewrite{})), " ip="); got != want {
+			t.Errorf("%q: %d candidates are left, want %d", inner, got, want)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package transform
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"sallyport/internal/stanza"
 )
@@ -25,36 +24,9 @@ var (
 )
 
 const (
-	nsXHTMLIM = "http://jabber.org/protocol/xhtml-im"
-	nsXHTML   = "http://www.w3.org/1999/xhtml"
-	nsLabel   = "urn:xmpp:sec-label:0"
+	nsXHTML = "http://www.w3.org/1999/xhtml"
+	nsLabel = "urn:xmpp:sec-label:0"
 )
-
-// FirstLine puts text before each body, and the XHTML of it. The error is ErrSealed.
-func (s *Stanza) FirstLine(text string) error {
-	if s.kind != stanza.Message || !s.has("body") {
-		return nil
-	}
-	if s.seal() != unsealed {
-		return ErrSealed
-	}
-	for _, n := range s.top.inside {
-		e := n.element
-		switch {
-		case e == nil:
-		case e.core("body"):
-			e.inside = append([]node{{text: text}}, e.inside...)
-		case e.space == nsXHTMLIM && e.local == "html":
-			for _, body := range e.inside {
-				if body.element != nil && body.element.space == nsXHTML && body.element.local == "body" {
-					line := &element{space: nsXHTML, local: "p", inside: []node{{text: strings.TrimSpace(text)}}}
-					body.element.inside = append([]node{{element: line}}, body.element.inside...)
-				}
-			}
-		}
-	}
-	return nil
-}
 
 // has tells whether a child of the core namespaces is there.
 func (s *Stanza) has(local string) bool {

@@ -22,7 +22,7 @@ func (s *Stanza) Mask(pattern *regexp.Regexp, with string) error {
 	if s.seal() != unsealed {
 		return ErrSealed
 	}
-	s.maskIn(s.top, pattern, with)
+	s.top.mask(pattern, with, false)
 	found, err := s.shows(pattern)
 	if err == nil && found {
 		err = ErrElsewhere
@@ -37,7 +37,13 @@ func (s *Stanza) shows(pattern *regexp.Regexp) (bool, error) {
 		return false, err
 	}
 	w := content.Extract(el)
-	if slices.ContainsFunc(append(w.Pieces, w.Text, w.Body, w.Subject), pattern.MatchString) {
+	texts := w.Pieces
+	for _, all := range []string{w.Text, w.Body, w.Subject} {
+		if !slices.Contains(texts, all) {
+			texts = append(texts, all)
+		}
+	}
+	if slices.ContainsFunc(texts, pattern.MatchString) {
 		return true, nil
 	}
 	found := false
@@ -55,26 +61,27 @@ func (s *Stanza) shows(pattern *regexp.Regexp) (bool, error) {
 // machines are the attributes that name and number for programs. Long numbers are usual in them, and no numbers of cards.
 var machines = map[string]bool{"id": true, "sid": true, "stamp": true}
 
-// maskIn masks what programs show as one text: what stands in a body, also read through elements in it, and a line of XHTML.
-func (s *Stanza) maskIn(e *element, pattern *regexp.Regexp, with string) {
+// mask masks what programs show as one text: what stands in a body, also read through elements in it, and a line of XHTML. What is within a
+// body was read through already.
+func (e *element) mask(pattern *regexp.Regexp, with string, within bool) {
 	for _, n := range e.inside {
 		c := n.element
 		switch {
 		case c == nil:
-			continue
 		case c.core("body"), c.core("subject"), c.core("status"):
-			own, through := c.own(), c.through(nil)
+			own := c.own()
 			mask(pattern, with, own)
-			if len(through) > len(own) {
+			if through := c.through(nil); !within && len(through) > len(own) {
 				mask(pattern, with, through)
 			}
+			c.mask(pattern, with, true)
 		case c.space == nsXHTML:
 			for _, line := range c.lines() {
 				mask(pattern, with, line)
 			}
-			continue
+		default:
+			c.mask(pattern, with, within)
 		}
-		s.maskIn(c, pattern, with)
 	}
 }
 

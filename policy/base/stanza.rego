@@ -129,7 +129,7 @@ odd_classes contains member if {
 
 classed := sort([[member.rule, member.class] | some member in retention])
 
-classes := [member.class | some member in retention; is_string(member.class)]
+classes := [member.class | some member in retention; is_string(member.class); member.class != ""]
 
 # understood tells a member that has a rule, one of the words under the key, and nothing else.
 understood(member, key, words) if {

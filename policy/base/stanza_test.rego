@@ -178,7 +178,7 @@ test_no_level_of_a_denial_gets_lost if {
 
 test_no_retention_gets_lost[name] if {
 	some name, member in {
-		"no rule": {"class": "7y"}, "no class": {"rule": "x"}, "a class that is a number": {"rule": "x", "class": 7}, "misspelt": {"rule": "x", "clas": "7y"},
+		"no rule": {"class": "7y"}, "no class": {"rule": "x"}, "a class that is a number": {"rule": "x", "class": 7}, "an empty class": {"rule": "x", "class": ""}, "misspelt": {"rule": "x", "clas": "7y"},
 		"no object": "7y", "nothing": null,
 	}
 	decision := stanza.decision with data.sallyport.ready as {} with data.peers as peers
