@@ -73,6 +73,9 @@ func (n *notary) checkpoint(event string) {
 
 // write brings a note to the disk, behind those that are there.
 func (n *notary) write(signed []byte) (err error) {
+	if err := n.signer.publish(n.disk, n.dir); err != nil {
+		return err
+	}
 	if n.file == nil {
 		if n.file, err = openOrCreate(n.disk, filepath.Join(n.dir, checkpointsName)); err != nil {
 			n.file = nil
@@ -131,9 +134,11 @@ func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	if n.signer, err = openSigner(c); err != nil {
 		return nil, err
 	}
-	before, err := n.signer.publish(n.disk, n.dir)
-	n.told(err)
-	if before != "" {
+	_, before, err := publicKeys(filepath.Join(n.dir, publicKeysName))
+	if err != nil {
+		return nil, err
+	}
+	if before != "" && before != n.signer.public {
 		say = append(say, Event{Kind: AuditSigner, Text: n.signer.public, Error: "the key before it was " + before})
 	}
 	last, err := n.resume()

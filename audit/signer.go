@@ -62,33 +62,40 @@ func RecordKeys(dir string) (Keys, error) {
 	return ParseKeys(string(b))
 }
 
-// publish puts the public key beside the record. The key that signed before is returned when it is another one.
-func (s *signer) publish(d disk, dir string) (before string, err error) {
+// publish puts the public key beside the record, behind those that signed it before.
+func (s *signer) publish(d disk, dir string) error {
 	path := filepath.Join(dir, publicKeysName)
-	b, err := os.ReadFile(path)
-	if err != nil && !gone(err) {
-		return "", err
-	}
-	if known := strings.Fields(string(b)); len(known) > 0 {
-		if before = known[len(known)-1]; before == s.public {
-			return "", nil
-		}
+	b, last, err := publicKeys(path)
+	if err != nil || last == s.public {
+		return err
 	}
 	if len(b) > 0 && !bytes.HasSuffix(b, []byte("\n")) {
 		b = append(b, '\n')
 	}
 	f, err := openOrCreate(d, path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer f.Close()
 	if _, err := f.WriteAt(append(b, s.public+"\n"...), 0); err != nil {
-		return "", err
+		return err
 	}
 	if err := f.sync(); err != nil {
-		return "", err
+		return err
 	}
-	return before, d.syncDir(dir)
+	return d.syncDir(dir)
+}
+
+// publicKeys reads a file of keys; the last is the one that signs.
+func publicKeys(path string) (all []byte, last string, err error) {
+	all, err = os.ReadFile(path)
+	if err != nil && !gone(err) {
+		return nil, "", err
+	}
+	if known := strings.Fields(string(all)); len(known) > 0 {
+		last = known[len(known)-1]
+	}
+	return all, last, nil
 }
 
 func openOrCreate(d disk, path string) (file, error) {

@@ -119,8 +119,8 @@ func (f hashFile) holds(c Checkpoint) bool {
 
 // holdsEdge says whether the tree of so many leaves, as stored, is the beginning of the one that a checkpoint signs.
 func (f hashFile) holdsEdge(n int64, c Checkpoint) bool {
-	if n == 0 || n >= c.Size {
-		return n != c.Size || f.holds(c)
+	if n == 0 || n == c.Size {
+		return n == 0 || f.holds(c)
 	}
 	root, err := tlog.TreeHash(n, f)
 	if err != nil {
@@ -147,7 +147,8 @@ type planting struct {
 }
 
 // plant gives the tree over a record's lines, and a file that has its hashes. odd says how the record is not what its last checkpoint
-// says; "" that it is. The lines of the last segment are hashed in any case, all others only if the stored hashes do not fit.
+// says; "" that it is. The lines of the last segment are hashed in any case, and those behind the last
+// checkpoint; all others only if the stored hashes do not fit.
 func plant(d disk, dir string, lines int64, last Checkpoint) (t tree, to treeFile, odd string, err error) {
 	path := filepath.Join(dir, treeName)
 	if to.file, err = openOrCreate(d, path); err != nil {
@@ -222,7 +223,8 @@ func (p *planting) start(numbers []int, all bool) (from int, base int64, err err
 	if len(numbers) == 0 {
 		return 0, 0, nil
 	}
-	known := min(p.old.leaves, p.lines)
+	// What was written behind the last checkpoint may not have been synced: a power cut can have left anything in its place.
+	known := min(p.old.leaves, p.lines, p.last.Size)
 	if !all {
 		if from, err = segmentOf(p.dir, numbers, uint64(max(known, 1))); err != nil {
 			return 0, 0, err
