@@ -36,6 +36,7 @@ type writer struct {
 	began   time.Time // when the first line was written; zero: there is none
 
 	notary notary
+	packer *packer // nil: segments stay as they are
 
 	broken   bool // the file must be mended before it is written to
 	ailing   bool // the last commit failed; said once
@@ -199,6 +200,9 @@ func (w *writer) rotate(fresh bool) error {
 	}
 	w.file.Close()
 	w.file, w.number, w.name, w.durable, w.reach, w.began = f, w.number+1, segmentName(w.number+1), 0, 0, time.Time{}
+	if w.packer != nil {
+		w.packer.begun(w.number)
+	}
 	return nil
 }
 
@@ -301,5 +305,8 @@ func (l *Log) lookAtSpace() {
 // close closes the segment. The writer has returned.
 func (w *writer) close() error {
 	w.notary.close()
+	if w.packer != nil {
+		w.packer.close()
+	}
 	return w.file.Close()
 }

@@ -17,6 +17,7 @@ type Config struct {
 	Node         string        `yaml:"node" default:"" doc:"name of this gate in each event; default: the host's name"`
 	SegmentBytes int64         `yaml:"segment_bytes" default:"64MiB" doc:"a segment that has reached this size is closed and a new one begun"`
 	SegmentAge   time.Duration `yaml:"segment_age" default:"24h" doc:"a segment that is older than this is closed and a new one begun with the next event"`
+	Compress     string        `yaml:"compress" default:"zstd" doc:"closed segments are compressed (zstd; zstdcat reads them), or left as they are (none)"`
 	LowSpace     int64         `yaml:"low_space" default:"1GiB" doc:"a warning is logged and recorded when the disk has less than this left"`
 
 	Checkpoint   time.Duration `yaml:"checkpoint" default:"60s" doc:"how often the gate signs what the record holds, also when nothing happens"`
@@ -39,6 +40,12 @@ const (
 	Pass   = "pass"
 )
 
+// Values of Config.Compress.
+const (
+	Zstd = "zstd"
+	None = "none"
+)
+
 // Check reports every fault of a configuration at once, defaults filled in.
 func (c Config) Check() error {
 	c = c.withDefaults()
@@ -48,6 +55,9 @@ func (c Config) Check() error {
 	}
 	if c.OnFailure != Refuse && c.OnFailure != Pass {
 		faults = append(faults, fmt.Errorf("audit.on_failure %q: must be refuse or pass", c.OnFailure))
+	}
+	if c.Compress != Zstd && c.Compress != None {
+		faults = append(faults, fmt.Errorf("audit.compress %q: must be zstd or none", c.Compress))
 	}
 	if c.SegmentBytes < 0 {
 		faults = append(faults, fmt.Errorf("audit.segment_bytes %d: must be positive", c.SegmentBytes))
@@ -85,6 +95,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnFailure == "" {
 		c.OnFailure = Refuse
+	}
+	if c.Compress == "" {
+		c.Compress = Zstd
 	}
 	if c.Node == "" {
 		c.Node, _ = os.Hostname()

@@ -17,6 +17,7 @@ type disk interface {
 	// create makes a file, or takes an empty one that is there; one with something in it is an error.
 	create(path string) (file, error)
 	remove(path string) error
+	rename(from, to string) error
 	// open opens an existing file for writing.
 	open(path string) (file, error)
 	// syncDir returns when the names in a directory survive a power cut.
@@ -103,6 +104,8 @@ func (osDisk) create(path string) (file, error) {
 }
 
 func (osDisk) remove(path string) error { return os.Remove(path) }
+
+func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 
 func (osDisk) open(path string) (file, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

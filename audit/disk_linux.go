@@ -2,6 +2,7 @@ package audit
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 )
 
@@ -37,4 +38,10 @@ func freeSpace(dir string) (uint64, error) {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// giveWay lets the goroutine run, for the rest of its life, only where no other thread wants to. Where that is not allowed it competes.
+func giveWay() {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, syscall.Gettid(), 19)
 }

@@ -17,7 +17,8 @@
 // A line is a line: whatever a stranger puts into an address, an id or an error text, it can neither end a line nor begin one,
 // nor move a terminal's cursor, nor turn the reading direction of a page (see appendText).
 //
-// What is there stays there: segments are never rewritten. Two things are not part of the record. A line that a crash cut in
+// What is there stays there: segments are never rewritten. A closed one gets a compressed form, whose lines are the same, byte for
+// byte, and then loses the plain one (see packer). Two things are not part of the record. A line that a crash cut in
 // half is taken off when the record is opened (audit.repair); lines that were written but not committed, because the disk filled
 // up or failed in the middle, are taken off before the next commit, for their stanzas were refused.
 //

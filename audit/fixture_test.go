@@ -151,6 +151,9 @@ func openWith(t testing.TB, c Config, d disk, now func() time.Time) *Log {
 	if c.Node == "" {
 		c.Node = "gate-1"
 	}
+	if c.Compress == "" {
+		c.Compress = None // tests that read the files find them where they were written
+	}
 	l, err := openOn(c, d, now)
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,9 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 	}
 	l.segment = l.w.name
 	l.checkpoint(CheckpointStart)
+	if c.Compress == Zstd {
+		l.w.packer = startPacker(c, d, l.w.number)
+	}
 	go l.run()
 	l.Note(say...)
 	if repair != nil {
@@ -82,6 +85,7 @@ type ending struct {
 	position
 	id      ID
 	segment int   // 0: there is none
+	packed  bool  // and it is compressed: closed for good
 	whole   int64 // bytes of that segment up to the end of its last good line
 	size    int64 // bytes of it
 	began   time.Time
@@ -117,13 +121,14 @@ func endOf(dir string, number int) (ending, error) {
 		return end, err
 	}
 	defer r.Close()
+	_, end.packed = r.src.(*packed)
 	for {
 		line, torn, err := r.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			end.size = r.offset + int64(torn)
 			return end, nil
-		case err != nil && !errors.Is(err, errLongLine):
+		case err != nil && !errors.Is(err, errPassedOver):
 			return end, err
 		case !json.Valid(line):
 			continue
@@ -166,9 +171,9 @@ func lineOfOurs(line []byte) (h head, t time.Time, err error) {
 // start opens the last segment, or makes the first one. The event is not nil when something had to be cut off. What a process
 // that was killed had written and not synced is synced now, name and all: from here on it counts as durable.
 func (w *writer) start(end ending) (repair *Event, err error) {
-	if end.segment == 0 {
-		w.number, w.name = 1, segmentName(1)
-		w.file, err = newSegment(w.disk, w.path(1))
+	if end.segment == 0 || end.packed {
+		w.number, w.name = end.segment+1, segmentName(end.segment+1)
+		w.file, err = newSegment(w.disk, w.path(w.number))
 		return nil, err
 	}
 	w.number, w.name, w.durable, w.reach, w.began = end.segment, segmentName(end.segment), end.whole, end.whole, end.began

@@ -85,6 +85,16 @@ func (d *powerDisk) remove(path string) error {
 	return d.osDisk.remove(path)
 }
 
+func (d *powerDisk) rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.mood(); err != nil {
+		return err
+	}
+	d.durable[d.rel(to)] = d.durable[d.rel(from)]
+	return d.osDisk.rename(from, to)
+}
+
 func (d *powerDisk) syncDir(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,7 +235,8 @@ func TestCrashes(t *testing.T) {
 	t.Parallel()
 	for _, durability := range []string{Sync, Async} {
 		for seed := range uint64(8) {
-			t.Run(fmt.Sprint(durability, seed), func(t *testing.T) {
+			compress := []string{None, Zstd}[seed%2]
+			t.Run(fmt.Sprint(durability, compress, seed), func(t *testing.T) {
 				t.Parallel()
 				tops := make([]string, 6)
 				for i := range tops {
@@ -234,7 +245,7 @@ func TestCrashes(t *testing.T) {
 				secrets := t.TempDir()
 				synctest.Test(t, func(t *testing.T) {
 					time.Sleep(48 * time.Hour) // bubbles begin on the first day that is not absurd
-					c := crasher{t: t, durability: durability, secrets: secrets, passed: map[string]uint64{}, d: newPowerDisk(tops[0], rand.New(rand.NewPCG(seed, 7)))}
+					c := crasher{t: t, durability: durability, compress: compress, secrets: secrets, passed: map[string]uint64{}, d: newPowerDisk(tops[0], rand.New(rand.NewPCG(seed, 7)))}
 					for _, top := range tops[1:] {
 						c.live()
 						c.crash(top)
@@ -248,6 +259,7 @@ func TestCrashes(t *testing.T) {
 type crasher struct {
 	t          *testing.T
 	durability string
+	compress   string
 	secrets    string
 	d          *powerDisk
 	l          *Log
@@ -258,7 +270,7 @@ type crasher struct {
 // live opens the record, holds it against what passed before, and appends for a while.
 func (c *crasher) live() {
 	c.t.Helper()
-	config := Config{Dir: filepath.Join(c.d.top, "var", "audit"), Secrets: c.secrets, Durability: c.durability, SegmentBytes: 2500}
+	config := Config{Dir: filepath.Join(c.d.top, "var", "audit"), Secrets: c.secrets, Durability: c.durability, Compress: c.compress, SegmentBytes: 2500}
 	c.l = openWith(c.t, config, c.d, time.Now)
 	synctest.Wait() // a repair is noted
 	c.check(config.Dir)

@@ -260,7 +260,7 @@ const referenceHead = `# Events of the audit record
 This page is made from the code (` + "`go test ./audit -run IsCurrent -update`" + `); do not edit it.
 
 The record is a directory of segments, ` + "`00000001.jsonl`, `00000002.jsonl`" + ` and so on. Each line is one event, a JSON object. Lines are only
-ever added. The same is described for programs in ` + "`audit/schema/event.json`" + `.
+ever added. A closed segment is compressed, its lines unchanged: ` + "`zstdcat 00000001.jsonl.zst`" + ` shows them. The same is described for programs in ` + "`audit/schema/event.json`" + `.
 
 - ` + "`seq`" + ` is the order of events at a node. It starts at 1 and has no gap.
 - ` + "`id`" + ` names an event among those of all nodes. It sorts by age, and stands in bounces as "decision …".

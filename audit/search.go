@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +68,7 @@ func Search(ctx context.Context, dir string, q Query, yield func(line []byte, r 
 
 // endsBefore says whether a segment's last event is older than since. Within a segment time does not go back.
 func endsBefore(dir string, number int, since string) bool {
-	offset, _, err := lastLines(filepath.Join(dir, segmentName(number)), 1)
+	offset, _, err := lastLines(dir, number, 1)
 	if err != nil {
 		return false
 	}

@@ -120,7 +120,7 @@ func firstHead(dir string, number int) (h head, ok bool, err error) {
 	}
 	defer r.Close()
 	line, _, err := r.next()
-	if errors.Is(err, io.EOF) || errors.Is(err, errLongLine) {
+	if errors.Is(err, io.EOF) || errors.Is(err, errPassedOver) {
 		return h, false, nil
 	}
 	if err != nil {
@@ -176,7 +176,7 @@ func eachLineOf(ctx context.Context, dir string, number int, damage *DamageError
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case errors.Is(err, errLongLine):
+		case errors.Is(err, errPassedOver):
 			damage.add(r)
 			continue
 		case err != nil:

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -62,7 +60,7 @@ func (t *tail) start(n int) error {
 		return t.enter(numbers[0], 0)
 	}
 	for i := len(numbers) - 1; i >= 0; i-- {
-		offset, lines, err := lastLines(filepath.Join(t.dir, segmentName(numbers[i])), n)
+		offset, lines, err := lastLines(t.dir, numbers[i], n)
 		if err != nil {
 			return err
 		}
@@ -129,7 +127,7 @@ func (t *tail) read(ctx context.Context) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case errors.Is(err, errLongLine):
+		case errors.Is(err, errPassedOver):
 			continue
 		case err != nil:
 			return err
@@ -155,31 +153,32 @@ func (t *tail) read(ctx context.Context) error {
 func (t *tail) regain() error {
 	if t.r.offset > 0 {
 		var end [1]byte
-		if _, err := t.r.f.ReadAt(end[:], t.r.offset-1); err != nil || end[0] != '\n' {
+		if _, err := t.r.src.ReadAt(end[:], t.r.offset-1); err != nil || end[0] != '\n' {
 			return t.enter(t.number, 0)
 		}
 	}
-	return t.r.again()
+	t.r.again()
+	return nil
 }
 
-// lastLines finds where the last n whole lines of a file begin, and how many there are if they are fewer.
-func lastLines(path string, n int) (offset int64, lines int, err error) {
-	f, err := os.Open(path)
+// lastLines finds where the last n whole lines of a segment begin, and how many there are if they are fewer.
+func lastLines(dir string, number, n int) (offset int64, lines int, err error) {
+	src, err := openSegment(dir, number)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer f.Close()
-	st, err := f.Stat()
+	defer src.Close()
+	size, err := src.size()
 	if err != nil {
 		return 0, 0, err
 	}
 	buf := make([]byte, 64<<10)
 	end := int64(-1) // of the last whole line
-	for at := st.Size(); at > 0; {
+	for at := size; at > 0; {
 		from := max(at-int64(len(buf)), 0)
 		part := buf[:at-from]
-		if _, err := f.ReadAt(part, from); err != nil {
-			return 0, 0, fmt.Errorf("reading %s: %w", filepath.Base(path), err)
+		if _, err := src.ReadAt(part, from); err != nil {
+			return 0, 0, fmt.Errorf("reading %s: %w", segmentName(number), err)
 		}
 		for i := len(part) - 1; i >= 0; i-- {
 			if part[i] != '\n' {

@@ -73,15 +73,15 @@ func TestTailLast(t *testing.T) {
 // TestLastLinesOverBlocks: lines that are longer than what is read at once.
 func TestLastLinesOverBlocks(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "f")
+	dir := t.TempDir()
 	line := make([]byte, 100_000)
 	for i := range line {
 		line[i] = 'x'
 	}
 	line[len(line)-1] = '\n'
-	write(t, path, slices.Concat(line, line, line, []byte("torn")))
+	write(t, filepath.Join(dir, segmentName(1)), slices.Concat(line, line, line, []byte("torn")))
 	for n, want := range map[int]int64{1: 200_000, 2: 100_000, 3: 0, 4: 0} {
-		if offset, lines, err := lastLines(path, n); offset != want || lines != min(n, 3) || err != nil {
+		if offset, lines, err := lastLines(dir, 1, n); offset != want || lines != min(n, 3) || err != nil {
 			t.Errorf("the last %d begin at %d, are %d, %v", n, offset, lines, err)
 		}
 	}

@@ -169,8 +169,8 @@ func (v *verifier) segment(dir string, number int, last bool) error {
 			}
 			v.report.Torn = torn
 			return nil
-		case errors.Is(err, errLongLine):
-			v.here("%v", errLongLine)
+		case errors.Is(err, errPassedOver):
+			v.here("%v", err)
 			continue
 		case err != nil:
 			return err
