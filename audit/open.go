@@ -50,7 +50,7 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 		filling: &group{}, spare: &group{},
 		w: writer{disk: d, dir: c.Dir, log: c.Log, limit: c.SegmentBytes, age: c.SegmentAge, lowMark: uint64(c.LowSpace)},
 	}
-	repair, err := l.w.start(end)
+	repairs, err := l.w.start(end)
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +73,9 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 	}
 	go l.run()
 	l.Note(say...)
-	if repair != nil {
+	for _, repair := range repairs {
 		c.Log.Warn("the end of the audit record was cut off in a crash, and has been repaired", "segment", repair.Segment, "bytes", repair.Bytes)
-		l.Note(*repair)
+		l.Note(repair)
 	}
 	return l, nil
 }
@@ -89,6 +89,7 @@ type ending struct {
 	whole   int64 // bytes of that segment up to the end of its last good line
 	size    int64 // bytes of it
 	began   time.Time
+	before  *ending // where the segment before it ends, if it got no line itself
 }
 
 // findEnd reads the last segment. What stands at its end and is no line, for want of an end or because it is not JSON, is what a
@@ -110,6 +111,9 @@ func findEnd(dir string) (ending, error) {
 			return ending{}, err
 		}
 		end.position, end.id = before.position, before.id
+		if end.whole == 0 && !before.packed {
+			end.before = &before
+		}
 	}
 	return end, nil
 }
@@ -168,37 +172,54 @@ func lineOfOurs(line []byte) (h head, t time.Time, err error) {
 	return h, t, nil
 }
 
-// start opens the last segment, or makes the first one. The event is not nil when something had to be cut off. What a process
-// that was killed had written and not synced is synced now, name and all: from here on it counts as durable.
-func (w *writer) start(end ending) (repair *Event, err error) {
+// start opens the last segment, or makes the first one. The events tell of what had to be cut off. What a process that was killed had
+// written and not synced is synced now, name and all: from here on it counts as durable. So does what it had written to the segment
+// before, when it was about to begin this one.
+func (w *writer) start(end ending) (repairs []Event, err error) {
 	if end.segment == 0 || end.packed {
 		w.number, w.name = end.segment+1, segmentName(end.segment+1)
 		w.file, err = newSegment(w.disk, w.path(w.number))
 		return nil, err
 	}
-	w.number, w.name, w.durable, w.reach, w.began = end.segment, segmentName(end.segment), end.whole, end.whole, end.began
-	if end.size > end.whole {
-		if repair, err = describeTail(w.path(end.segment), end); err != nil {
+	if end.before != nil {
+		f, err := w.mended(*end.before, &repairs)
+		if err != nil {
 			return nil, err
 		}
+		f.Close()
 	}
-	if w.file, err = w.disk.open(w.path(end.segment)); err != nil {
+	w.number, w.name, w.durable, w.reach, w.began = end.segment, segmentName(end.segment), end.whole, end.whole, end.began
+	w.file, err = w.mended(end, &repairs)
+	return repairs, err
+}
+
+// mended opens a segment and cuts off what is no line at its end.
+func (w *writer) mended(end ending, repairs *[]Event) (file, error) {
+	if end.size > end.whole {
+		repair, err := describeTail(w.path(end.segment), end)
+		if err != nil {
+			return nil, err
+		}
+		*repairs = append(*repairs, *repair)
+	}
+	f, err := w.disk.open(w.path(end.segment))
+	if err != nil {
 		return nil, err
 	}
-	if repair != nil {
-		err = w.file.Truncate(end.whole)
+	if end.size > end.whole {
+		err = f.Truncate(end.whole)
 	}
 	if err == nil {
-		err = w.file.sync()
+		err = f.sync()
 	}
 	if err == nil {
 		err = w.disk.syncDir(w.dir)
 	}
 	if err != nil {
-		w.file.Close()
-		return nil, fmt.Errorf("taking up %s: %w", w.name, err)
+		f.Close()
+		return nil, fmt.Errorf("taking up %s: %w", segmentName(end.segment), err)
 	}
-	return repair, nil
+	return f, nil
 }
 
 // describeTail says what is about to be cut off.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -348,6 +349,34 @@ func TestSegmentBegunInACrash(t *testing.T) {
 		closeLog(t, l)
 		after := d.cut(t, t.TempDir())
 		if got := stanzaIDs(records(t, filepath.Join(after.top, "audit"))); len(got) != 2 {
+			t.Errorf("after the power cut the record has %v", got)
+		}
+	}
+}
+
+// TestKilledBeforeTheNextSegment: a segment was begun and could not be used, so that the one before was written on, and the process was
+// killed in the middle of a line. What is whole there is as durable as in the last segment, and what is not is cut off.
+func TestKilledBeforeTheNextSegment(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(8) {
+		d := newPowerDisk(t.TempDir(), rand.New(rand.NewPCG(seed, 2)))
+		c := Config{Dir: filepath.Join(d.top, "audit"), Secrets: t.TempDir()}
+		l := openWith(t, c, d, time.Now)
+		appendAll(t, l, stanzas(0, 1))
+		closeLog(t, l)
+		path, content := lastSegment(t, c.Dir)
+		l2 := open(t, Config{Dir: t.TempDir()})
+		appendAll(t, l2, stanzas(0, 2))
+		_, two := lastSegment(t, l2.cfg.Dir)
+		second := bytes.SplitAfter(two, []byte("\n"))[1]
+		write(t, path, slices.Concat(content, second, []byte(`{"v":1`)))
+		if _, err := d.create(filepath.Join(c.Dir, segmentName(2))); err != nil {
+			t.Fatal(err)
+		}
+		l = openWith(t, c, d, time.Now)
+		closeLog(t, l)
+		all := records(t, filepath.Join(d.cut(t, t.TempDir()).top, "audit"))
+		if got := kindsOf(all); !slices.Equal(got, []string{"stanza", "stanza", "audit.repair"}) {
 			t.Errorf("after the power cut the record has %v", got)
 		}
 	}
