@@ -26,8 +26,7 @@ func Extract(el *stanza.Element) Words {
 	x := extraction{urls: map[string]bool{}, jids: map[string]bool{}}
 	top := el.Tree()
 	for _, child := range top.Children {
-		x.core(child)
-		x.into(child, false)
+		x.core(child, x.into(child, false))
 	}
 	x.Body, x.Subject, x.Text = strings.Join(x.body, "\n"), strings.Join(x.subject, "\n"), strings.Join(x.Pieces, "\n")
 	x.links(x.Text)
@@ -46,16 +45,16 @@ type extraction struct {
 
 // core takes the texts that a message itself has. Each language's counts: a rule must not be passed by writing in a second one. The
 // namespace of clients counts as that of servers, for whoever shows the stanza in the end shows either (RFC 6120 §4.8.3).
-func (x *extraction) core(n *stanza.Node) {
+func (x *extraction) core(n *stanza.Node, texts []string) {
 	if !serverOrClient([]byte(n.Space)) {
 		return
 	}
 	switch n.Local {
 	case "body":
 		x.HasBody = true
-		x.body = append(x.body, readings(n)...)
+		x.body = append(x.body, texts...)
 	case "subject":
-		x.subject = append(x.subject, readings(n)...)
+		x.subject = append(x.subject, texts...)
 	}
 }
 
@@ -86,32 +85,32 @@ func through(b *strings.Builder, n *stanza.Node) {
 	b.WriteString(n.Text[at:])
 }
 
-// into goes through an element and all that is in it. What is within a body, or the like, was read through already.
-func (x *extraction) into(n *stanza.Node, within bool) {
+// into goes through an element and all that is in it, and returns how its own text reads. What is within a body, or the like, was read
+// through already.
+func (x *extraction) into(n *stanza.Node, within bool) (texts []string) {
 	switch {
 	case opaque(n):
-		return
+		return nil
 	case n.Space == nsXHTML:
 		x.markup(n)
 		x.endLine()
-		return
+		return nil
+	case !within && shown(n):
+		within, texts = true, readings(n)
+	default:
+		texts = []string{Plain(n.Text)}
 	}
-	if text := Plain(n.Text); strings.TrimSpace(text) != "" {
+	for _, text := range texts {
 		x.piece(text)
-		x.address(n.Local, strings.TrimSpace(text))
 	}
-	if !within && shown(n) {
-		within = true
-		for _, other := range readings(n)[1:] {
-			x.piece(other)
-		}
-	}
+	x.address(n.Local, strings.TrimSpace(texts[0]))
 	for _, a := range n.Attrs {
 		x.piece(x.attribute(a))
 	}
 	for _, child := range n.Children {
 		x.into(child, within)
 	}
+	return texts
 }
 
 // shown tells the texts of a stanza that programs show.

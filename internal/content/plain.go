@@ -1,7 +1,9 @@
 package content
 
 import (
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,65 +46,63 @@ func visible(r rune) rune {
 func Find(pattern *regexp.Regexp, s string) (places [][2]int) {
 	plain := Plain(s)
 	found := pattern.FindAllStringIndex(plain, -1)
+	found = slices.DeleteFunc(found, func(f []int) bool { return f[0] == f[1] })
 	if len(found) == 0 {
 		return nil
 	}
-	source := spelled(s, plain)
-	for _, f := range found {
-		if f[0] == f[1] {
-			continue
+	begin, next := 0, 0 // of the match that is being looked for
+	at := 0             // in plain
+	for part, composed := range parts(s) {
+		if !strings.HasPrefix(plain[at:], composed) {
+			return [][2]int{{0, len(s)}} // the two ways to compose differ
 		}
-		from, to := source[f[0]][0], source[f[1]-1][1]
-		if n := len(places); n > 0 && from < places[n-1][1] {
-			places[n-1][1] = max(to, places[n-1][1]) // two matches in one character
-			continue
+		end := at + len(composed)
+		for ; next < len(found); next++ {
+			if f := found[next]; f[0] >= at && f[0] < end {
+				begin = part[0]
+			}
+			if found[next][1] > end {
+				break
+			}
+			if n := len(places); n > 0 && begin < places[n-1][1] {
+				places[n-1][1] = part[1] // two matches in one character
+			} else {
+				places = append(places, [2]int{begin, part[1]})
+			}
 		}
-		places = append(places, [2]int{from, to})
+		at = end
 	}
 	return places
 }
 
-// spelled gives for each byte of plain, which is Plain(s), the part of s that it comes from.
-func spelled(s, plain string) [][2]int {
-	source := make([][2]int, 0, len(plain))
-	if ascii(s) {
-		for i := range len(s) {
-			source = append(source, [2]int{i, i + 1})
-		}
-		return source
-	}
-	var seen strings.Builder
-	at := make([][2]int, 0, len(s)) // of each byte of seen: its character in s
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if visible(r) >= 0 {
-			for range n {
-				at = append(at, [2]int{i, i + n})
+// parts yields the parts of s that are composed by themselves: where each stands, and what Plain makes of it.
+func parts(s string) iter.Seq2[[2]int, string] {
+	return func(yield func([2]int, string) bool) {
+		var seen strings.Builder
+		var source []int32 // of each byte of seen: where its character stands in s
+		for i, r := range s {
+			if visible(r) < 0 {
+				continue
 			}
-			seen.WriteString(s[i : i+n])
+			for range utf8.RuneLen(r) {
+				source = append(source, int32(i))
+			}
+			seen.WriteRune(r)
 		}
-		i += n
-	}
-	var b strings.Builder
-	var it norm.Iter
-	it.InitString(norm.NFKC, seen.String())
-	for !it.Done() {
-		begin, done := it.Pos(), len(source)
-		composed := strings.Map(visible, string(it.Next()))
-		b.WriteString(composed)
-		end := max(it.Pos(), begin+1) // of a character that becomes several, only the last one moves on
-		for range len(composed) {
-			source = append(source, [2]int{at[begin][0], at[end-1][1]})
-		}
-		for i := done - 1; i >= 0 && source[i][0] == at[begin][0]; i-- {
-			source[i][1] = at[end-1][1]
-		}
-	}
-	if b.String() != plain { // the two ways to compose differ: then all of it is where it was found
-		source = source[:0]
-		for range len(plain) {
-			source = append(source, [2]int{0, len(s)})
+		var it norm.Iter
+		var composed []byte
+		it.InitString(norm.NFKC, seen.String())
+		for !it.Done() {
+			begin := it.Pos()
+			composed = append(composed[:0], it.Next()...)
+			for !it.Done() && it.Pos() == begin { // one character that becomes several
+				composed = append(composed, it.Next()...)
+			}
+			last := int(source[it.Pos()-1])
+			_, n := utf8.DecodeRuneInString(s[last:])
+			if !yield([2]int{int(source[begin]), last + n}, strings.Map(visible, string(composed))) {
+				return
+			}
 		}
 	}
-	return source
 }
