@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/content"
 	"sallyport/internal/jid"
@@ -38,7 +39,7 @@ func FuzzJudged(f *testing.F) {
 	if err := os.WriteFile(filepath.Join(dir, "sieve.rego"), []byte(sieve), 0o600); err != nil {
 		f.Fatal(err)
 	}
-	engine, err := policy.New(policy.Config{Dir: dir, Watch: -1}, policy.Data{"federation": "open", "files": map[string]any{"default": "both"}, "calls": map[string]any{"default": "audio"}})
+	engine, err := policy.New(policy.Config{Dir: dir, Watch: -1, Timeout: time.Minute}, policy.Data{"federation": "open", "files": map[string]any{"default": "both"}, "calls": map[string]any{"default": "audio"}})
 	if err != nil {
 		f.Fatal(err)
 	}
