@@ -14,6 +14,7 @@ type Config struct {
 	Dir       string        `yaml:"dir" doc:"directory of the operator's *.rego, *.json, *.yaml and *.csv; empty: the shipped policy alone"`
 	Mode      string        `yaml:"mode" default:"enforce" doc:"enforce: decisions hold; observe: they are recorded as would-be, and everything passes"`
 	Watch     time.Duration `yaml:"watch" default:"10s" doc:"how often dir is looked at for changes, which then take effect as by SIGHUP; -1s: never"`
+	Bundle    *BundleConfig `yaml:"bundle" doc:"a signed bundle of rules and data that a server gives out; left out: none"`
 	Candidate string        `yaml:"candidate" doc:"directory of a draft that is judged beside the policy in force, for nothing but to see where they differ: sallyport status lists it"`
 	Sample    int           `yaml:"sample" default:"10" doc:"one stanza in so many is judged by the candidate too"`
 	Timeout   time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`

@@ -26,6 +26,9 @@ type Snapshot struct {
 // supplies call these.
 func (s *Snapshot) Revision() string { return s.revision }
 
+// Observing says that decisions do not hold ([Config].Mode).
+func (s *Snapshot) Observing() bool { return s.observe }
+
 // Reads tells whether a stanza decision can depend on an attribute. What it does not depend on need not be extracted.
 func (s *Snapshot) Reads(f Field) bool { return s.stanza.set.Has(f) }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -45,6 +47,10 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 	}
 	k.gauge("sallyport.queue", p.observeQueues)
 	k.counted("sallyport.policy.failures", func() uint64 { return p.Policy.Failures() })
+	k.gauge("sallyport.policy.revision", p.observeRevision)
+	k.gauge("sallyport.policy.source.age", p.observeSources(func(s policy.FeedStatus) int64 { return int64(time.Since(s.Confirmed).Seconds()) }))
+	k.gauge("sallyport.policy.source.failing", p.observeSources(func(s policy.FeedStatus) int64 { return int64(min(len(s.Problem), 1)) }))
+	k.gauge("sallyport.policy.bundle", p.observeBundle)
 	k.gauge("sallyport.certificate.remaining", p.observeExpiry)
 	k.gauge("sallyport.certificate.failing", p.observeRenewals)
 	for _, d := range []Direction{In, Out} {
@@ -121,6 +127,35 @@ func (p *Proxy) observeQueues(_ context.Context, o metric.Int64Observer) error {
 	}
 	for d, n := range waiting {
 		o.Observe(n, metric.WithAttributes(attribute.String("door", Door(d).String())))
+	}
+	return nil
+}
+
+func (p *Proxy) observeRevision(_ context.Context, o metric.Int64Observer) error {
+	digits, _, _ := strings.Cut(p.Policy.Snapshot().Revision(), "@")
+	n, err := strconv.ParseInt(digits, 16, 64)
+	if err == nil {
+		o.Observe(n)
+	}
+	return err
+}
+
+// observeSources observes something of each source of the policy.
+func (p *Proxy) observeSources(of func(policy.FeedStatus) int64) metric.Int64Callback {
+	return func(_ context.Context, o metric.Int64Observer) error {
+		for _, f := range p.Feeds {
+			s := f.Status()
+			o.Observe(of(s), metric.WithAttributes(attribute.String("source", s.Source)))
+		}
+		return nil
+	}
+}
+
+func (p *Proxy) observeBundle(_ context.Context, o metric.Int64Observer) error {
+	for _, f := range p.Feeds {
+		if n, ok := policy.Serial(f.Status().Version); ok {
+			o.Observe(int64(n))
+		}
 	}
 	return nil
 }

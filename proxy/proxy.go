@@ -27,6 +27,7 @@ type Recorder interface {
 // Proxy is the gate: fill in the exported fields, then Start it, Serve its listeners, and Shutdown.
 type Proxy struct {
 	Policy    *policy.Engine
+	Feeds     []*policy.Feed // sources of the policy besides its directory
 	Record    Recorder
 	Certs     *certs.Manager
 	Revoked   *certs.Revocations // nil: nobody is asked

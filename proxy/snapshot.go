@@ -10,10 +10,13 @@ import (
 
 // Snapshot is what the gate looks like at one moment: for people, status and metrics.
 type Snapshot struct {
-	Started  time.Time      `json:"started"`
-	Draining bool           `json:"draining"`
-	Revision string         `json:"policy_revision"`
-	Links    []LinkSnapshot `json:"links"`
+	Started  time.Time `json:"started"`
+	Draining bool      `json:"draining"`
+	Revision string    `json:"policy_revision"`
+	// Observing says that what policy refuses passes (policy.mode).
+	Observing bool                `json:"policy_observing"`
+	Sources   []policy.FeedStatus `json:"policy_sources,omitempty"`
+	Links     []LinkSnapshot      `json:"links"`
 	// Candidate is where a draft of another policy differs; nil when there is none.
 	Candidate *policy.Comparison `json:"candidate,omitempty"`
 }
@@ -38,7 +41,11 @@ type LinkSnapshot struct {
 
 // Snapshot lists all links, sorted by door and pair.
 func (p *Proxy) Snapshot() Snapshot {
-	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: p.Policy.Snapshot().Revision(), Links: []LinkSnapshot{}, Candidate: p.Policy.Shadow().Comparison()}
+	rules := p.Policy.Snapshot()
+	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: rules.Revision(), Observing: rules.Observing(), Links: []LinkSnapshot{}, Candidate: p.Policy.Shadow().Comparison()}
+	for _, f := range p.Feeds {
+		snap.Sources = append(snap.Sources, f.Status())
+	}
 	for _, d := range []Door{Inside, Outside} {
 		for _, in := range p.doors[d].live() {
 			snap.Links = append(snap.Links, in.snapshot())

@@ -64,7 +64,9 @@ func check(path string) (notes []string, err error) {
 	for _, over := range c.Over(time.Now()) {
 		notes = append(notes, over.Error())
 	}
-	r, err := load(c)
+	pc, missing, err := withKept(c)
+	notes = append(notes, missing...)
+	r, err := load(c, pc, err)
 	if r.certs != nil {
 		err = errors.Join(err, outOfDate(c, r.certs.Covers), errors.Join(r.certs.Concerns()...))
 		each(pending(c, r.certs.Covers), func(note string) { notes = append(notes, note) })
@@ -80,7 +82,8 @@ func checkOnline(ctx context.Context, w io.Writer, path string) error {
 	if err != nil {
 		return nil
 	}
-	r, err := load(c)
+	pc, _, err := withKept(c)
+	r, err := load(c, pc, err)
 	if err != nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,9 +29,16 @@ func policyCheckCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			engine, err := policy.New(c.Policy, c.PolicyData())
+			pc, notes, err := withKept(c)
 			if err != nil {
 				return fault(err)
+			}
+			engine, err := policy.New(pc, c.PolicyData())
+			if err != nil {
+				return fault(errors.Join(err, said(notes)))
+			}
+			for _, note := range notes {
+				fmt.Fprintln(cmd.OutOrStdout(), note)
 			}
 			for _, line := range engine.Snapshot().Ending(time.Now(), endsSoon) {
 				fmt.Fprintln(cmd.OutOrStdout(), line)
@@ -49,14 +57,27 @@ func snapshot(path, dir string) (*policy.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir != "" {
-		c.Policy.Dir = dir
-	}
-	engine, err := policy.New(c.Policy, c.PolicyData())
+	pc, notes, err := withKept(c)
 	if err != nil {
 		return nil, err
 	}
+	if dir != "" {
+		pc.Dir = dir
+	}
+	engine, err := policy.New(pc, c.PolicyData())
+	if err != nil {
+		return nil, errors.Join(err, said(notes))
+	}
 	return engine.Snapshot(), nil
+}
+
+// said makes an error of notes: with faults of the policy, they may be the reason.
+func said(notes []string) error {
+	var all []error
+	for _, note := range notes {
+		all = append(all, errors.New(note))
+	}
+	return errors.Join(all...)
 }
 
 func policyTestCommand() *cobra.Command {
@@ -71,12 +92,16 @@ func policyTestCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			if len(args) == 1 {
-				c.Policy.Dir = args[0]
-			}
-			report, err := policy.Test(cmd.Context(), c.Policy, c.PolicyData())
+			pc, notes, err := withKept(c)
 			if err != nil {
 				return fault(err)
+			}
+			if len(args) == 1 {
+				pc.Dir = args[0]
+			}
+			report, err := policy.Test(cmd.Context(), pc, c.PolicyData())
+			if err != nil {
+				return fault(errors.Join(err, said(notes)))
 			}
 			if asJSON {
 				err = json.NewEncoder(cmd.OutOrStdout()).Encode(report)

@@ -88,7 +88,8 @@ func prober(ctx context.Context, path, from string, remote jid.Domain) (*probe.P
 			return nil, fmt.Errorf("%s is one of our own domains; `sallyport check --online` looks at those", remote)
 		}
 	}
-	r, err := load(c)
+	pc, _, err := withKept(c)
+	r, err := load(c, pc, err)
 	if err != nil {
 		return nil, fault(err)
 	}

@@ -92,6 +92,7 @@ func (g *gate) tryReload() (changed []string, err error) {
 	}
 	// The policy's reload is the last that can fail. When something else has failed before, its faults are asked for alone.
 	if err := errors.Join(faults...); err != nil {
+		c.Policy.Supplies = g.policy.Supplies()
 		_, more := policy.New(c.Policy, c.PolicyData())
 		return nil, errors.Join(err, more)
 	}

@@ -21,16 +21,19 @@ type rooms struct {
 	resolver *resolve.Resolver
 }
 
-// load makes the rooms. Its error has every fault of all of them, one a line, each with the place that is to be mended.
-func load(c *config.Config) (r rooms, err error) {
-	var faults []error
+// load makes the rooms, the policy as pc has it unless that is at fault. Its error has every fault of all of them, one a line, each with the
+// place that is to be mended.
+func load(c *config.Config, pc policy.Config, fault error) (r rooms, err error) {
+	faults := []error{fault}
 	if r.certs, err = certs.New(c.Certs); err != nil {
 		faults = append(faults, placed(c, err))
 	} else {
 		faults = append(faults, covered(c, r.certs.Covers))
 	}
-	if r.policy, err = policy.New(c.Policy, c.PolicyData()); err != nil {
-		faults = append(faults, err)
+	if fault == nil {
+		if r.policy, err = policy.New(pc, c.PolicyData()); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	if r.resolver, err = resolve.New(c.Resolver()); err != nil {
 		faults = append(faults, err)

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/contacts"
 	"sallyport/internal/ratchet"
 	"sallyport/internal/telemetry"
+	"sallyport/policy"
 	"sallyport/proxy"
 )
 
@@ -48,6 +49,8 @@ func runCommand() *cobra.Command {
 					g.reload()
 				case <-changes:
 					g.reloadPolicy()
+				case a := <-g.arrivals:
+					a.taken <- g.take(a.supply)
 				case err := <-g.failed:
 					notify("STOPPING=1")
 					return fault(errors.Join(err, g.stop()))
@@ -84,8 +87,11 @@ type gate struct {
 	posh   *certs.POSHSource // nil while nobody is asked
 	inner  *certs.Inner      // nil while no backend goes by certificates
 	proxy  *proxy.Proxy
+	feeds  []*policy.Feed
 	lost   []audit.Record // what was on its way when the gate last ended
 	failed chan error     // a part that must not end has ended
+
+	arrivals chan arrival // of the feeds
 
 	run    context.Context // of all parts
 	cancel context.CancelFunc
@@ -95,7 +101,7 @@ type gate struct {
 // startGate builds and opens everything in order, or nothing: what was opened before a fault is closed again. Its error has every
 // fault of the files, or else of the sockets, one a line. A nil log means the one that the configuration asks for.
 func startGate(ctx context.Context, path string, log *slog.Logger) (_ *gate, err error) {
-	g := &gate{path: path, level: new(slog.LevelVar), failed: make(chan error, 1)}
+	g := &gate{path: path, level: new(slog.LevelVar), failed: make(chan error, 1), arrivals: make(chan arrival)}
 	if g.config, err = config.Load(path); err != nil {
 		return nil, err
 	}
@@ -103,7 +109,9 @@ func startGate(ctx context.Context, path string, log *slog.Logger) (_ *gate, err
 		g.log = logger(g.config.Log, g.level)
 	}
 	g.config.Policy.Log = g.log
-	if g.rooms, err = load(g.config); err != nil {
+	pc, feeds, err := fetched(ctx, g.config, g.log)
+	g.feeds = feeds
+	if g.rooms, err = load(g.config, pc, err); err != nil {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -142,7 +150,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 		return c.At("ratchet.file", err)
 	}
 	g.proxy = &proxy.Proxy{
-		Policy: g.policy, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
+		Policy: g.policy, Feeds: g.feeds, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
 		Contacts:  contacts.New(c.Contacts),
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
@@ -168,6 +176,7 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	}
 	g.part(func() error { g.peers.Run(ctx); return nil })
 	g.part(func() error { g.policy.Shadow().Run(ctx); return nil })
+	g.feed(ctx)
 	g.part(func() error { return new(tidy).run(ctx) })
 	if s.acme != nil {
 		challenge := g.config.Certs.ACME.Challenge // a reload changes the configuration

@@ -68,7 +68,13 @@ func printStatus(w io.Writer, st status) error {
 	if st.Gate.Draining {
 		state = "draining"
 	}
-	fmt.Fprintf(w, "sallyport %s, pid %d, %s for %s, policy %s\n\n", st.Version, st.PID, state, time.Since(st.Gate.Started).Round(time.Second), st.Gate.Revision)
+	observing := ""
+	if st.Gate.Observing {
+		observing = ", which only observes"
+	}
+	fmt.Fprintf(w, "sallyport %s, pid %d, %s for %s, policy %s%s\n", st.Version, st.PID, state, time.Since(st.Gate.Started).Round(time.Second), st.Gate.Revision, observing)
+	printSources(w, st.Gate.Sources)
+	fmt.Fprintln(w)
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "DOOR\tLINK\tPAIR\tSTATE\tCHANNEL\tPROOF\tPEER\tSTANZAS\tQUEUE")
 	for _, l := range st.Gate.Links {
@@ -97,6 +103,24 @@ func printStatus(w io.Writer, st status) error {
 		return err
 	}
 	return printCandidate(w, st.Gate.Candidate)
+}
+
+// printSources says how old what each source of the policy gave is, and what is wrong with it.
+func printSources(w io.Writer, sources []policy.FeedStatus) {
+	for _, s := range sources {
+		fmt.Fprintf(w, "%s", s.Source)
+		if s.Version != "" {
+			fmt.Fprintf(w, " %s", s.Version)
+		}
+		fmt.Fprintf(w, ", confirmed %s ago", time.Since(s.Confirmed).Round(time.Second))
+		if s.Stale {
+			fmt.Fprint(w, ", STALE")
+		}
+		if s.Problem != "" {
+			fmt.Fprintf(w, ": %s", audit.Visible(s.Problem))
+		}
+		fmt.Fprintln(w)
+	}
 }
 
 func printCandidate(w io.Writer, c *policy.Comparison) error {

@@ -204,6 +204,10 @@ func (r report) checkRooms(c *Config) {
 		}
 	}
 	r.checkACME(c)
+	if b := c.Policy.Bundle; b != nil {
+		r.missing("policy.bundle", "url", b.URL, "https://policy.corp.example/gate.tar.gz")
+		r.missing("policy.bundle", "key", b.Key, "bundle.pub")
+	}
 	for _, p := range []struct{ path, value string }{
 		{"dialback.secret_file", c.Dialback.SecretFile}, {"audit.dir", c.Audit.Dir}, {"admin.socket", c.Admin.Socket},
 	} {

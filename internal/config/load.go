@@ -84,6 +84,9 @@ func (c *Config) finish(folder string) {
 	if a := c.Certs.ACME; a != nil {
 		paths = append(paths, c.finishACME(a)...)
 	}
+	if b := c.Policy.Bundle; b != nil {
+		paths = append(paths, &b.Key, &b.Roots, &b.TokenFile, &b.File)
+	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)

@@ -81,7 +81,7 @@ func defaultOf(f document.Field, path string) string {
 		}
 	}
 	switch path {
-	case "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms",
+	case "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms", "policy.bundle.url", "policy.bundle.key",
 		"certs.acme.eab.kid", "certs.acme.eab.key_file", "certs.acme.dns.server", "certs.acme.dns.tsig.name", "certs.acme.dns.tsig.secret_file":
 		return "**required**"
 	}
@@ -149,6 +149,14 @@ func examples() map[string]string {
 
 		"audit.checkpoint_to": "/mnt/elsewhere/gate-1.checkpoints",
 		"audit.secrets":       "/var/lib/sallyport/audit.secrets",
+
+		"policy.bundle.url":        "https://policy.corp.example/gate.tar.gz",
+		"policy.bundle.key":        "bundle.pub",
+		"policy.bundle.algorithm":  "ES256",
+		"policy.bundle.scope":      "gate",
+		"policy.bundle.roots":      "private-authority.pem",
+		"policy.bundle.token_file": "bundle.token",
+
 		"peers": `
   default: {channel: tls, proof: dialback, tls_min: "1.2"}
   partner.example: {proof: pkix}
