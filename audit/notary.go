@@ -19,6 +19,7 @@ type notary struct {
 
 	signer  signer
 	outside *postman // nil: checkpoints go nowhere else
+	clerk   *clerk
 
 	leaf     leafHasher
 	tree     tree
@@ -105,6 +106,7 @@ func (n *notary) write(signed []byte) (err error) {
 }
 
 func (n *notary) close() {
+	n.clerk.close()
 	n.outside.close()
 	if n.file != nil {
 		n.file.Close()
@@ -156,7 +158,7 @@ func (l *Log) appoint(lines uint64) (say []Event, err error) {
 		c.Log.Error("the audit record is not what it was when its last checkpoint was signed", "reason", odd, "advice", "sallyport audit verify says where; the gate goes on behind it")
 		say = append(say, Event{Kind: AuditMismatch, Error: odd})
 	}
-	n.outside = newPostman(c)
+	n.outside, n.clerk = newPostman(c), startClerk(c, n.signer, l.now)
 	return say, nil
 }
 

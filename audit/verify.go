@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 )
 
@@ -114,7 +115,12 @@ func (a Auditor) Verify(dir string) (Report, error) {
 		if i > 0 && n != numbers[i-1]+1 {
 			v.fault(segmentName(n), 0, fmt.Sprintf("the segment before it is missing: the last one is %s", segmentName(numbers[i-1])))
 		}
-		if err := v.segment(dir, n, i == len(numbers)-1); err != nil {
+		err := v.segment(dir, n, i == len(numbers)-1)
+		if err != nil && !errors.As(err, new(*fs.PathError)) { // not the disk's fault: what stands there is no segment
+			v.here("%v", err)
+			err = nil
+		}
+		if err != nil {
 			return v.report, fmt.Errorf("verifying the record: %w", err)
 		}
 	}
@@ -153,6 +159,7 @@ func (v *verifier) here(format string, args ...any) {
 }
 
 func (v *verifier) segment(dir string, number int, last bool) error {
+	v.place = Fault{Segment: segmentName(number)}
 	r, err := openLines(dir, number, 0)
 	if err != nil {
 		return err

@@ -234,6 +234,48 @@ func TestVerifyFindsTampering(t *testing.T) {
 	}
 }
 
+// TestVerifyPackedSegments: of a compressed segment, too, each byte that is changed is found, or the lines are what they were; a part that
+// cannot be read does not keep the rest from being verified.
+func TestVerifyPackedSegments(t *testing.T) {
+	t.Parallel()
+	dir := sound(t)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)))
+		l := openWith(t, Config{Dir: dir, Compress: Zstd}, osDisk{}, time.Now)
+		synctest.Wait()
+		closeLog(t, l)
+	})
+	a := kept(t, dir)
+	name := segmentName(2) + packedSuffix
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for at := range b {
+		damaged := bytes.Clone(b)
+		damaged[at] ^= 0x41
+		write(t, filepath.Join(dir, name), damaged)
+		r, err := a.Verify(dir)
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		if !r.OK() {
+			found++
+			if r.Faults[0].Segment != segmentName(2) && r.Faults[0].Segment != name && !strings.Contains(faultLines(r), "seq 11 follows 4") {
+				t.Errorf("byte %d: found\n%s", at, faultLines(r))
+			}
+			continue
+		}
+		if r.Events != 16 || r.Covered != 16 { // the key says that they are the lines that were recorded
+			t.Errorf("byte %d: %+v", at, r)
+		}
+	}
+	if found < len(b)/2 {
+		t.Errorf("%d of %d changes were found", found, len(b))
+	}
+}
+
 // TestVerifyNeedsNoTree: the tree's file is derived, and a copy without it proves as much.
 func TestVerifyNeedsNoTree(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/audit"
 )
@@ -81,10 +82,14 @@ func TestAuditorsDay(t *testing.T) {
 		{"consistency FIRST SECOND --dir DIR", 2, "it needs --key"},
 		{"consistency FIRST KEY --dir DIR --key KEY", 1, "has no checkpoint in it"},
 		{"prove 01K1DVJ9G0N0000000000000AB --dir DIR", 1, "no event 01K1DVJ9G0N0000000000000AB is in the record"},
+		{"statement --day TODAY --dir DIR --key KEY", 1, "out 0 crossed, 0 with an event, 0 counted only, 4 refused\n"},
+		{"statement --day TODAY --dir DIR --peer Partner.Example.", 1, "\npeer partner.example\n"},
+		{"statement --day TODAY --dir DIR --peer nobody.example", 1, "nothing crossed to or from nobody.example on "},
+		{"statement --day yesterday --dir DIR", 2, "--day: \"yesterday\" is not a day"},
 		{"prove 7 --dir DIR", 2, "must be 26 characters"},
 	} {
 		// The longer names first: KEY is in OTHERKEY.
-		place := strings.NewReplacer("OTHERKEY", otherKey, "OTHER", other, "DIR", dir, "KEY", key, "FIRST", first, "SECOND", second, "PROOF", proof)
+		place := strings.NewReplacer("OTHERKEY", otherKey, "OTHER", other, "DIR", dir, "KEY", key, "FIRST", first, "SECOND", second, "PROOF", proof, "TODAY", time.Now().UTC().Format(time.DateOnly))
 		code, stdout, stderr := call(append([]string{"audit"}, strings.Fields(place.Replace(c.args))...)...)
 		if want := place.Replace(c.want); code != c.code || !strings.Contains(stdout+stderr, want) {
 			t.Errorf("%s: exit %d, want %d\n%s%swant %s", c.args, code, c.code, stdout, stderr, want)

@@ -1,0 +1,329 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Statement says of one day (UTC) how much crossed between this gate and one remote domain, and how much of that is in the record. All of
+// it can be counted again from the lines. Its text is what the gate signs.
+type Statement struct {
+	Node        string
+	Day         time.Time
+	Peer        string // remote domain; AllPeers
+	First, Last uint64 // seq of the day's lines, of all peers; 0: there are none
+	Lines       uint64 // that the record has of them
+	Missing     uint64 // that it should have between First and Last, and has not
+	Unrecorded  uint64 // events that the gate itself says it could not record (audit.gap), of all peers
+	Root        tlog.Hash
+	In, Out     Crossings
+	Settled     Settled
+}
+
+// AllPeers is the peer of the statement about all together.
+const AllPeers = "*"
+
+// Crossings counts the stanzas of one direction.
+type Crossings struct {
+	Recorded uint64 // let pass, with an event each
+	Counted  uint64 // let pass at level none: in audit.count events only
+	Refused  uint64 // not let pass
+}
+
+// Settled counts what became of stanzas, by the delivery events of the day.
+type Settled struct{ Acked, Written, Bounced, Dropped, Lost uint64 }
+
+// crossed is all that was let pass.
+func (s *Statement) crossed() uint64 {
+	n := s.In.Recorded + s.In.Counted + s.Out.Recorded + s.Out.Counted
+	if s.Peer == AllPeers {
+		n += s.Unrecorded
+	}
+	return n
+}
+
+// Text is the statement as it is signed. Its last line is the sum for people.
+func (s *Statement) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "sallyport statement v1\n%s\nday %s\npeer %s\n", s.Node, s.Day.Format(time.DateOnly), s.Peer)
+	fmt.Fprintf(&b, "lines %d from %d to %d, %d missing\nroot %s\n", s.Lines, s.First, s.Last, s.Missing, s.Root)
+	for _, d := range []struct {
+		name string
+		c    Crossings
+	}{{"in", s.In}, {"out", s.Out}} {
+		fmt.Fprintf(&b, "%s %d crossed, %d with an event, %d counted only, %d refused\n", d.name, d.c.Recorded+d.c.Counted, d.c.Recorded, d.c.Counted, d.c.Refused)
+	}
+	fmt.Fprintf(&b, "settled %d acked, %d written, %d bounced, %d dropped, %d lost\n", s.Settled.Acked, s.Settled.Written, s.Settled.Bounced, s.Settled.Dropped, s.Settled.Lost)
+	recorded := s.In.Recorded + s.In.Counted + s.Out.Recorded + s.Out.Counted
+	fmt.Fprintf(&b, "%d crossed, %d recorded, %d gaps\n", s.crossed(), recorded, s.Missing+s.Unrecorded)
+	return b.String()
+}
+
+// Complete counts one day of a record, for all peers together and then for each. It streams through the segments of that day.
+func Complete(ctx context.Context, dir, node string, day time.Time) ([]Statement, error) {
+	day = day.UTC().Truncate(24 * time.Hour)
+	c := counting{total: Statement{Node: node, Day: day, Peer: AllPeers}, peers: map[string]*Statement{},
+		since: string(appendTime(nil, day)), until: string(appendTime(nil, day.Add(24*time.Hour)))}
+	numbers, err := segmentsBetween(dir, c.since, c.until)
+	if err != nil {
+		return nil, err
+	}
+	if err := eachLine(ctx, dir, numbers, c.line); err != nil && !errors.As(err, new(*DamageError)) {
+		return nil, err
+	}
+	t := &c.total
+	if t.Lines > 0 {
+		t.Missing = t.Last - t.First + 1 - t.Lines
+	}
+	stored, closer, err := openHashes(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	if t.Root, err = tlog.TreeHash(int64(t.Last), stored); err != nil {
+		return nil, treeless(err)
+	}
+	all := []Statement{*t}
+	for _, s := range c.peers {
+		s.Node, s.Day, s.First, s.Last, s.Lines, s.Missing, s.Unrecorded, s.Root = t.Node, t.Day, t.First, t.Last, t.Lines, t.Missing, t.Unrecorded, t.Root
+		all = append(all, *s)
+	}
+	slices.SortFunc(all[1:], func(a, b Statement) int { return strings.Compare(a.Peer, b.Peer) })
+	return all, nil
+}
+
+// segmentsBetween lists the segments that can have lines of a span. Where the clock went back, a later segment can be of an earlier time.
+func segmentsBetween(dir, since, until string) (within []int, err error) {
+	numbers, err := segments(dir)
+	if err != nil {
+		return nil, err
+	}
+	begins := make([]string, len(numbers))
+	for i, n := range numbers {
+		h, ok, err := firstHead(dir, n)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			begins[i] = string(h.time)
+		}
+	}
+	for i, n := range numbers {
+		ended := i+1 < len(numbers) && begins[i] <= begins[i+1] && begins[i+1] < since
+		if begins[i] < until && !ended {
+			within = append(within, n)
+		}
+	}
+	return within, nil
+}
+
+// counting counts the lines of a day as they go by.
+type counting struct {
+	since, until string
+	total        Statement
+	peers        map[string]*Statement
+}
+
+func (c *counting) line(line []byte, h head) error {
+	switch {
+	case string(h.time) < c.since:
+		return nil
+	case string(h.time) >= c.until:
+		return errNextSegment
+	}
+	t := &c.total
+	if t.First == 0 {
+		t.First = h.seq
+	}
+	t.Last = max(t.Last, h.seq)
+	t.Lines++
+	switch {
+	case h.code >= kinds[Stanza].code && h.code < kinds[Delivery].code:
+		dir, ok := bareValue(line, `,"dir":"`)
+		remote, ok2 := bareValue(line, `,"remote":"`)
+		if !ok || !ok2 {
+			return c.parsed(line)
+		}
+		c.each(string(remote), func(s *Statement) { s.way(string(dir)).add(h.code == kinds[Stanza].code, false, 1) })
+	case string(h.kind) == kinds[Delivery].name, string(h.kind) == kinds[AuditCount].name, string(h.kind) == kinds[AuditGap].name:
+		return c.parsed(line)
+	}
+	return nil
+}
+
+// bareValue finds a value that needs no unescaping. No other value can hold the key: quotes within one are escaped.
+func bareValue(line []byte, key string) ([]byte, bool) {
+	_, rest, ok := bytes.Cut(line, []byte(key))
+	value, _, ok2 := bytes.Cut(rest, []byte(`"`))
+	return value, ok && ok2 && bytes.IndexByte(value, '\\') < 0
+}
+
+// parsed counts a line that has to be read as a whole.
+func (c *counting) parsed(line []byte) error {
+	r, err := ParseRecord(line)
+	if err != nil {
+		return errBadLine
+	}
+	switch r.Kind {
+	case kinds[Stanza].name:
+		c.each(r.Remote, func(s *Statement) { s.way(r.Dir).add(r.Decision.Effect == "allow", false, 1) })
+	case kinds[AuditCount].name:
+		c.each(r.Remote, func(s *Statement) { s.way(r.Dir).add(r.Decision.Effect == "allow", true, r.Count) })
+	case kinds[AuditGap].name:
+		c.total.Unrecorded += r.Count
+	case kinds[Delivery].name:
+		var n uint64
+		for _, of := range r.Of {
+			n += of.Last - of.First + 1
+		}
+		c.each(r.Remote, func(s *Statement) { s.Settled.add(r.Outcome, n) })
+	}
+	return nil
+}
+
+// each counts for all together, and for a peer if there is one.
+func (c *counting) each(peer string, count func(s *Statement)) {
+	count(&c.total)
+	if peer == "" {
+		return
+	}
+	s := c.peers[peer]
+	if s == nil {
+		if peer == AllPeers { // beyond maxCounts pairs: counted without their names
+			return
+		}
+		s = &Statement{Peer: peer}
+		c.peers[peer] = s
+	}
+	count(s)
+}
+
+func (s *Statement) way(dir string) *Crossings {
+	if dir == "in" {
+		return &s.In
+	}
+	return &s.Out
+}
+
+func (c *Crossings) add(passed, countedOnly bool, n uint64) {
+	switch {
+	case !passed:
+		c.Refused += n
+	case countedOnly:
+		c.Counted += n
+	default:
+		c.Recorded += n
+	}
+}
+
+func (s *Settled) add(outcome string, n uint64) {
+	switch outcome {
+	case Acked:
+		s.Acked += n
+	case Written:
+		s.Written += n
+	case Bounced:
+		s.Bounced += n
+	case Dropped:
+		s.Dropped += n
+	default:
+		s.Lost += n
+	}
+}
+
+// statementsName is the directory, within that of the record, where the gate puts the signed statements of each day.
+const statementsName = "statements"
+
+func statementsPath(dir string, day time.Time) string {
+	return filepath.Join(dir, statementsName, day.UTC().Format(time.DateOnly)+".notes")
+}
+
+// state writes the signed statements of a day.
+func state(ctx context.Context, dir string, by note.Signer, day time.Time) error {
+	all, err := Complete(ctx, dir, by.Name(), day)
+	if err != nil {
+		return err
+	}
+	var b []byte
+	for i := range all {
+		signed, err := note.Sign(&note.Note{Text: all[i].Text()}, by)
+		if err != nil {
+			return err
+		}
+		b = append(b, signed...)
+	}
+	path := statementsPath(dir, day)
+	if err := makeDir(osDisk{}, filepath.Dir(path)); err != nil {
+		return err
+	}
+	return replaceFile(path, b)
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return osDisk{}.syncDir(filepath.Dir(path))
+}
+
+// ErrUnsigned: the gate has not signed a statement of that day, because the day is not over, or older than it looks back.
+var ErrUnsigned = errors.New("there is no signed statement of that day")
+
+// Stated gives what the gate signed about a day and a peer, after counting the day again: the error is for a statement that no key of k
+// signed, and for one that is not what the record has. ErrUnsigned comes with what was counted.
+func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string) (text string, err error) {
+	c, err := LastCheckpoint(dir)
+	if err != nil {
+		return "", err
+	}
+	all, err := Complete(ctx, dir, c.Origin, day)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(all, func(s Statement) bool { return s.Peer == peer })
+	if i < 0 {
+		return "", fmt.Errorf("nothing crossed to or from %s on %s", peer, day.Format(time.DateOnly))
+	}
+	counted := all[i].Text()
+	b, err := os.ReadFile(statementsPath(dir, day))
+	if gone(err) {
+		return counted, ErrUnsigned
+	}
+	if err != nil {
+		return "", err
+	}
+	notes, _ := SplitNotes(b)
+	for _, signed := range notes {
+		text, err := k.open(signed)
+		if err != nil {
+			return "", fmt.Errorf("the statement: %w", err)
+		}
+		if strings.Contains(text, "\npeer "+peer+"\n") {
+			if text != counted {
+				return string(signed), fmt.Errorf("the statement is not what the record has now:\n%s", counted)
+			}
+			return string(signed), nil
+		}
+	}
+	return counted, fmt.Errorf("%w with %s in it", ErrUnsigned, peer)
+}

@@ -1,0 +1,165 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// TestStatements: each day that is over has a signed statement for all peers and for each, which agrees to the stanza with what the gate
+// did: what it let pass with an event and without one, what it refused, what became of it, and what it could not record (AUDIT "The proof").
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	for _, pack := range []string{"none", Zstd} {
+		t.Run(pack, func(t *testing.T) {
+			t.Parallel()
+			dir, secrets := t.TempDir(), t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				testStatements(t, Config{Dir: dir, Secrets: secrets, Compress: pack, OnFailure: Pass, SegmentBytes: 4000})
+			})
+		})
+	}
+}
+
+func testStatements(t *testing.T, c Config) {
+	time.Sleep(48*time.Hour + 20*time.Hour)
+	d := newTestDisk()
+	l := openWith(t, c, d, time.Now)
+	pass := func(peer, dir, effect string, level Level, n int) {
+		t.Helper()
+		batch := stanzas(0, n)
+		for i := range batch {
+			batch[i].Remote, batch[i].Dir, batch[i].Level, batch[i].Decision.Effect = peer, dir, level, effect
+		}
+		appendAll(t, l, batch)
+		if effect == "allow" && batch[0].Seq > 0 {
+			l.Note(Event{Kind: Delivery, Dir: dir, Local: "corp.example", Remote: peer, Outcome: Acked, Of: []SeqRange{{batch[0].Seq, batch[n-1].Seq}}})
+		}
+	}
+	pass("a.example", "in", "allow", LevelDefault, 5)
+	pass("a.example", "out", "allow", LevelLink, 7)
+	pass("a.example", "out", "deny", LevelDefault, 2)
+	pass("a.example", "in", "drop", LevelDefault, 1)
+	pass("a.example", "in", "allow", LevelNone, 11)
+	pass("a.example", "in", "deny", LevelNone, 3)
+	pass("b\\c.example", "in", "allow", LevelDefault, 2) // has to be unescaped
+	time.Sleep(2 * time.Minute)
+	d.set(func(d *testDisk) { d.failed = errors.New("no disk") })
+	pass("a.example", "in", "allow", LevelDefault, 4)
+	time.Sleep(time.Second)
+	d.set(func(d *testDisk) { d.failed = nil })
+	time.Sleep(time.Second)
+	pass("a.example", "in", "allow", LevelDefault, 1)
+	synctest.Wait()
+	day := time.Now()
+	keys, err := RecordKeys(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := keys.Stated(t.Context(), c.Dir, day, AllPeers)
+	if !errors.Is(err, ErrUnsigned) || !strings.HasSuffix(text, "30 crossed, 26 recorded, 4 gaps\n") {
+		t.Errorf("before the day is over: %v\n%s", err, text)
+	}
+	time.Sleep(4 * time.Hour)
+	pass("a.example", "in", "allow", LevelDefault, 100) // the next day
+	synctest.Wait()
+	stored, closer, err := openHashes(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	var first, last uint64
+	for _, r := range records(t, c.Dir) {
+		if r.Time.Day() == day.Day() {
+			if last = r.Seq; first == 0 {
+				first = r.Seq
+			}
+		}
+	}
+	root, err := tlog.TreeHash(int64(last), stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := func(peer string) string {
+		return fmt.Sprintf("sallyport statement v1\ngate-1\nday %s\npeer %s\nlines %d from %d to %d, 0 missing\nroot %s\n", day.Format(time.DateOnly), peer, last, first, last, root)
+	}
+	for peer, want := range map[string]string{
+		AllPeers:       "in 19 crossed, 8 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 15 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n30 crossed, 26 recorded, 4 gaps\n",
+		"a.example":    "in 17 crossed, 6 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 13 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n24 crossed, 24 recorded, 4 gaps\n",
+		"b\\c.example": "in 2 crossed, 2 with an event, 0 counted only, 0 refused\nout 0 crossed, 0 with an event, 0 counted only, 0 refused\nsettled 2 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n2 crossed, 2 recorded, 4 gaps\n",
+	} {
+		got, err := keys.Stated(t.Context(), c.Dir, day, peer)
+		if want := head(peer) + want + "\n— gate-1 "; err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %v\n%s\nwant\n%s", peer, err, got, want)
+		}
+	}
+	if _, err := keys.Stated(t.Context(), c.Dir, day, "nobody.example"); err == nil {
+		t.Error("a statement about nobody")
+	}
+	if _, err := (Keys{}).Stated(t.Context(), c.Dir, day, AllPeers); err == nil || !strings.Contains(err.Error(), "none of the keys") {
+		t.Errorf("without a key: %v", err)
+	}
+	path := statementsPath(c.Dir, day)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(t, filepath.Dir(path), filepath.Base(path), swap("30 crossed", "31 crossed"))
+	if _, err := keys.Stated(t.Context(), c.Dir, day, AllPeers); err == nil || !strings.Contains(err.Error(), "invalid signature") {
+		t.Errorf("changed: %v", err)
+	}
+	write(t, path, before)
+	closeLog(t, l)
+	changeLines(t, c.Dir, segmentName(lastPlain(t, c.Dir)), func(lines [][]byte) [][]byte { return lines[1:] })
+	if _, err := keys.Stated(t.Context(), c.Dir, time.Now(), AllPeers); !errors.Is(err, ErrUnsigned) {
+		t.Error(err)
+	}
+}
+
+// lastPlain is the number of the last segment, which is never compressed.
+func lastPlain(t *testing.T, dir string) int {
+	t.Helper()
+	numbers, err := segments(dir)
+	if err != nil || len(numbers) == 0 {
+		t.Fatal(numbers, err)
+	}
+	return numbers[len(numbers)-1]
+}
+
+// TestStatementsOfDaysOff: a day on which the gate was down has one too, written at the next start; a record that changed since is found.
+func TestStatementsOfDaysOff(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour)
+		c := Config{Dir: dir}
+		day := time.Now()
+		l := openWith(t, c, newTestDisk(), time.Now)
+		appendAll(t, l, stanzas(0, 3))
+		closeLog(t, l)
+		time.Sleep(72 * time.Hour)
+		l = openWith(t, c, newTestDisk(), time.Now)
+		synctest.Wait()
+		keys, err := RecordKeys(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{"3 crossed, 3 recorded, 0 gaps", "0 crossed, 0 recorded, 0 gaps", "0 crossed, 0 recorded, 0 gaps"} {
+			if text, err := keys.Stated(t.Context(), dir, day.AddDate(0, 0, i), AllPeers); err != nil || !strings.Contains(text, want) {
+				t.Errorf("day %d: %v\n%s", i, err, text)
+			}
+		}
+		closeLog(t, l)
+		changeLines(t, dir, segmentName(1), func(lines [][]byte) [][]byte { return append(lines[:1:1], lines[2:]...) })
+		if _, err := keys.Stated(t.Context(), dir, day, AllPeers); err == nil || !strings.Contains(err.Error(), "lines 2 from 1 to 3, 1 missing") {
+			t.Errorf("a line removed: %v", err)
+		}
+	})
+}
