@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -193,9 +194,15 @@ func (h *house) launch(args ...string) *running {
 	}
 	said, err := r.cmd.StderrPipe()
 	must(h.t, err)
-	must(h.t, r.cmd.Start())
+	started := make(chan error)
 	go func() {
 		defer close(r.ended)
+		runtime.LockOSThread() // the process dies with the thread that started it, and threads end (audit)
+		defer runtime.UnlockOSThread()
+		err := r.cmd.Start()
+		if started <- err; err != nil {
+			return
+		}
 		for in := bufio.NewScanner(said); in.Scan(); {
 			r.mu.Lock()
 			r.lines = append(r.lines, in.Text())
@@ -205,6 +212,7 @@ func (h *house) launch(args ...string) *running {
 		}
 		r.cmd.Wait()
 	}()
+	must(h.t, <-started)
 	h.t.Cleanup(func() { r.cmd.Process.Kill(); <-r.ended })
 	return r
 }
