@@ -293,13 +293,12 @@ An allowed stanza without a delivery event is still on its way, or was lost in a
 
 ## What the format leaves room for
 
-Version 1 grows by fields and kinds; readers pass over those they do not know. Two things are to come, and nothing written today has to
-be written anew for them.
+Version 1 grows by fields and kinds; readers pass over those they do not know.
 
-- **A Merkle tree** (RFC 6962 §2.1). A leaf is a line as it stands, without its line end; its index is ` + "`seq`" + ` less one, because ` + "`seq`" + ` has
-  no gap. Lines are encoded in one way only, so the bytes of a line are fixed by the event, and closed segments never change. Hashes and
-  signed checkpoints get files of their own beside the segments. The tree takes in what is committed: lines that are taken back after a
-  failed write, and a torn end that is cut off, never were leaves. A deleted segment leaves its hashes behind.
+- **A Merkle tree** (RFC 6962 §2.1) stands over the lines: [proof.md](../proof.md). A leaf is a line as it stands, without its line end; its
+  index is ` + "`seq`" + ` less one, because ` + "`seq`" + ` has no gap. Lines are encoded in one way only, so the bytes of a line are fixed by the event, and
+  closed segments never change. The tree takes in what is committed: lines that are taken back after a failed write, and a torn end that is
+  cut off, never were leaves. A deleted segment leaves its hashes behind.
 - **Sealing.** The encrypted body is one more field of the stanza's line, as text, so that the tree commits to the ciphertext; keyed
   hashes of body and addresses are further fields. ` + "`level`" + ` then says ` + "`sealed`" + `, where it now says ` + "`metadata`" + ` with ` + "`asked`" + `. Readers take lines
   of up to 16 MiB.
