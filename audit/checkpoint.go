@@ -132,8 +132,8 @@ func (k *Keys) add(v note.Verifier) {
 // None says whether there is no key.
 func (k Keys) None() bool { return len(k.list) == 0 }
 
-// open reads a signed note, and holds its signature to be by one of the keys and in the name that the text begins with.
-func (k Keys) open(signed []byte) (text string, err error) {
+// open reads a signed note, and holds it to be signed by one of the keys.
+func (k Keys) open(signed []byte) (*note.Note, error) {
 	n, err := note.Open(signed, note.VerifierList(k.list...))
 	var none *note.UnverifiedNoteError
 	if errors.As(err, &none) {
@@ -141,30 +141,23 @@ func (k Keys) open(signed []byte) (text string, err error) {
 		for _, s := range none.Note.UnverifiedSigs {
 			by = append(by, fmt.Sprintf("%s+%08x", s.Name, s.Hash))
 		}
-		return none.Note.Text, fmt.Errorf("signed by %s, which is none of the keys given", strings.Join(by, ", "))
+		return nil, fmt.Errorf("signed by %s, which is none of the keys given", strings.Join(by, ", "))
 	}
-	if err != nil {
-		return "", err
-	}
-	return n.Text, nil
+	return n, err
 }
 
 // OpenCheckpoint reads a signed checkpoint. The error is for one that no key of k has signed in the name of its origin, and for what
 // is none.
 func (k Keys) OpenCheckpoint(signed []byte) (Checkpoint, error) {
-	text, err := k.open(signed)
+	n, err := k.open(signed)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	c, err := parseCheckpoint(text)
+	c, err := parseCheckpoint(n.Text)
 	if err != nil {
 		return c, err
 	}
 	c.Note = signed
-	n, err := note.Open(signed, note.VerifierList(k.list...))
-	if err != nil {
-		return c, err
-	}
 	for _, s := range n.Sigs {
 		if s.Name == c.Origin {
 			return c, nil

@@ -272,6 +272,7 @@ func TestTreeIsMadeAnew(t *testing.T) {
 		"a late leaf":  func(a, b []byte) ([]byte, []byte) { a[tlog.StoredHashIndex(0, 14)*32] ^= 1; return a, b },
 		"a node":       func(a, b []byte) ([]byte, []byte) { a[tlog.StoredHashIndex(3, 0)*32] ^= 1; return a, b },
 		"half a note":  func(a, b []byte) ([]byte, []byte) { return a, b[:len(b)-9] },
+		"nonsense":     func(a, b []byte) ([]byte, []byte) { return a, append(b, bytes.Repeat([]byte("x"), 3*maxNote)...) },
 		"no notes":     func(a, _ []byte) ([]byte, []byte) { return a, nil },
 		"nothing left": func(_, _ []byte) ([]byte, []byte) { return nil, nil },
 	} {

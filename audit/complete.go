@@ -314,12 +314,12 @@ func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string
 	}
 	notes, _ := SplitNotes(b)
 	for _, signed := range notes {
-		text, err := k.open(signed)
+		n, err := k.open(signed)
 		if err != nil {
 			return "", fmt.Errorf("the statement: %w", err)
 		}
-		if strings.Contains(text, "\npeer "+peer+"\n") {
-			if text != counted {
+		if strings.Contains(n.Text, "\npeer "+peer+"\n") {
+			if n.Text != counted {
 				return string(signed), fmt.Errorf("the statement is not what the record has now:\n%s", counted)
 			}
 			return string(signed), nil

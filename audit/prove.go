@@ -149,10 +149,13 @@ func lastCheckpoint(dir string, keys Keys) (Checkpoint, error) {
 // newestOf is the newest checkpoint among the last few of a file that one of the keys has signed, and where the last whole note ends.
 func newestOf(f io.ReaderAt, keys Keys) (newest Checkpoint, end int64, err error) {
 	var last [][]byte
+	at := int64(0)
 	scan := noteScanner(io.NewSectionReader(f, 0, math.MaxInt64))
 	for scan.Scan() {
-		if signed := scan.Bytes(); endOfNote(signed) == len(signed) {
-			end += int64(len(signed))
+		signed := scan.Bytes()
+		at += int64(len(signed))
+		if endOfNote(signed) == len(signed) {
+			end = at
 			last = append(last[max(len(last)-7, 0):], bytes.Clone(signed))
 		}
 	}

@@ -124,6 +124,9 @@ func (a Auditor) Verify(dir string) (Report, error) {
 			return v.report, fmt.Errorf("verifying the record: %w", err)
 		}
 	}
+	if v.report.First == 1 && numbers[0] != 1 {
+		v.fault(segmentName(numbers[0]), 0, "the record begins in this segment, and should in "+segmentName(1))
+	}
 	err = v.finish()
 	v.report.Unsettled = v.open.count()
 	for kind, n := range v.kinds {

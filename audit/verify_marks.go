@@ -11,7 +11,7 @@ import (
 // maxNote is the longest note that is read: far more than a gate writes, with room for a hundred witnesses.
 const maxNote = 64 << 10
 
-// noteScanner takes the notes of a stream one by one; the last one may have no end.
+// noteScanner takes the notes of a stream one by one. What has no end is given too: the last one, and what is too long for a note.
 func noteScanner(r io.Reader) *bufio.Scanner {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 4<<10), maxNote)
@@ -20,7 +20,7 @@ func noteScanner(r io.Reader) *bufio.Scanner {
 		switch {
 		case end >= 0 && (len(data)-end >= len(noteSign) || atEOF):
 			return end, data[:end], nil
-		case atEOF && len(data) > 0:
+		case atEOF && len(data) > 0, len(data) >= maxNote/2:
 			return len(data), data, nil
 		}
 		return 0, nil, nil
@@ -112,6 +112,9 @@ func (m *markReader) peek() *Checkpoint {
 			}
 		}
 		if endOfNote(signed) != len(signed) {
+			if len(signed) >= maxNote/2 {
+				m.v.fault(checkpointsName, m.line, "not a note: it has no signature")
+			}
 			continue // being written just now, or cut in two by a crash: Open takes it off
 		}
 		c, err := m.keys.OpenCheckpoint(signed)

@@ -175,6 +175,16 @@ func TestVerifyFindsTampering(t *testing.T) {
 			change(t, dir, treeName, func([]byte) []byte { return nil })
 			changeNotes(t, dir, func(n [][]byte) [][]byte { return n[:1] })
 		}, "00000001.jsonl: the record ends here with seq 0, and checkpoint 4 of "},
+		{"segments renamed", func(t *testing.T, dir string) {
+			for n := 3; n > 0; n-- {
+				if err := os.Rename(filepath.Join(dir, segmentName(n)), filepath.Join(dir, segmentName(n+1))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "00000002.jsonl: the record begins in this segment, and should in 00000001.jsonl"},
+		{"nonsense among the checkpoints", func(t *testing.T, dir string) {
+			changeNotes(t, dir, func(n [][]byte) [][]byte { return slices.Insert(n, 1, bytes.Repeat([]byte("x"), 2*maxNote)) })
+		}, "checkpoints:11: not a note: it has no signature"},
 		{"a checkpoint removed", func(t *testing.T, dir string) {
 			changeNotes(t, dir, func(n [][]byte) [][]byte { return slices.Delete(n, 1, 2) })
 		}, "checkpoints:11: checkpoint 3 follows 1"},
@@ -468,11 +478,12 @@ func immaterial(name string, b, was []byte, keys Keys) bool {
 func textsOf(b []byte, keys Keys) (texts []string) {
 	notes, _ := SplitNotes(b)
 	for _, n := range notes {
-		text, err := keys.open(n)
+		opened, err := keys.open(n)
 		if err != nil {
-			text = err.Error()
+			texts = append(texts, err.Error())
+			continue
 		}
-		texts = append(texts, text)
+		texts = append(texts, opened.Text)
 	}
 	return texts
 }
