@@ -9,6 +9,7 @@ import (
 
 	"sallyport/audit"
 	"sallyport/internal/config"
+	"sallyport/internal/directory"
 	"sallyport/policy"
 )
 
@@ -18,6 +19,13 @@ func newFeeds(c *config.Config) (feeds []*policy.Feed, err error) {
 		f, fault := policy.NewBundle(*c.Policy.Bundle)
 		if fault != nil {
 			return nil, c.At("policy.bundle", fault)
+		}
+		feeds = append(feeds, f)
+	}
+	if c.Directory != nil {
+		f, fault := directory.New(*c.Directory)
+		if fault != nil {
+			return nil, c.At("directory", fault)
 		}
 		feeds = append(feeds, f)
 	}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -158,4 +159,39 @@ func TestBundleMissingAtStart(t *testing.T) {
 	if code, _, stderr := call("check", "-c", h.config); code != 1 || !strings.Contains(stderr, "policy.bundle: key: it is no PEM") {
 		t.Errorf("check: exit %d, %s", code, stderr)
 	}
+}
+
+// A gate whose directory is down goes by the groups that it was told last, and says so.
+func TestDirectoryDown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.edit("admin:", "directory: {url: 'ldaps://localhost:1', base: 'dc=corp,dc=example', file: groups.json}\nadmin:")
+	if code, out, _ := call("check", "-c", h.config); code != 0 || !strings.Contains(out, "directory: nothing has been fetched yet") {
+		t.Errorf("check: exit %d, %s", code, out)
+	}
+	h.write("groups.json", `{"groups": {"research": {"romeo@corp.example": {}}}}`)
+	h.write("policy/house.yaml", "internal: {groups: {research: true}}\n")
+	good, err := os.ReadFile(h.config)
+	must(t, err)
+	h.write("sallyport.yaml.good", string(good))
+	g := h.start()
+	g.await("source=directory.*connection refused")
+	_, out, _ := call("status", "-c", h.config)
+	if !strings.Contains(out, "directory, confirmed ") || !strings.Contains(out, "connection refused") {
+		t.Errorf("status says nothing of it:\n%s", out)
+	}
+	_, out, _ = call("policy", "eval", "-c", h.config, "--input", h.input(`{"direction": "out", "local": {"domain": "corp.example"}, "remote": {"domain": "remote.example"}, "from": {"bare": "romeo@corp.example"}, "stanza": {"kind": "message"}}`))
+	if !strings.Contains(out, "internal-group") {
+		t.Errorf("the groups that are kept do not count:\n%s", out)
+	}
+	h.edit("base: 'dc=corp,dc=example'", "base: corp")
+	if code, _, stderr := call("check", "-c", h.config); code != 1 || !strings.Contains(stderr, `directory: base: "corp" is no distinguished name`) {
+		t.Errorf("check: exit %d, %s", code, stderr)
+	}
+}
+
+func (h *house) input(text string) string {
+	h.t.Helper()
+	h.write("input.json", text)
+	return filepath.Join(h.dir, "input.json")
 }

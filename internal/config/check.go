@@ -204,6 +204,10 @@ func (r report) checkRooms(c *Config) {
 		}
 	}
 	r.checkACME(c)
+	if d := c.Directory; d != nil {
+		r.missing("directory", "url", d.URL, "ldaps://ldap.corp.example")
+		r.missing("directory", "base", d.Base, "\"ou=people,dc=corp,dc=example\"")
+	}
 	if b := c.Policy.Bundle; b != nil {
 		r.missing("policy.bundle", "url", b.URL, "https://policy.corp.example/gate.tar.gz")
 		r.missing("policy.bundle", "key", b.Key, "bundle.pub")

@@ -7,6 +7,7 @@ import (
 	"sallyport/certs"
 	"sallyport/internal/config/document"
 	"sallyport/internal/contacts"
+	"sallyport/internal/directory"
 	"sallyport/internal/jid"
 	"sallyport/internal/ratchet"
 	"sallyport/internal/resolve"
@@ -26,6 +27,7 @@ type Config struct {
 	Contacts   contacts.Config      `yaml:"contacts" doc:"to whom people of the house have written, for policies by which strangers may not write first"`
 	Dialback   Dialback             `yaml:"dialback" doc:"proving our domains to others (XEP-0220)"`
 	Policy     policy.Config        `yaml:"policy" doc:"who may exchange what with whom, in Rego"`
+	Directory  *directory.Config    `yaml:"directory" doc:"groups of people out of an LDAP directory, which policy sees as data.groups beside those of its files; left out: none"`
 	Audit      audit.Config         `yaml:"audit" doc:"the record of everything that crossed or was refused"`
 	Telemetry  telemetry.Config     `yaml:"telemetry" doc:"measurements and traces"`
 	Admin      Admin                `yaml:"admin" doc:"the socket that sallyport status asks"`

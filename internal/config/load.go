@@ -87,6 +87,9 @@ func (c *Config) finish(folder string) {
 	if b := c.Policy.Bundle; b != nil {
 		paths = append(paths, &b.Key, &b.Roots, &b.TokenFile, &b.File)
 	}
+	if d := c.Directory; d != nil {
+		paths = append(paths, &d.Roots, &d.SecretFile, &d.File)
+	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)

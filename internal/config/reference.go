@@ -81,7 +81,7 @@ func defaultOf(f document.Field, path string) string {
 		}
 	}
 	switch path {
-	case "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms", "policy.bundle.url", "policy.bundle.key",
+	case "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms", "policy.bundle.url", "policy.bundle.key", "directory.url", "directory.base",
 		"certs.acme.eab.kid", "certs.acme.eab.key_file", "certs.acme.dns.server", "certs.acme.dns.tsig.name", "certs.acme.dns.tsig.secret_file":
 		return "**required**"
 	}
@@ -149,6 +149,15 @@ func examples() map[string]string {
 
 		"audit.checkpoint_to": "/mnt/elsewhere/gate-1.checkpoints",
 		"audit.secrets":       "/var/lib/sallyport/audit.secrets",
+
+		"directory.url":         "ldaps://ldap.corp.example",
+		"directory.roots":       "private-authority.pem",
+		"directory.bind_dn":     `"cn=gate,ou=services,dc=corp,dc=example"`,
+		"directory.secret_file": "directory.secret",
+		"directory.base":        `"ou=people,dc=corp,dc=example"`,
+		"directory.domain":      `""`,
+		"directory.group_base":  `"ou=groups,dc=corp,dc=example"`,
+		"directory.member_of":   `""`,
 
 		"policy.bundle.url":        "https://policy.corp.example/gate.tar.gz",
 		"policy.bundle.key":        "bundle.pub",

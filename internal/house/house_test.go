@@ -32,7 +32,8 @@ var mayImport = map[string][]string{
 	"internal/resolve":         {"internal/jid"},
 	"internal/ratchet":         {},
 	"internal/contacts":        {},
-	"internal/config":          {"internal/config/document", "proxy", "policy", "audit", "certs", "dialback", "internal/contacts", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
+	"internal/directory":       {"policy", "internal/jid"},
+	"internal/config":          {"internal/config/document", "internal/directory", "proxy", "policy", "audit", "certs", "dialback", "internal/contacts", "internal/jid", "internal/ratchet", "internal/resolve", "internal/telemetry"},
 	"internal/config/document": {},
 	"internal/probe":           {"policy", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
 	"internal/telemetry":       {},
@@ -58,6 +59,7 @@ var guests = map[string][]string{
 	"golang.org/x/crypto/acme":            {"certs"},
 	"go.yaml.in/yaml":                     {"internal/config", "policy"},
 	"github.com/spf13/cobra":              {"cmd/sallyport"},
+	"github.com/go-ldap/ldap":             {"internal/directory"},
 }
 
 type source struct {
