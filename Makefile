@@ -5,7 +5,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 3s
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test unit integration race fuzz shortfuzz bench check docs peers clean
+.PHONY: help build demo test unit integration race fuzz shortfuzz crash bench check docs peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -18,12 +18,15 @@ demo: build ## a whole federation on loopback: legacy server, gate, partner, str
 
 test: build peers unit shortfuzz integration ## all tests: units with the race detector, short fuzzing, real servers in network namespaces
 
-unit: ## unit tests, race detector on, shuffled
-	$(GO) test -race -shuffle=on -timeout 10m $$($(GO) list ./... | grep -v internal/integration)
+unit: build ## unit tests, race detector on, shuffled
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport $(GO) test -race -shuffle=on -timeout 10m $$($(GO) list ./... | grep -v internal/integration)
 	$(GO) test -run 'Alloc|IdleLinks' ./internal/stanza ./internal/jid ./policy ./audit ./proxy  # what the race detector distorts
 
 integration: build peers ## real servers through the gate, in network namespaces (needs root)
 	SALLYPORT_BIN=$(CURDIR)/bin/sallyport $(GO) test -count=1 -timeout 15m ./internal/integration/...
+
+crash: build ## kill the gate under load, 200 times, and hold the record against what was delivered
+	SALLYPORT_BIN=$(CURDIR)/bin/sallyport $(GO) test -count=1 -timeout 30m -v ./internal/crash -kills 200
 
 race: ## unit tests twice under the race detector
 	$(GO) test -race -shuffle=on -count=2 -timeout 20m $$($(GO) list ./... | grep -v internal/integration)

@@ -23,6 +23,7 @@ type answered struct {
 	r      route
 	seq    uint64 // of the stanza; 0 when the record waits for nothing
 	denied bool   // by policy: it was never to be delivered
+	lost   bool   // in a crash before this start
 	reason stanza.Error
 }
 

@@ -93,7 +93,12 @@ func (p *Proxy) settle(a *answered, told bool) {
 	}
 	e := audit.Event{Kind: audit.Delivery, Dir: a.r.dir.String(), Local: a.r.pair.Local.String(), Remote: a.r.pair.Remote.String(), Outcome: audit.Dropped,
 		Condition: string(a.reason.Condition), Text: a.reason.Text, Of: []audit.SeqRange{{First: a.seq, Last: a.seq}}}
-	if told {
+	switch {
+	case a.lost && told:
+		e.Outcome, e.Text = audit.Lost, "lost in a crash, its sender was told"
+	case a.lost:
+		e.Outcome, e.Text = audit.Lost, "lost in a crash; its sender could not be told, or it is of a kind that gets no answer"
+	case told:
 		e.Outcome = audit.Bounced
 	}
 	p.Record.Note(e)

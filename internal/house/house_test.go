@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/house":           {},
 	"internal/peer":            {},
 	"internal/demo":            {"internal/peer"},
+	"internal/crash":           {"audit", "internal/peer"},
 	"internal/load":            {"internal/peer"},
 	"internal/load/bench":      {"internal/load", "internal/peer"},
 	"internal/xmpptest":        {"internal/peer"},

@@ -1,0 +1,5 @@
+// Package crash holds the test that kills the gate: the program itself, at random moments, under load, again and again. Afterwards the
+// record has to verify, everything that was delivered has to be in it, and every sender of a stanza that was lost has to know.
+//
+// `make test` kills it ten times and `make crash` two hundred times.
+package crash
