@@ -16,7 +16,8 @@ const (
 	afterDays = 5 * time.Second // after midnight, when all lines of the day are there
 )
 
-// clerk writes the statements of each day that is over, in a goroutine of its own: it reads the lines of a whole day.
+// clerk writes the statements of each day that is over, in a goroutine of its own that gives way to all others: it reads the lines of a
+// whole day.
 type clerk struct {
 	dir    string
 	by     note.Signer
@@ -42,6 +43,7 @@ func (k *clerk) close() {
 
 func (k *clerk) run(ctx context.Context) {
 	defer close(k.done)
+	giveWay()
 	for {
 		now := k.now().UTC()
 		today := now.Truncate(24 * time.Hour)
