@@ -27,14 +27,14 @@ func BenchmarkEncode(b *testing.B) {
 	stamp := appendTime(nil, e.Time)
 	enc, ids := newEncoder("gate-1"), newIDMaker(ID{})
 	ids.at(e.Time)
-	enc.event(&e, stamp)
+	enc.event(&e, stamp, nil)
 	b.SetBytes(int64(len(enc.buf)))
 	b.ReportAllocs()
 	for b.Loop() {
 		enc.buf = enc.buf[:0]
 		e.Seq++
 		e.ID = ids.make()
-		enc.event(&e, stamp)
+		enc.event(&e, stamp, nil)
 	}
 }
 
@@ -103,7 +103,7 @@ func BenchmarkBareSync(b *testing.B) {
 			enc := newEncoder("gate-1")
 			for i := range size {
 				e := stanzaEvent(i)
-				enc.event(&e, appendTime(nil, time.Now()))
+				enc.event(&e, appendTime(nil, time.Now()), nil)
 			}
 			var at int64
 			for b.Loop() {
@@ -208,7 +208,7 @@ func BenchmarkAppendProved(b *testing.B) {
 		for i := range events {
 			seq++
 			events[i].Seq, events[i].ID = seq, ids.make()
-			enc.event(&events[i], stamp)
+			enc.event(&events[i], stamp, nil)
 		}
 	}
 	per := func(b *testing.B) {

@@ -28,6 +28,10 @@ type Config struct {
 	// meanwhile wait, or are left out where they are many. Nil: nobody.
 	OnCheckpoint func(signed []byte) `yaml:"-"`
 
+	Level   string  `yaml:"level" default:"metadata" doc:"how much is recorded of a stanza where policy does not say: none, link, metadata, sealed or content"`
+	Content int64   `yaml:"content" default:"64KiB" doc:"body, subject and markup of a stanza are each recorded up to this length (levels sealed and content); what is longer is cut, and the event says so; at most 512KiB"`
+	Sealing Sealing `yaml:"sealing" doc:"the officers who can open what is recorded at level sealed"`
+
 	// Log takes what an operator must know of the record itself: that the disk fails, or works again. Nil: nobody.
 	Log *slog.Logger `yaml:"-"`
 }
@@ -74,6 +78,17 @@ func (c Config) Check() error {
 	if within(c.Secrets, c.Dir) {
 		faults = append(faults, fmt.Errorf("audit.secrets %s: must not be in audit.dir: a copy of the record would carry them", c.Secrets))
 	}
+	level, err := ParseLevel(c.Level)
+	switch {
+	case err != nil:
+		faults = append(faults, fmt.Errorf("audit.level: %w", err))
+	case level == LevelSealed && !c.Sealing.Named():
+		faults = append(faults, errors.New("audit.level sealed: needs somebody who can open it; name the officers in audit.sealing.recipients"))
+	}
+	if c.Content < 0 || c.Content > MaxContent {
+		faults = append(faults, fmt.Errorf("audit.content %d: must be from 1 to %d bytes", c.Content, MaxContent))
+	}
+	c.Sealing.Faults(func(key, fault string) { faults = append(faults, fmt.Errorf("audit.sealing.%s: %s", key, fault)) })
 	return errors.Join(faults...)
 }
 
@@ -85,6 +100,13 @@ func within(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && (rel == "." || filepath.IsLocal(rel))
 }
+
+// What of a body is recorded. The longest a line can then be, with every byte escaped three times over and encrypted, is below maxLine.
+const (
+	defaultContent = 64 << 10
+	// MaxContent is the most that audit.content can be.
+	MaxContent = 512 << 10
+)
 
 func (c Config) withDefaults() Config {
 	if c.Dir == "" {
@@ -117,6 +139,10 @@ func (c Config) withDefaults() Config {
 	if c.Secrets == "" {
 		c.Secrets = filepath.Clean(c.Dir) + ".secrets"
 	}
+	if c.Content == 0 {
+		c.Content = defaultContent
+	}
+	c.Sealing = c.Sealing.withDefaults()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -41,7 +41,8 @@ func TestRealDiskFull(t *testing.T) {
 }
 
 func fillUpAndRecover(t *testing.T, dir, durability string) {
-	l := open(t, Config{Dir: dir, Durability: durability, SegmentBytes: 100 << 10})
+	c := Config{Dir: dir, Durability: durability, SegmentBytes: 100 << 10, Secrets: t.TempDir()}
+	l := open(t, c)
 	ballast := filepath.Join(filepath.Dir(dir), "ballast")
 	write(t, ballast, make([]byte, 64<<10))
 	var passed []string
@@ -74,7 +75,7 @@ func fillUpAndRecover(t *testing.T, dir, durability string) {
 		}
 	}
 	closeLog(t, l)
-	l = open(t, Config{Dir: dir, Durability: durability, SegmentBytes: 100 << 10}) // a gate may be started on a full disk
+	l = open(t, c) // a gate may be started on a full disk
 	n += 7
 	if try(n) == nil {
 		t.Error("a batch passed on a full disk")

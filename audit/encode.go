@@ -17,11 +17,15 @@ type encoder struct {
 	buf  []byte
 	node []byte // `","node":"…","kind":"`: what stands between each event's id and kind
 	cut  bool   // a value of the event in hand was too long
+
+	most   int     // bytes of a body, a subject or a stanza
+	hasher *Hasher // nil: no hashes
+	box    box     // for what is to be sealed
 }
 
 func newEncoder(node string) encoder {
 	between := appendText([]byte(`","node":"`), cutTo(node, maxText))
-	return encoder{node: append(between, `","kind":"`...)}
+	return encoder{node: append(between, `","kind":"`...), most: defaultContent}
 }
 
 func cutTo(s string, limit int) string {
@@ -31,9 +35,11 @@ func cutTo(s string, limit int) string {
 	return s
 }
 
-// event appends e as one line. stamp is e.Time, as appendTime writes it.
-func (n *encoder) event(e *Event, stamp []byte) {
+// event appends e as one line. stamp is e.Time, as appendTime writes it; c has the key for its content, should it be sealed. Without
+// one that cannot be, and the line says that it was asked for.
+func (n *encoder) event(e *Event, stamp []byte, c *chain) {
 	n.cut = false
+	start := len(n.buf)
 	b := append(n.buf, `{"v":1,"seq":`...)
 	b = strconv.AppendUint(b, e.Seq, 10)
 	b = append(b, `,"time":"`...)
@@ -44,9 +50,12 @@ func (n *encoder) event(e *Event, stamp []byte) {
 	b = append(b, e.Kind.String()...)
 	b = append(b, `","code":`...)
 	n.buf = strconv.AppendUint(b, uint64(e.Code()), 10)
-	level := highest
+	level := LevelMetadata
 	if e.Kind == Stanza {
 		level = e.Level.effective()
+		if level == LevelSealed && c == nil && !e.Content.empty() {
+			level = LevelMetadata
+		}
 		n.level(e.Level, level)
 	}
 	n.str(`,"dir":"`, e.Dir)
@@ -66,8 +75,19 @@ func (n *encoder) event(e *Event, stamp []byte) {
 		n.delivery(e)
 	}
 	n.upkeep(e)
+	if e.Kind == Stanza {
+		n.hashes(e, level)
+	}
+	if level == LevelContent {
+		n.content(&e.Content)
+	} else if c != nil {
+		n.fill(&e.Content)
+	}
 	if n.cut {
 		n.buf = append(n.buf, `,"cut":true`...)
+	}
+	if c != nil {
+		n.seal(c, start)
 	}
 	n.buf = append(n.buf, "}\n"...)
 }
@@ -233,6 +253,15 @@ func (n *encoder) bytes(key string, s []byte) {
 		n.value(key, unsafe.String(&s[0], len(s)), maxText) // not kept
 	}
 }
+
+// words writes what a stanza says.
+func (n *encoder) words(key string, s []byte) {
+	if len(s) > 0 {
+		n.value(key, unsafe.String(&s[0], len(s)), n.most) // not kept
+	}
+}
+
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) } // not changed
 
 func (n *encoder) value(key, s string, limit int) {
 	b, at := n.buf, len(n.buf)+len(key)

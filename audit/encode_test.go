@@ -13,7 +13,12 @@ func line(e Event) string {
 	e.Seq, e.Time = 1, time.Date(2026, 7, 30, 12, 0, 0, 5, time.UTC)
 	copy(e.ID[:], "01K1DVJ9G00000000000000000")
 	enc := newEncoder("gate-1")
-	enc.event(&e, appendTime(nil, e.Time))
+	var c *chain
+	if e.toSeal() {
+		c = &chain{name: "default/2026-07-30-1"}
+	}
+	enc.hasher = newHasher(make([]byte, hashKeySize))
+	enc.event(&e, appendTime(nil, e.Time), c)
 	return string(enc.buf)
 }
 
@@ -48,6 +53,7 @@ func TestLevels(t *testing.T) {
 	t.Parallel()
 	e := stanzaEvent(1)
 	e.Stanza.Label, e.Stanza.Thread = "internal", []byte("t1")
+	e.Content.Body = []byte("for Frank")
 	e.Decision.Reason, e.Text, e.Error = "Carol is of legal", "for Dave", "of Erin"
 	for _, c := range []struct {
 		level       Level
@@ -57,8 +63,8 @@ func TestLevels(t *testing.T) {
 			[]string{"alice", "bob", "purple", `"type"`, `"class"`, "internal", "t1", "Carol", "Dave", "Erin"}},
 		{LevelDefault, []string{`"level":"metadata"`, "alice", "bob", "purple"}, []string{`"asked"`}},
 		{LevelMetadata, []string{`"level":"metadata"`, "alice"}, []string{`"asked"`}},
-		{LevelSealed, []string{`"level":"metadata","asked":"sealed"`, "alice"}, nil},
-		{LevelContent, []string{`"level":"metadata","asked":"content"`, "alice"}, nil},
+		{LevelSealed, []string{`"level":"sealed"`, "alice", `"sealed":{"key":"`}, []string{"Frank", `"asked"`}},
+		{LevelContent, []string{`"level":"content"`, "alice", `"content":{"body":"for Frank"}`}, []string{`"asked"`}},
 	} {
 		e.Level = c.level
 		got := line(e)
@@ -174,8 +180,8 @@ func TestEveryByteInALine(t *testing.T) {
 func TestEncodeDoesNotAllocate(t *testing.T) {
 	e := stanzaEvent(1)
 	enc, stamp := newEncoder("gate-1"), appendTime(nil, time.Now())
-	enc.event(&e, stamp)
-	if n := testing.AllocsPerRun(100, func() { enc.buf = enc.buf[:0]; enc.event(&e, stamp) }); n != 0 {
+	enc.event(&e, stamp, nil)
+	if n := testing.AllocsPerRun(100, func() { enc.buf = enc.buf[:0]; enc.event(&e, stamp, nil) }); n != 0 {
 		t.Errorf("encoding an event allocates %v times", n)
 	}
 }

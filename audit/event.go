@@ -33,6 +33,7 @@ type Event struct {
 	Stanza   StanzaPart
 	Decision DecisionPart
 	Change   ChangePart
+	Content  ContentPart
 
 	// What went wrong, and who said so.
 	Step      string // of a link's set-up
@@ -113,11 +114,12 @@ func (e *Event) allowed() bool { return e.Kind == Stanza && e.Decision.Effect ==
 // countedOnly says whether policy wants no line for the event.
 func (e *Event) countedOnly() bool { return e.Kind == Stanza && e.Level == LevelNone }
 
-// keep gives a copy that shares no memory that the caller may reuse.
+// keep gives a copy that shares no memory that the caller may reuse. What has content is no note.
 func (e *Event) keep() Event {
 	k := *e
 	k.Stanza.ID = append([]byte(nil), e.Stanza.ID...)
 	k.Stanza.Thread = append([]byte(nil), e.Stanza.Thread...)
+	k.Content = ContentPart{}
 	k.Of = append([]SeqRange(nil), e.Of...)
 	return k
 }

@@ -34,7 +34,7 @@ func FuzzAppend(f *testing.F) {
 		ids.at(e.Time)
 		e.ID = ids.make()
 		enc := newEncoder(b)
-		enc.event(&e, appendTime(nil, e.Time))
+		enc.event(&e, appendTime(nil, e.Time), nil)
 		checkLine(t, enc.buf, recordFor(&e, b))
 	})
 }
@@ -113,12 +113,13 @@ func recordFor(e *Event, node string) Record {
 		Who: text(e.Deed.Who), As: text(e.Deed.As), Why: text(e.Deed.Why), Query: text(e.Deed.Query), Key: text(e.Key),
 	}
 	if e.Kind == Stanza {
-		r.Level = "metadata"
-		if e.Level == LevelLink || e.Level == LevelNone {
-			r.Level = e.Level.String()
+		r.Level = e.Level.String()
+		if e.Level == LevelSealed && !e.Content.empty() { // there is no key
+			r.Level, r.Asked = "metadata", "sealed"
 		}
-		if e.Level > LevelMetadata {
-			r.Asked = e.Level.String()
+		if e.Level == LevelContent {
+			words := func(b []byte) string { return value(string(b), defaultContent) }
+			r.Content = ContentRecord{words(e.Content.Body), words(e.Content.Subject), text(e.Content.Lang), words(e.Content.XML)}
 		}
 	}
 	if e.Kind == Delivery {

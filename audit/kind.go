@@ -92,7 +92,7 @@ var kinds = [kindEnd]kindInfo{
 	Stanza: {name: "stanza", code: 100,
 		doc:  "A stanza reached the gate and was judged. The event is committed before the stanza goes any further. At level link the addresses and everything that could name a person are left out.",
 		must: "level dir local remote stanza.kind stanza.size decision.effect",
-		may: "asked from to stanza.type stanza.id stanza.class stanza.e2ee stanza.label stanza.thread decision.rule decision.reason " +
+		may: "asked hash.body hash.from hash.to content.body content.subject content.lang content.xml sealed.key sealed.n sealed.box from to stanza.type stanza.id stanza.class stanza.e2ee stanza.label stanza.thread decision.rule decision.reason " +
 			"decision.revision decision.mode decision.would decision.cached decision.retention change.rules change.before change.after condition text " + linkFields},
 	Delivery: {name: "delivery", code: 110,
 		doc:  "What became of stanzas recorded before. One event settles as many as were treated alike.",

@@ -6,16 +6,13 @@ import "fmt"
 type Level uint8
 
 const (
-	LevelDefault  Level = iota // the record's own: metadata
+	LevelDefault  Level = iota // metadata
 	LevelNone                  // counted only
 	LevelLink                  // the domains, the link, kind, size and the decision
 	LevelMetadata              // addresses, id, type, class, labels
 	LevelSealed                // content, encrypted to the auditors
 	LevelContent               // content in clear
 )
-
-// highest is the level that this version can record. What asks for more gets this one, and the event says so.
-const highest = LevelMetadata
 
 var levelNames = [...]string{LevelDefault: "metadata", LevelNone: "none", LevelLink: "link", LevelMetadata: "metadata", LevelSealed: "sealed", LevelContent: "content"}
 
@@ -42,8 +39,8 @@ func (l Level) String() string {
 
 // effective is the level at which an event that asks for l is recorded.
 func (l Level) effective() Level {
-	if l == LevelDefault || l > highest {
-		return highest
+	if l == LevelDefault || l > LevelContent {
+		return LevelMetadata
 	}
 	return l
 }

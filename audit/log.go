@@ -25,6 +25,7 @@ type Log struct {
 	cfg     Config
 	now     func() time.Time
 	lock    io.Closer
+	sealer  *sealer
 	wake    chan struct{} // the writer has something to do
 	stopped chan struct{} // closed when the writer has returned
 
@@ -65,6 +66,12 @@ type position struct {
 // Config.OnFailure "pass" a disk that fails is no error; the events' Seq is then 0 too.
 func (l *Log) Append(ctx context.Context, events []Event) error {
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := l.ready(ctx, events); err != nil && l.cfg.OnFailure != Pass {
+		for i := range events {
+			events[i].Seq = 0
+		}
 		return err
 	}
 	w, err := l.enqueue(events)
@@ -262,7 +269,7 @@ func (l *Log) encode(e *Event) {
 		e.settled = l.unsettled.first(e.Seq)
 	}
 	l.enc.buf = l.filling.lines
-	l.enc.event(e, l.stamp)
+	l.enc.event(e, l.stamp, l.sealer.chainFor(e))
 	l.filling.lines = l.enc.buf
 }
 
@@ -301,6 +308,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	l.signal()
 	<-l.stopped
+	l.sealer.making.Wait()
 	err := l.w.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -43,12 +43,20 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
+	sealing, err := newSealer(c, d)
+	if err != nil {
+		return nil, err
+	}
 	l := &Log{
-		cfg: c, now: now, lock: lock,
+		cfg: c, now: now, lock: lock, sealer: sealing,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		enc: newEncoder(c.Node), ids: newIDMaker(end.id), at: end.position, committed: end.position,
 		filling: &group{}, spare: &group{},
 		w: writer{disk: d, dir: c.Dir, log: c.Log, limit: c.SegmentBytes, age: c.SegmentAge, lowMark: uint64(c.LowSpace)},
+	}
+	l.enc.most = int(c.Content)
+	if l.enc.hasher, err = LoadHasher(c); err != nil {
+		return nil, err
 	}
 	repairs, err := l.w.start(end)
 	if err != nil {

@@ -16,8 +16,8 @@ type Record struct {
 	Node     string         `json:"node" doc:"name of the gate"`
 	Kind     string         `json:"kind" doc:"what the event is about"`
 	Code     Code           `json:"code" doc:"stable number of the case"`
-	Level    string         `json:"level,omitempty" doc:"how much of the stanza was recorded: link or metadata"`
-	Asked    string         `json:"asked,omitempty" doc:"the level that policy asked for, where this version records less"`
+	Level    string         `json:"level,omitempty" doc:"how much of the stanza was recorded: link, metadata, sealed or content"`
+	Asked    string         `json:"asked,omitempty" doc:"the level that was asked for, where less could be recorded: no sealing key could be written, and on_failure is pass"`
 	Dir      string         `json:"dir,omitempty" doc:"in: from remote to local; out: the other way"`
 	Local    string         `json:"local,omitempty" doc:"our domain"`
 	Remote   string         `json:"remote,omitempty" doc:"the other domain, as far as it was authenticated"`
@@ -53,7 +53,11 @@ type Record struct {
 	Why      string    `json:"why,omitempty" doc:"the reason that this user gave"`
 	Query    string    `json:"query,omitempty" doc:"what was asked for"`
 	Key      string    `json:"key,omitempty" doc:"name of a sealing key: CLASS/PERIOD-N"`
-	Cut      bool      `json:"cut,omitempty" doc:"a value was too long; it ends with an ellipsis"`
+
+	Hash    HashRecord    `json:"hash,omitzero" doc:"keyed hashes of what the line does not tell"`
+	Content ContentRecord `json:"content,omitzero" doc:"what the stanza says"`
+	Cut     bool          `json:"cut,omitempty" doc:"a value was too long; it ends with an ellipsis"`
+	Sealed  SealedRecord  `json:"sealed,omitzero" doc:"what the stanza says, for the officers alone"`
 }
 
 // LinkRecord describes the connection on which an event happened.

@@ -33,6 +33,9 @@ func examples() []Event {
 	link := Event{Dir: "out", Local: "corp.example", Remote: "partner.example", Link: "o17", Channel: "tls", Proof: "pkix", TLS: "TLS 1.3",
 		Cipher: "TLS_AES_128_GCM_SHA256", RemoteIP: "198.51.100.7", Address: "xmpp.partner.example:5269", CertIssuer: "CN=R11,O=Let's Encrypt,C=US",
 		CertSPKI: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", CertNotAfter: "2026-10-01T00:00:00Z"}
+	inBox, inClear := stanzaEvent(10), stanzaEvent(11)
+	inBox.Level, inBox.Content = LevelSealed, ContentPart{Body: []byte("the offer is 4 million"), Lang: "en"}
+	inClear.Level, inClear.Content = LevelContent, inBox.Content
 	as := func(k Kind, e Event, change func(e *Event)) Event {
 		e.Kind = k
 		change(&e)
@@ -42,7 +45,7 @@ func examples() []Event {
 	dialback := Event{Dir: "in", From: "partner.example", To: "corp.example", Link: "i4", RemoteIP: "198.51.100.7"}
 	noon := time.Date(2026, 7, 30, 12, 0, 0, 0, time.UTC)
 	return []Event{
-		stanza, denied, onLink,
+		stanza, denied, onLink, inBox, inClear,
 		{Kind: Delivery, Dir: "out", Local: "corp.example", Remote: "partner.example", Link: "o17", Of: []SeqRange{{1001, 1032}, {1040, 1040}}, Outcome: Written, settled: 1033},
 		{Kind: Delivery, Dir: "out", Local: "corp.example", Remote: "gone.example", Of: []SeqRange{{1033, 1033}}, Outcome: Bounced, Condition: "remote-server-not-found",
 			Text: "the domain was not found, or its name servers do not answer", settled: 1034},
@@ -267,14 +270,16 @@ ever added. A closed segment is compressed, its lines unchanged: ` + "`zstdcat 0
 - ` + "`time`" + ` never goes back within a segment. When a node's clock does, a new segment begins.
 - Fields come in one fixed order. Empty ones are left out.
 - Every character that is not printable is escaped, so that a line can be shown on a terminal as it is. Bytes that are not UTF-8 are
-  recorded as U+FFFD. A value longer than 1024 bytes (an address: 3071) is cut, ends with "…", and the line has ` + "`\"cut\":true`" + `.
+  recorded as U+FFFD. A value longer than 1024 bytes (an address: 3071; a body, a subject or the markup
+  of a stanza: ` + "`audit.content`" + `) is cut, ends with "…", and the line has ` + "`\"cut\":true`" + `.
 - Codes are stable: a code is never given another meaning, and new cases get new codes.
 
 ## Levels
 
 Policy chooses per stanza how much is recorded: ` + "`none`" + ` (counted in ` + "`audit.count`" + ` events only), ` + "`link`" + ` (domains, link, kind, size and
-decision, nothing that names a person), ` + "`metadata`" + ` (the default: addresses, ids, classes, labels), and ` + "`sealed` and `content`" + `, which this
-version records as metadata, with ` + "`asked`" + `.
+decision, nothing that names a person, but keyed hashes of the bare addresses), ` + "`metadata`" + ` (the default: addresses, ids, classes, labels),
+` + "`sealed`" + ` (what the stanza says, encrypted to the officers) and ` + "`content`" + ` (the same in clear). audit-sealing.md says how to have it and how
+to open it. Where policy does not choose, it is ` + "`audit.level`" + `.
 
 ## From stanza to delivery
 
@@ -299,9 +304,6 @@ Version 1 grows by fields and kinds; readers pass over those they do not know.
   index is ` + "`seq`" + ` less one, because ` + "`seq`" + ` has no gap. Lines are encoded in one way only, so the bytes of a line are fixed by the event, and
   closed segments never change. The tree takes in what is committed: lines that are taken back after a failed write, and a torn end that is
   cut off, never were leaves. A deleted segment leaves its hashes behind.
-- **Sealing.** The encrypted body is one more field of the stanza's line, as text, so that the tree commits to the ciphertext; keyed
-  hashes of body and addresses are further fields. ` + "`level`" + ` then says ` + "`sealed`" + `, where it now says ` + "`metadata`" + ` with ` + "`asked`" + `. Readers take lines
-  of up to 16 MiB.
 
 ## Fields
 

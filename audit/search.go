@@ -21,6 +21,7 @@ type Query struct {
 	ID       string    // of the event, as quoted in a bounce
 	Since    time.Time // not before
 	Until    time.Time // before
+	Hash     string    // of the body, as Hasher gives it
 	Text     string    // occurs in any value but numbers and times, in whatever case
 	Limit    int       // at most so many, the oldest; 0: all
 }
@@ -105,7 +106,7 @@ func newMatcher(q Query) *matcher {
 	if !q.Until.IsZero() {
 		m.until = q.Until.UTC().Format(timeLayout)
 	}
-	for _, s := range []string{q.From, q.To, q.User, strings.TrimPrefix(q.Domain, "*."), q.Class, q.Effect, q.Rule} {
+	for _, s := range []string{q.From, q.To, q.User, strings.TrimPrefix(q.Domain, "*."), q.Class, q.Effect, q.Rule, q.Hash} {
 		if s != "" {
 			m.needles = append(m.needles, appendText(nil, s))
 		}
@@ -150,6 +151,7 @@ func (m *matcher) record(r *Record) bool {
 		(q.Class == "" || slices.Contains(r.Stanza.Class, q.Class)) &&
 		(q.Effect == "" || r.Decision.Effect == q.Effect) &&
 		(q.Rule == "" || r.Decision.Rule == q.Rule) &&
+		(q.Hash == "" || r.Hash.Body == q.Hash) &&
 		(q.Text == "" || r.mentions(q.Text))
 }
 
@@ -191,6 +193,7 @@ func (r *Record) mentions(text string) bool {
 		d.Effect, d.Rule, d.Reason, d.Revision, d.Mode, d.Would, d.Retention,
 		c.Facts, c.SPKI, c.Issuer, c.NotAfter,
 		r.Step, r.Address, r.Condition, r.Text, r.Error, r.Advice, r.NextTry, r.Outcome, r.Segment, r.SHA256, r.Revision,
+		r.Hash.Body, r.Hash.From, r.Hash.To, r.Content.Body, r.Content.Subject, r.Content.Lang, r.Content.XML, r.Sealed.Key,
 		r.Who, r.As, r.Why, r.Query, r.Key,
 	}
 	holds := func(v string) bool { return strings.Contains(strings.ToLower(v), text) }

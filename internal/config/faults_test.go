@@ -88,6 +88,9 @@ func TestFaults(t *testing.T) {
 		{"a proof too seldom, secrets that are copied", "LEASTaudit:\n  checkpoint: 2h\n  dir: rec\n  secrets: rec/secrets\n", []string{
 			"5: audit.checkpoint: it must be between 1s and 1h", "7: audit.secrets: it must not be in audit.dir"}},
 		{"certificate without a file", "LEASTcerts:\n  files:\n    - {key: corp.key}\n", []string{"6: certs.files[0]: cert is missing"}},
+		{"sealed for nobody", "LEASTaudit: {level: sealed, content: 1GiB}\n", []string{"4: audit.level: sealed needs somebody who can open it", "4: audit.content: it must be from 1 to 512KiB"}},
+		{"officers who are none", "LEASTaudit:\n  level: seal\n  sealing:\n    recipients: [AGE-SECRET-KEY-1QQ]\n    threshold: 2\n    period: 90m\n    stanzas: 100000000\n", []string{
+			"5: audit.level: ", "7: audit.sealing.recipients[0]: \"AGE-SECRET-KEY-…", "8: audit.sealing.threshold: ", "9: audit.sealing.period: ", "10: audit.sealing.stanzas: "}},
 		{"empty path", "LEASTaudit: {dir: ''}\n", []string{"4: audit.dir: it cannot be empty"}},
 		{"socket path too long", "LEASTadmin: {socket: /" + strings.Repeat("x", 107) + "}\n", []string{"4: admin.socket: a socket's path has 107 bytes at the most"}},
 		{"an authority that is not named", "LEASTcerts:\n  acme: {email: admin@corp.example}\n", []string{

@@ -74,7 +74,7 @@ func (c *Config) finish(folder string) {
 	if c.Policy.History == "" {
 		c.Policy.History = filepath.Join(c.Audit.Dir, "policy")
 	}
-	paths := []*string{&c.Policy.History, &c.Certs.Store, &c.Ratchet.File, &c.Contacts.File, &c.Dialback.SecretFile, &c.Policy.Dir, &c.Policy.Candidate, &c.Audit.Dir, &c.Audit.CheckpointTo, &c.Audit.Secrets, &c.Admin.Socket, &c.Outside.ServerRoots}
+	paths := []*string{&c.Policy.History, &c.Certs.Store, &c.Ratchet.File, &c.Contacts.File, &c.Dialback.SecretFile, &c.Policy.Dir, &c.Policy.Candidate, &c.Audit.Dir, &c.Audit.Sealing.RecipientsFile, &c.Audit.CheckpointTo, &c.Audit.Secrets, &c.Admin.Socket, &c.Outside.ServerRoots}
 	for i := range c.Certs.Files {
 		paths = append(paths, &c.Certs.Files[i].Cert, &c.Certs.Files[i].Key)
 	}

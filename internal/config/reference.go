@@ -147,8 +147,9 @@ func examples() map[string]string {
 		"policy.history":    "audit/policy",
 		"audit.node":        "gate-1",
 
-		"audit.checkpoint_to": "/mnt/elsewhere/gate-1.checkpoints",
-		"audit.secrets":       "/var/lib/sallyport/audit.secrets",
+		"audit.checkpoint_to":           "/mnt/elsewhere/gate-1.checkpoints",
+		"audit.secrets":                 "/var/lib/sallyport/audit.secrets",
+		"audit.sealing.recipients_file": "officers.txt",
 
 		"directory.url":         "ldaps://ldap.corp.example",
 		"directory.roots":       "private-authority.pem",

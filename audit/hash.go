@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"hash"
+	"path/filepath"
+	"strings"
+)
+
+// HashRecord has what lets "was exactly this sent, by whom" be asked of a line that does not tell: HMAC-SHA256 under the gate's
+// hash.key, base64. Who lacks the key cannot try out texts or names.
+type HashRecord struct {
+	Body string `json:"body,omitempty" doc:"keyed hash of the first body's text, whole, as it reads"`
+	From string `json:"from,omitempty" doc:"keyed hash of the sender's bare address, at level link"`
+	To   string `json:"to,omitempty" doc:"keyed hash of the recipient's bare address, at level link"`
+}
+
+// Hasher makes keyed hashes. It is not safe for concurrent use.
+type Hasher struct {
+	mac hash.Hash
+	sum [sha256.Size]byte
+}
+
+const (
+	hashKeyName = "hash.key" // in Config.Secrets
+	hashKeySize = 32
+)
+
+// LoadHasher reads the key of a record's hashes, and makes it where there is none. The error is that of the file, or for one that
+// holds no such key, or that others can read.
+func LoadHasher(c Config) (*Hasher, error) {
+	c = c.withDefaults()
+	text, err := secretFile(c.Secrets, hashKeyName, func() ([]byte, error) {
+		key := make([]byte, hashKeySize)
+		rand.Read(key) // never fails: the program ends first
+		return append(base64.StdEncoding.AppendEncode(nil, key), '\n'), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the key of the record's hashes: %w", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != hashKeySize {
+		return nil, fmt.Errorf("the key of the record's hashes: %s does not hold %d bytes in base64", filepath.Join(c.Secrets, hashKeyName), hashKeySize)
+	}
+	return newHasher(key), nil
+}
+
+func newHasher(key []byte) *Hasher { return &Hasher{mac: hmac.New(sha256.New, key)} }
+
+// What is hashed begins with what it is, so that the hash of a text is never that of an address.
+var (
+	hashesBody    = []byte("body\x00")
+	hashesAddress = []byte("address\x00")
+)
+
+// Body gives the keyed hash of a text, as it stands in a line.
+func (h *Hasher) Body(text []byte) string { return string(h.append(nil, hashesBody, text)) }
+
+// Address gives the keyed hash of an address without its resource.
+func (h *Hasher) Address(addr string) string {
+	return string(h.append(nil, hashesAddress, []byte(bare(addr))))
+}
+
+func (h *Hasher) append(dst, what, text []byte) []byte {
+	h.mac.Reset()
+	h.mac.Write(what)
+	h.mac.Write(text)
+	return base64.RawStdEncoding.AppendEncode(dst, h.mac.Sum(h.sum[:0]))
+}
+
+func bare(addr string) string {
+	addr, _, _ = strings.Cut(addr, "/")
+	return addr
+}
+
+// hashes writes what can be asked of the stanza though the line does not say it.
+func (n *encoder) hashes(e *Event, level Level) {
+	if n.hasher == nil {
+		return
+	}
+	start := n.open(`,"hash":`)
+	if level >= LevelSealed && len(e.Content.Body) > 0 {
+		n.hash(`,"body":"`, hashesBody, e.Content.Body)
+	}
+	if level == LevelLink {
+		if e.From != "" {
+			n.hash(`,"from":"`, hashesAddress, bytesOf(bare(e.From)))
+		}
+		if e.To != "" {
+			n.hash(`,"to":"`, hashesAddress, bytesOf(bare(e.To)))
+		}
+	}
+	n.close(start)
+}
+
+func (n *encoder) hash(key string, what, text []byte) {
+	n.buf = append(n.buf, key...)
+	n.buf = n.hasher.append(n.buf, what, text)
+	n.buf = append(n.buf, '"')
+}

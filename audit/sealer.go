@@ -1,0 +1,222 @@
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+)
+
+// sealer has the keys under which content is sealed: one chain per retention class at a time, each for a period.
+type sealer struct {
+	// Set at birth.
+	cfg        Sealing
+	recipients []age.Recipient // none: nothing can be sealed
+	disk       disk
+	dir        string // of the key files
+	node       string
+
+	making sync.WaitGroup // for Close
+	turn   chan struct{}  // has one token: one key is made at a time
+
+	// Guarded by turn.
+	failed error // of the last attempt
+	again  time.Time
+
+	// Guarded by Log.mu.
+	chains map[string]*chain // by folder of the retention class
+}
+
+// maxChains bounds the classes that policy can make the gate hold keys for. Those beyond share one.
+const maxChains = 64
+
+// errNoOfficers is why nothing can be sealed.
+var errNoOfficers = errors.New("policy asks for level sealed, and audit.sealing names no recipients")
+
+func newSealer(c Config, d disk) (*sealer, error) {
+	recipients, err := c.Sealing.officers()
+	if err != nil {
+		return nil, err
+	}
+	s := &sealer{cfg: c.Sealing, recipients: recipients, disk: d, dir: filepath.Join(c.Dir, keysDir), node: c.Node, turn: make(chan struct{}, 1), chains: map[string]*chain{}}
+	s.turn <- struct{}{}
+	return s, nil
+}
+
+// folder is where a class's keys are, in memory and on the disk.
+func (s *sealer) folder(class string) string {
+	name := classFolder(class)
+	if s.chains[name] == nil && len(s.chains) >= maxChains {
+		return "other"
+	}
+	return name
+}
+
+// chainFor gives the chain for an event; nil where the event has nothing to seal, or there is no chain.
+func (s *sealer) chainFor(e *Event) *chain {
+	if !e.toSeal() {
+		return nil
+	}
+	return s.chains[s.folder(e.Decision.Retention)]
+}
+
+// toSeal says whether an event has content for the officers alone.
+func (e *Event) toSeal() bool {
+	return e.Kind == Stanza && e.Level == LevelSealed && !e.Content.empty()
+}
+
+// current says whether a chain can be used for events of now.
+func (s *sealer) current(c *chain, now time.Time) bool {
+	return c != nil && c.period == s.period(now) && c.n < uint64(s.cfg.Stanzas)
+}
+
+// period names the period that a time is in, by its beginning.
+func (s *sealer) period(now time.Time) string {
+	begin := now.UTC().Truncate(s.cfg.Period)
+	if s.cfg.Period%(24*time.Hour) == 0 {
+		return begin.Format(time.DateOnly)
+	}
+	return begin.Format(hourLayout)
+}
+
+// ready sees to it that there is a key for everything in the batch that is to be sealed, on the disk and synced. The key's own
+// event goes ahead of what it seals. While one is made, what waits for none goes on.
+func (l *Log) ready(ctx context.Context, events []Event) error {
+	for i := range events {
+		e := &events[i]
+		if !e.toSeal() || l.hasChain(e) {
+			continue
+		}
+		if err := l.begun(ctx, e.Decision.Retention); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) hasChain(e *Event) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sealer.current(l.sealer.chainFor(e), l.now())
+}
+
+// begun makes a key for a class, unless somebody else just has. A disk that does not answer holds up neither ctx's end nor others.
+func (l *Log) begun(ctx context.Context, class string) error {
+	s := l.sealer
+	select {
+	case <-s.turn:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a sealing key: %w", ctx.Err())
+	}
+	done := make(chan error, 1)
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		s.turn <- struct{}{}
+		return ErrClosed
+	}
+	s.making.Go(func() {
+		defer func() { s.turn <- struct{}{} }()
+		done <- l.newChain(class)
+	})
+	l.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a sealing key: %w", ctx.Err())
+	}
+}
+
+// newChain makes a key, seals it to the officers, and takes it into use when its file is safe. It has its turn.
+func (l *Log) newChain(class string) error {
+	s := l.sealer
+	l.mu.Lock()
+	now, folder := l.now(), s.folder(class)
+	old := s.chains[folder]
+	done := s.current(old, now)
+	l.mu.Unlock()
+	switch {
+	case done:
+		return nil
+	case s.failed != nil && time.Now().Before(s.again):
+		return unrecorded(s.failed)
+	}
+	c := &chain{period: s.period(now)}
+	rand.Read(c.key[:]) // never fails: the program ends first
+	event, err := s.write(folder, c)
+	if err != nil {
+		if s.failed == nil {
+			l.cfg.Log.Error("what is to be sealed cannot be: no key can be made", "class", folder, "error", err, "on_failure", l.cfg.OnFailure)
+		}
+		s.failed, s.again = err, time.Now().Add(retryEvery)
+		return unrecorded(err)
+	}
+	if s.failed != nil {
+		l.cfg.Log.Info("sealing keys can be made again", "class", folder)
+	}
+	s.failed = nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if old != nil {
+		clear(old.key[:])
+	}
+	s.chains[folder] = c
+	l.note(event)
+	l.signal()
+	return nil
+}
+
+// write puts a chain's first key on the disk, for the officers alone.
+func (s *sealer) write(folder string, c *chain) (Event, error) {
+	if len(s.recipients) == 0 {
+		return Event{}, errNoOfficers
+	}
+	dir := filepath.Join(s.dir, folder)
+	if err := makeDir(s.disk, dir); err != nil {
+		return Event{}, fmt.Errorf("making the folder of sealing keys: %w", err)
+	}
+	number, err := nextNumber(dir, c.period)
+	if err != nil {
+		return Event{}, err
+	}
+	c.name = fmt.Sprintf("%s/%s-%d", folder, c.period, number)
+	files, err := s.sealed(c)
+	if err != nil {
+		return Event{}, fmt.Errorf("sealing a key to the officers: %w", err)
+	}
+	sum := sha256.New()
+	for _, f := range files {
+		if err := s.save(filepath.Join(s.dir, f.name), f.content); err != nil {
+			return Event{}, fmt.Errorf("writing a sealing key: %w", err)
+		}
+		sum.Write(f.content)
+	}
+	if err := s.disk.syncDir(dir); err != nil {
+		return Event{}, fmt.Errorf("writing a sealing key: %w", err)
+	}
+	return Event{Kind: AuditKey, Key: c.name, SHA256: hex.EncodeToString(sum.Sum(nil)), Text: s.cfg.terms(len(s.recipients))}, nil
+}
+
+// save writes one file and syncs it. What is left of a failure has a number that is not used again.
+func (s *sealer) save(path string, content []byte) error {
+	f, err := s.disk.create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(content, 0)
+	if err == nil {
+		err = f.sync()
+	}
+	return errors.Join(err, f.Close())
+}
