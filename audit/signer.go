@@ -62,7 +62,7 @@ func RecordKeys(dir string) (Keys, error) {
 	return ParseKeys(string(b))
 }
 
-// publish puts the public key beside the record, behind those that signed it before.
+// publish puts the public key beside the record, behind those that signed it before: whole, or not at all.
 func (s *signer) publish(d disk, dir string) error {
 	path := filepath.Join(dir, publicKeysName)
 	b, last, err := publicKeys(path)
@@ -72,7 +72,11 @@ func (s *signer) publish(d disk, dir string) error {
 	if len(b) > 0 && !bytes.HasSuffix(b, []byte("\n")) {
 		b = append(b, '\n')
 	}
-	f, err := openOrCreate(d, path)
+	beside := path + ".tmp"
+	if err := d.remove(beside); err != nil && !gone(err) { // left by a crash
+		return err
+	}
+	f, err := d.create(beside)
 	if err != nil {
 		return err
 	}
@@ -81,6 +85,9 @@ func (s *signer) publish(d disk, dir string) error {
 		return err
 	}
 	if err := f.sync(); err != nil {
+		return err
+	}
+	if err := d.rename(beside, path); err != nil {
 		return err
 	}
 	return d.syncDir(dir)
