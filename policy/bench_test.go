@@ -144,3 +144,6 @@ func write(tb testing.TB, dir, name, text string) {
 		tb.Fatal(err)
 	}
 }
+
+// M is an object of a data document.
+type M = map[string]any

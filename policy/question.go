@@ -72,7 +72,7 @@ func (q *question) ask(ctx context.Context, in *Input) (answer ast.Value, clock 
 	watched := builtins.NDBCache{}
 	err = topdown.NewQuery(q.query).
 		WithCompiler(q.compiler).WithStore(q.world.store).WithTransaction(q.world.txn).
-		WithInput(ast.NewTerm(q.shape.object(in))).
+		WithInput(ast.NewTerm(q.shape.object(in))).WithBuiltins(ourBuiltins).
 		WithCancel(cancel).WithStrictBuiltinErrors(!q.lenient).WithNDBuiltinCache(watched).WithMetrics(metrics.NoOp()).
 		Iter(ctx, func(r topdown.QueryResult) error {
 			answer = r[answerVar].Value

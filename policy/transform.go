@@ -49,7 +49,8 @@ type Transform struct {
 // Notice is something that policy wants people to know.
 type Notice struct{ Rule, To, Text string }
 
-// patterns keeps what policy has compiled. A policy writes its patterns down; one that makes them up as it goes has each compiled anew.
+// patterns keeps what policy has compiled. A policy writes most of its patterns down; those that it makes up as it goes do not crowd out the
+// others for long, for when there is no more room all are forgotten.
 type patterns struct {
 	mu   sync.Mutex
 	kept map[string]*regexp.Regexp
@@ -64,8 +65,8 @@ func (p *patterns) compile(text string) (*regexp.Regexp, error) {
 		return re, nil
 	}
 	re, err := regexp.Compile(text)
-	if err == nil && len(p.kept) < patternsKept {
-		if p.kept == nil {
+	if err == nil {
+		if p.kept == nil || len(p.kept) >= patternsKept {
 			p.kept = map[string]*regexp.Regexp{}
 		}
 		p.kept[text] = re

@@ -20,6 +20,14 @@ test_found[text] if {
 		"DE89 3704 0044 0532 0130 00": {"accounts": 1},
 		"GB82WEST12345698765432": {"accounts": 1},
 		"GB82WEST12345698765433": {},
+		"4111 1111 1111 1111 12/27": {"cards": 1},
+		"1 4111.1111.1111.1111 x": {"cards": 1},
+		"4111  1111  1111  1111": {"cards": 1},
+		"x4111111111111111_": {"cards": 1},
+		"٤١١١١١١١١١١١١١١١": {"cards": 1},
+		"de89370400440532013000": {"accounts": 1},
+		"DE89 3704 0044 0532 0130 00 PAY NOW": {"accounts": 1},
+		"aGB12DE89.3704-0044 0532 0130 00BIC": {"accounts": 1},
 		"the blue heron flies": {"project": 1},
 		"blue herons": {},
 		"TCK-0001": {},
@@ -44,6 +52,17 @@ test_what_is_done if {
 	notices == {{"rule": "dlp", "to": "officer@corp.example", "text": "project: 1"}}
 	levels := dlp.audit with data.dlp as documents with input as said("out", "blue heron")
 	levels == {{"rule": "dlp", "level": "sealed"}}
+}
+
+test_numbers_are_masked_as_they_stand if {
+	some change in dlp.transform with data.dlp as documents with input as said("out", "4111 1111 1111 1111 12/27")
+	change.pattern == "4111 1111 1111 1111"
+}
+
+test_words_are_masked_by_their_pattern if {
+	finders := {"project": {"words": ["Red"], "do": "mask"}}
+	some change in dlp.transform with data.dlp.finders as finders with input as said("out", "red")
+	change.pattern == `(?i)(?:\bRed\b)`
 }
 
 test_nothing_of_the_text_is_told if {
