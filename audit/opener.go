@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"filippo.io/age"
 
@@ -38,6 +39,9 @@ type Opener struct {
 func NewOpener(dir string, identities ...age.Identity) *Opener {
 	return &Opener{dir: dir, identities: identities, given: map[string][]KeyFile{}, first: map[string][keySize]byte{}, at: map[string]*chain{}}
 }
+
+// Add brings further identities.
+func (o *Opener) Add(identities ...age.Identity) { o.identities = append(o.identities, identities...) }
 
 // Give adds what an officer has decrypted elsewhere.
 func (o *Opener) Give(k KeyFile) { o.given[k.Key] = append(o.given[k.Key], k) }
@@ -186,4 +190,18 @@ func join(parts []KeyFile) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d of %d are here", ErrTooFew, len(shares), needed)
 	}
 	return shamir.Join(shares)
+}
+
+// ReadIdentities reads a file of age identities, as age-keygen makes it.
+func ReadIdentities(path string) ([]age.Identity, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	identities, err := age.ParseIdentities(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: it holds no age identity (AGE-SECRET-KEY-…)", path) // age's error can quote a line
+	}
+	return identities, nil
 }

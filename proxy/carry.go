@@ -30,11 +30,13 @@ type crossing struct {
 
 // load is what one read brought, on its way through. Loads are shared by all links: only those that carry hold one.
 type load struct {
-	cross  []crossing
-	events []audit.Event
-	input  policy.Input     // what policy is being asked
-	none   policy.LinkFacts // of a link that does not stand yet
-	out    []byte           // the stanza that is being forwarded
+	cross   []crossing
+	events  []audit.Event
+	input   policy.Input     // what policy is being asked
+	none    policy.LinkFacts // of a link that does not stand yet
+	out     []byte           // the stanza that is being forwarded
+	said    []byte           // what stanzas say, for the record
+	reading reading          // of the one that is being read
 }
 
 var loads = sync.Pool{New: func() any { return new(load) }}
@@ -162,6 +164,10 @@ func (in *inbound) unload() {
 	l.cross, l.events, l.input = l.cross[:0], l.events[:0], policy.Input{}
 	if cap(l.out) > 64<<10 {
 		l.out = nil
+	}
+	l.reading = reading{}
+	if l.said = l.said[:0]; cap(l.said) > 64<<10 {
+		l.said = nil
 	}
 	loads.Put(l)
 }

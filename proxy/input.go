@@ -131,6 +131,9 @@ func stanzaEvent(in *inbound, c *crossing) audit.Event {
 	if err != nil {
 		level = audit.LevelDefault
 	}
+	if level == audit.LevelDefault {
+		level = in.p.now().Level
+	}
 	e := audit.Event{
 		Kind: audit.Stanza, Level: level, Dir: c.dir.String(), Local: c.pair.Local.String(), Remote: c.pair.Remote.String(), From: c.from.Full, To: c.to.Full,
 		Link: in.id, Channel: f.Channel, Proof: f.Proof, TLS: f.TLSVersion, Cipher: f.Cipher, RemoteIP: f.RemoteIP,
@@ -139,6 +142,9 @@ func stanzaEvent(in *inbound, c *crossing) audit.Event {
 	e.Stanza.Class, e.Stanza.E2EE, e.Stanza.Label, e.Stanza.Thread = c.facts.Class.Names(), c.facts.E2EE, c.facts.Label, c.facts.Thread
 	e.Decision = audit.DecisionPart{Effect: d.Effect.String(), Rule: d.Rule, Reason: d.Reason, Revision: d.Revision, Cached: d.Cached, Retention: d.Retention}
 	e.Change = c.change
+	if level >= audit.LevelSealed {
+		e.Content = in.said(c)
+	}
 	if d.Would != d.Effect {
 		e.Decision.Mode, e.Decision.Would = "observe", d.Would.String()
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/audit"
 	"sallyport/certs"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
@@ -42,6 +43,8 @@ type Settings struct {
 	Acks bool
 	// Bidi: outside, a stream may carry both ways (XEP-0288).
 	Bidi bool
+	// Level is how much of a stanza is recorded where policy does not say.
+	Level audit.Level
 	// POSH fetches the documents by which domains name their certificates; nil: nobody is asked.
 	POSH *certs.POSHSource
 	// Inner vouches for both sides of the leg to backends with TLSCertificate; nil where there is none.

@@ -19,7 +19,8 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand())
+	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(),
+		openCommand(), askCommand(), destroyCommand())
 }
 
 // recordFlags are common to the commands that read the record.

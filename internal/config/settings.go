@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"sallyport/audit"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
 	"sallyport/proxy"
@@ -11,6 +12,7 @@ import (
 // Settings is the part of the configuration that the proxy lives by and that a reload may change.
 func (c *Config) Settings() proxy.Settings {
 	s := proxy.Settings{Routes: make(map[jid.Domain]resolve.Endpoint), Acks: c.Outside.Acks, Bidi: c.Outside.Bidi, Limits: c.Limits.proxy()}
+	s.Level, _ = audit.ParseLevel(c.Audit.Level) // Check has read it
 	words := map[string]proxy.InnerTLS{"off": proxy.TLSOff, "optional": proxy.TLSOptional, "required": proxy.TLSRequired, "certificate": proxy.TLSCertificate}
 	for _, b := range c.Backends {
 		s.Backends = append(s.Backends, proxy.Backend{Address: string(b.Address), From: b.From, Domains: b.Domains, TLS: words[b.TLS]})

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/audit"
+	"sallyport/internal/config"
+	"sallyport/internal/console"
+)
+
+func askCommand() *cobra.Command {
+	var path, from, to, body, day, as, reason string
+	cmd := &cobra.Command{
+		Use: "ask", Short: "Ask whether exactly this was sent, by whom and when, without opening anything", Args: cobra.NoArgs,
+		Long: `Ask whether exactly this was sent, by whom and when, without opening anything.
+
+Bodies are compared by keyed hashes (levels sealed and content), addresses too at level link. The hash.key of audit.secrets is needed.`,
+		Example: `  sallyport audit ask --body-file claim.txt --day 2026-11-24
+  sallyport audit ask --from alice@corp.example --to bob@partner.example --day 2026-11-24`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if from == "" && to == "" && body == "" {
+				return errors.New("say what is asked: --from, --to or --body-file")
+			}
+			q := audit.Query{Kind: "stanza"}
+			if day != "" {
+				begin, err := time.ParseInLocation(time.DateOnly, day, time.Local)
+				if err != nil {
+					return fmt.Errorf("--day: %q is no day (2026-11-24)", day)
+				}
+				q.Since, q.Until = begin, begin.AddDate(0, 0, 1)
+			}
+			c, err := config.Load(path)
+			if err != nil {
+				return fault(err)
+			}
+			h, err := audit.LoadHasher(c.Audit)
+			if err != nil {
+				return fault(err)
+			}
+			if body != "" {
+				text, err := os.ReadFile(body)
+				if err != nil {
+					return fault(fmt.Errorf("--body-file: %w", err))
+				}
+				q.Hash = h.Body(withoutEnd(text))
+			}
+			from, to = recorded(from), recorded(to)
+			asked := strings.TrimSpace(fmt.Sprintf("ask from=%s to=%s body=%s day=%s", from, to, q.Hash, day))
+			if err := noteDeed(cmd.Context(), c, console.Note{Kind: "audit.search", As: as, Why: reason, Query: asked}); err != nil {
+				return fault(err)
+			}
+			found := 0
+			err = audit.Search(cmd.Context(), c.Audit.Dir, q, func(_ []byte, r audit.Record) error {
+				if !sameAddress(h, from, r.From, r.Hash.From) || !sameAddress(h, to, r.To, r.Hash.To) {
+					return nil
+				}
+				found++
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), sentence(r))
+				return err
+			})
+			if err == nil && found == 0 {
+				err = errors.New("the record has nothing of it")
+			}
+			return fault(err)
+		},
+	}
+	configFlag(cmd, &path)
+	flags := cmd.Flags()
+	flags.StringVar(&from, "from", "", "sender: `USER@HOST`")
+	flags.StringVar(&to, "to", "", "recipient: `USER@HOST`")
+	flags.StringVar(&body, "body-file", "", "`FILE` with the body's exact text; one line end at its end does not count")
+	flags.StringVar(&day, "day", "", "`DAY` (2026-11-24), of the local time zone")
+	flags.StringVar(&reason, "reason", "", "`WHY`: it is recorded")
+	flags.StringVar(&as, "as", "", "`NAME` of who asks, beside the user that the system knows")
+	return cmd
+}
+
+// withoutEnd takes off the line end that editors put behind a text.
+func withoutEnd(text []byte) []byte { return bytes.TrimSuffix(text, []byte("\n")) }
+
+// sameAddress compares bare addresses: one that is asked for with one that stands in the record, or with its hash.
+func sameAddress(h *audit.Hasher, asked, stands, hash string) bool {
+	bare, _, _ := strings.Cut(stands, "/")
+	wanted, _, _ := strings.Cut(asked, "/")
+	return asked == "" || bare == wanted || hash != "" && hash == h.Address(asked)
+}
