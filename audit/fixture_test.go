@@ -146,6 +146,24 @@ func open(t testing.TB, c Config) *Log {
 	return openWith(t, c, osDisk{}, time.Now)
 }
 
+// hand is a clock that a test turns, while others read it.
+type hand struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (h *hand) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at
+}
+
+func (h *hand) turn(by time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = h.at.Add(by)
+}
+
 func openWith(t testing.TB, c Config, d disk, now func() time.Time) *Log {
 	t.Helper()
 	if c.Node == "" {

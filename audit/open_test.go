@@ -261,18 +261,17 @@ func TestDirectoryIsPrivate(t *testing.T) {
 func TestClockGoesBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	now := time.Date(2026, 7, 30, 12, 0, 0, 0, time.UTC)
-	clock := func() time.Time { return now }
-	l := openWith(t, Config{Dir: dir}, newTestDisk(), clock)
+	clock := &hand{at: time.Date(2026, 7, 30, 12, 0, 0, 0, time.UTC)}
+	l := openWith(t, Config{Dir: dir}, newTestDisk(), clock.now)
 	appendAll(t, l, stanzas(0, 1))
-	now = now.Add(-500 * time.Millisecond)
+	clock.turn(-500 * time.Millisecond)
 	appendAll(t, l, stanzas(1, 1))
-	now = now.Add(-3 * time.Hour)
+	clock.turn(-3 * time.Hour)
 	appendAll(t, l, stanzas(2, 1))
 	appendAll(t, l, stanzas(3, 1))
 	closeLog(t, l)
-	now = now.Add(-24 * time.Hour) // while the gate was down
-	l = openWith(t, Config{Dir: dir}, newTestDisk(), clock)
+	clock.turn(-24 * time.Hour) // while the gate was down
+	l = openWith(t, Config{Dir: dir}, newTestDisk(), clock.now)
 	appendAll(t, l, stanzas(4, 1))
 	closeLog(t, l)
 	all := records(t, dir)
@@ -293,11 +292,11 @@ func TestClockGoesBackWhileTheDiskFails(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(48 * time.Hour) // bubbles begin on the first day that is not absurd
-		now := time.Now()
+		clock := &hand{at: time.Now()}
 		d := newTestDisk()
-		l := openWith(t, Config{Dir: dir}, d, func() time.Time { return now })
+		l := openWith(t, Config{Dir: dir}, d, clock.now)
 		appendAll(t, l, stanzas(0, 1))
-		now = now.Add(-time.Hour)
+		clock.turn(-time.Hour)
 		d.set(func(d *testDisk) { d.room = 100 })
 		if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) {
 			t.Fatal(err)
@@ -320,11 +319,11 @@ func TestClockGoesBackAndNoSegmentCanBeBegun(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(48 * time.Hour) // bubbles begin on the first day that is not absurd
-		now := time.Now()
+		clock := &hand{at: time.Now()}
 		d := newTestDisk()
-		l := openWith(t, Config{Dir: dir}, d, func() time.Time { return now })
+		l := openWith(t, Config{Dir: dir}, d, clock.now)
 		appendAll(t, l, stanzas(0, 1))
-		now = now.Add(-time.Hour)
+		clock.turn(-time.Hour)
 		d.set(func(d *testDisk) { d.noDir = syscall.EIO })
 		for range 3 {
 			if err := l.Append(context.Background(), stanzas(1, 1)); !errors.Is(err, ErrUnrecorded) || !errors.Is(err, syscall.EIO) {

@@ -454,20 +454,20 @@ func TestDestroy(t *testing.T) {
 	dir := t.TempDir()
 	a, b := officer(t), officer(t)
 	day := time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
-	now := day
-	l := openWith(t, Config{Dir: dir, Sealing: Sealing{Recipients: recipients(a, b), Threshold: 2}}, osDisk{}, func() time.Time { return now })
+	clock := &hand{at: day}
+	l := openWith(t, Config{Dir: dir, Sealing: Sealing{Recipients: recipients(a, b), Threshold: 2}}, osDisk{}, clock.now)
 	for i := range 4 {
-		now = day.AddDate(0, 0, i)
+		clock.turn(day.AddDate(0, 0, i).Sub(clock.now()))
 		long := secretStanza(i+10, "kept")
 		long.Decision.Retention = "7y"
 		appendAll(t, l, []Event{secretStanza(i, "gone"), long})
 	}
 	closeLog(t, l)
 	_, before := lastSegment(t, dir)
-	if _, err := Doomed(dir, "", now.AddDate(0, 0, 1), now, 24*time.Hour); err == nil {
+	if _, err := Doomed(dir, "", clock.now().AddDate(0, 0, 1), clock.now(), 24*time.Hour); err == nil {
 		t.Error("a day to come is taken")
 	}
-	doomed, err := Doomed(dir, "", time.Date(2026, 7, 3, 0, 0, 0, 0, time.UTC), now, 24*time.Hour)
+	doomed, err := Doomed(dir, "", time.Date(2026, 7, 3, 0, 0, 0, 0, time.UTC), clock.now(), 24*time.Hour)
 	if err != nil || len(doomed) != 2 || doomed[1].Name != "default/2026-07-02-1" || len(doomed[0].Files) != 2 {
 		t.Fatalf("%+v, %v", doomed, err)
 	}
@@ -495,7 +495,7 @@ func TestDestroy(t *testing.T) {
 	if _, after := lastSegment(t, dir); !bytes.Equal(before, after) {
 		t.Error("the record was changed")
 	}
-	if again, err := Doomed(dir, "", now, now, 24*time.Hour); err != nil || len(again) != 1 {
+	if again, err := Doomed(dir, "", clock.now(), clock.now(), 24*time.Hour); err != nil || len(again) != 1 {
 		t.Errorf("a destroyed key is doomed again: %v, %v", again, err)
 	}
 	if n, err := nextNumber(filepath.Join(dir, keysDir, "default"), "2026-07-01"); err != nil || n != 2 {

@@ -35,8 +35,8 @@ func TestSearch(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	start := time.Date(2026, 7, 30, 12, 0, 0, 0, time.UTC)
-	now := start
-	l := openWith(t, Config{Dir: dir, SegmentBytes: 1200}, newTestDisk(), func() time.Time { now = now.Add(time.Minute); return now })
+	clock := &hand{at: start}
+	l := openWith(t, Config{Dir: dir, SegmentBytes: 1200}, newTestDisk(), clock.now)
 	st := func(from, to, remote string, d DecisionPart, class ...string) Event {
 		return Event{Kind: Stanza, Dir: "out", Local: "corp.example", Remote: remote, From: from, To: to, Stanza: StanzaPart{Kind: "message", Size: 9, Class: class}, Decision: d}
 	}
@@ -50,6 +50,7 @@ func TestSearch(t *testing.T) {
 		{Kind: LinkClose, Link: "o1", Dir: "out", Local: "corp.example", Remote: "partner.example"},
 	}
 	for i := range events {
+		clock.turn(time.Minute)
 		appendAll(t, l, events[i:i+1])
 	}
 	closeLog(t, l)
@@ -83,7 +84,7 @@ func TestSearch(t *testing.T) {
 		{"since a time zone", Query{Since: events[4].Time.In(time.FixedZone("", 7200))}, []uint64{5, 6, 7}},
 		{"until, which is not in", Query{Until: events[2].Time}, []uint64{1, 2}},
 		{"span", Query{Since: events[1].Time, Until: events[3].Time}, []uint64{2, 3}},
-		{"since the future", Query{Since: now.Add(time.Hour)}, nil},
+		{"since the future", Query{Since: clock.now().Add(time.Hour)}, nil},
 		{"text in any case", Query{Text: "handshake failed"}, []uint64{6}},
 		{"text with a quote", Query{Text: `kontonummer "7"`}, []uint64{3}},
 		{"limit", Query{User: "alice@corp.example", Limit: 2}, []uint64{2, 3}},

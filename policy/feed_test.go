@@ -4,29 +4,35 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// script is a source that says what it is told to.
+// script is a source that says what it is told to. A test that runs a feed holds mu to look at what the feed changes.
 type script struct {
+	mu    sync.Mutex
 	text  string
 	err   error
 	asked int
 }
 
 func (s *script) Fetch(ctx context.Context, _ string) ([]byte, string, error) {
+	s.mu.Lock()
 	s.asked++
-	if s.text == "hang" {
+	text, err := s.text, s.err
+	s.mu.Unlock()
+	if text == "hang" {
 		<-ctx.Done()
 		return nil, "", ctx.Err()
 	}
-	return []byte(s.text), "", s.err
+	return []byte(text), "", err
 }
 
 func (s *script) Open(text []byte, _ *Supply) (Supply, error) {
@@ -40,7 +46,8 @@ func TestFeedRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		s := &script{text: "x: 1"}
-		f := &Feed{Origin: "script", Source: s, File: filepath.Join(t.TempDir(), "kept"), Every: time.Minute, Timeout: 10 * time.Second, Stale: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		f := &Feed{Origin: "script", Source: s, File: filepath.Join(t.TempDir(), "kept"), Every: time.Minute, Timeout: 10 * time.Second, Stale: time.Hour,
+			Log: slog.New(slog.NewTextHandler(&locked{mu: &s.mu, w: &log}, nil))}
 		if err := os.WriteFile(f.File, []byte("x: 0"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -53,15 +60,20 @@ func TestFeedRuns(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			f.Run(ctx, func(_ context.Context, s Supply) error {
-				if text := string(s.Files[0].Text); text != "bad" {
+			f.Run(ctx, func(_ context.Context, supply Supply) error {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if text := string(supply.Files[0].Text); text != "bad" {
 					used = append(used, text)
 					return nil
 				}
 				return bad
 			})
 		}()
+		s.mu.Lock() // but while time passes
 		after := func(d time.Duration) FeedStatus {
+			s.mu.Unlock()
+			defer s.mu.Lock()
 			time.Sleep(d)
 			synctest.Wait()
 			return f.Status()
@@ -93,7 +105,19 @@ func TestFeedRuns(t *testing.T) {
 		if st := after(2 * time.Minute); st.Stale || st.Problem != "" || len(used) != 2 || !strings.Contains(log.String(), "well again") {
 			t.Errorf("after all that: %+v, %v", st, used)
 		}
+		s.mu.Unlock()
 		cancel()
 		<-done
 	})
+}
+
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
