@@ -147,6 +147,7 @@ func (e *Engine) ReloadAs(mode string, base Data) error {
 
 // load takes what c and base say into force. The caller holds loading.
 func (e *Engine) load(c Config, base Data) error {
+	defer aside()()
 	look := c.look()
 	s, m, err := load(c, base)
 	e.look = look
