@@ -50,6 +50,8 @@ func Metrics() []Metric {
 		{"sallyport.certificate.remaining", "gauge", "s", "Time until the first of our certificates ends, of those from files and of those that the gate obtains; negative when it has ended.",
 			[]Label{{"source", []string{"file", "acme"}}}},
 		{"sallyport.certificate.failing", "gauge", "{certificate}", "Certificates that the gate could not obtain or renew when it last tried.", nil},
+		{"sallyport.audit.sink.records", "gauge", "{event}", "Events of the record that a sink does not have yet.", []Label{{"sink", []string{"the names in audit.sinks"}}}},
+		{"sallyport.audit.sink.lag", "gauge", "s", "Age of the oldest event that a sink does not have yet. Alarm on it.", []Label{{"sink", []string{"the names in audit.sinks"}}}},
 		{"sallyport.audit.duration", "histogram", "s", "Time to commit one batch of stanzas to the record.", nil},
 	}
 }

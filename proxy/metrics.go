@@ -51,6 +51,8 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 	k.gauge("sallyport.policy.source.age", p.observeSources(func(s policy.FeedStatus) int64 { return int64(time.Since(s.Confirmed).Seconds()) }))
 	k.gauge("sallyport.policy.source.failing", p.observeSources(func(s policy.FeedStatus) int64 { return int64(min(len(s.Problem), 1)) }))
 	k.gauge("sallyport.policy.bundle", p.observeBundle)
+	k.gauge("sallyport.audit.sink.records", p.observeSinks(func(l SinkLag) int64 { return int64(l.Records) }))
+	k.gauge("sallyport.audit.sink.lag", p.observeSinks(func(l SinkLag) int64 { return int64(l.Seconds) }))
 	k.gauge("sallyport.certificate.remaining", p.observeExpiry)
 	k.gauge("sallyport.certificate.failing", p.observeRenewals)
 	for _, d := range []Direction{In, Out} {
@@ -146,6 +148,19 @@ func (p *Proxy) observeSources(of func(policy.FeedStatus) int64) metric.Int64Cal
 		for _, f := range p.Feeds {
 			s := f.Status()
 			o.Observe(of(s), metric.WithAttributes(attribute.String("source", s.Source)))
+		}
+		return nil
+	}
+}
+
+// observeSinks observes something of each sink of the record.
+func (p *Proxy) observeSinks(of func(SinkLag) int64) metric.Int64Callback {
+	return func(_ context.Context, o metric.Int64Observer) error {
+		if p.SinkLags == nil {
+			return nil
+		}
+		for _, l := range p.SinkLags() {
+			o.Observe(of(l), metric.WithAttributes(attribute.String("sink", l.Name)))
 		}
 		return nil
 	}

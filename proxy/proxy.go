@@ -24,11 +24,19 @@ type Recorder interface {
 	Note(events ...audit.Event)
 }
 
+// SinkLag is how far one sink is behind the record.
+type SinkLag struct {
+	Name    string
+	Records uint64
+	Seconds float64 // age of the oldest event that it lacks
+}
+
 // Proxy is the gate: fill in the exported fields, then Start it, Serve its listeners, and Shutdown.
 type Proxy struct {
 	Policy    *policy.Engine
 	Feeds     []*policy.Feed // sources of the policy besides its directory
 	Record    Recorder
+	SinkLags  func() []SinkLag // how far what carries the record elsewhere is behind; nil: nothing does
 	Certs     *certs.Manager
 	Revoked   *certs.Revocations // nil: nobody is asked
 	Ratchet   *ratchet.Book      // nil: nothing is remembered of peers

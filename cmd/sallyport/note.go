@@ -29,7 +29,7 @@ func noteDeed(ctx context.Context, c *config.Config, n console.Note) error {
 	if err := isRecord(c.Audit.Dir); err != nil {
 		return err
 	}
-	record, err := audit.Open(c.Audit)
+	record, err := audit.Open(c.Audit.Config)
 	if errors.As(err, new(*audit.LockedError)) {
 		_, err = console.Noted(ctx, c.Admin.Socket, n)
 	} else if err == nil {

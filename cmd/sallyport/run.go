@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/audit/sink"
 	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/config"
@@ -83,6 +84,7 @@ type gate struct {
 	telemetry *telemetry.Telemetry
 	rooms
 	record *audit.Log
+	sinks  *sink.Set
 	peers  *ratchet.Book
 	posh   *certs.POSHSource // nil while nobody is asked
 	inner  *certs.Inner      // nil while no backend goes by certificates
@@ -139,9 +141,8 @@ func (g *gate) open(ctx context.Context) (err error) {
 	if err != nil {
 		return c.At("dialback.secret_file", err)
 	}
-	c.Audit.Log = g.log
-	if g.record, err = audit.Open(c.Audit); err != nil {
-		return c.At("audit.dir", err)
+	if err := g.openRecord(); err != nil {
+		return err
 	}
 	if g.lost, err = audit.Unsettled(c.Audit.Dir); err != nil {
 		g.log.Error("what a crash left behind cannot be read; no sender is told", "error", err)
@@ -150,7 +151,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 		return c.At("ratchet.file", err)
 	}
 	g.proxy = &proxy.Proxy{
-		Policy: g.policy, Feeds: g.feeds, Record: g.record, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
+		Policy: g.policy, Feeds: g.feeds, Record: sink.Guard{Log: g.record, Sinks: g.sinks}, SinkLags: g.sinkLags, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
 		Contacts:  contacts.New(c.Contacts),
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
@@ -175,6 +176,7 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 		g.part(func() error { return g.proxy.ServeDirect(ln) })
 	}
 	g.part(func() error { g.peers.Run(ctx); return nil })
+	g.part(func() error { g.sinks.Run(ctx); return nil })
 	g.part(func() error { g.policy.Shadow().Run(ctx); return nil })
 	g.feed(ctx)
 	g.part(func() error { return new(tidy).run(ctx) })
@@ -252,7 +254,7 @@ func (g *gate) warn() {
 }
 
 func (g *gate) status() console.Status {
-	return console.Status{Version: version, PID: os.Getpid(), Config: g.path, Gate: g.proxy.Snapshot(), Certs: g.certs.Status()}
+	return console.Status{Version: version, PID: os.Getpid(), Config: g.path, Gate: g.proxy.Snapshot(), Certs: g.certs.Status(), Sinks: g.sinks.Status()}
 }
 
 // stopTime is how long a drain may take with all that comes after it. What is still there then ends with the process: a

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/audit/sink"
 	"sallyport/certs"
 	"sallyport/internal/config"
 	"sallyport/internal/console"
@@ -57,6 +58,7 @@ type status struct {
 	Config  string         `json:"config"`
 	Gate    proxy.Snapshot `json:"gate"`
 	Certs   []certs.Status `json:"certificates"`
+	Sinks   []sink.Status  `json:"sinks"`
 }
 
 func askStatus(ctx context.Context, socket string) (st status, err error) {
@@ -74,6 +76,7 @@ func printStatus(w io.Writer, st status) error {
 	}
 	fmt.Fprintf(w, "sallyport %s, pid %d, %s for %s, policy %s%s\n", st.Version, st.PID, state, time.Since(st.Gate.Started).Round(time.Second), st.Gate.Revision, observing)
 	printSources(w, st.Gate.Sources)
+	printSinks(w, st.Sinks)
 	fmt.Fprintln(w)
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "DOOR\tLINK\tPAIR\tSTATE\tCHANNEL\tPROOF\tPEER\tSTANZAS\tQUEUE")
@@ -118,6 +121,24 @@ func printSources(w io.Writer, sources []policy.FeedStatus) {
 		}
 		if s.Problem != "" {
 			fmt.Fprintf(w, ": %s", audit.Visible(s.Problem))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// printSinks says how far each sink is behind the record, and why.
+func printSinks(w io.Writer, sinks []sink.Status) {
+	for _, s := range sinks {
+		required := ""
+		if s.Required {
+			required = ", required"
+		}
+		fmt.Fprintf(w, "sink %s (%s%s): %d events behind", s.Name, s.Type, required, s.Records)
+		if s.Seconds >= 1 {
+			fmt.Fprintf(w, ", by %s", (time.Duration(s.Seconds) * time.Second))
+		}
+		if s.Error != "" {
+			fmt.Fprintf(w, ", failing for %s: %s", time.Since(s.Since).Round(time.Second), audit.Visible(s.Error))
 		}
 		fmt.Fprintln(w)
 	}

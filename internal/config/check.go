@@ -179,7 +179,8 @@ func (r report) checkRooms(c *Config) {
 	if s := c.Audit.Secrets; s != "" && strings.HasPrefix(filepath.Clean(s)+"/", filepath.Clean(c.Audit.Dir)+"/") {
 		r.About("audit.secrets", "it must not be in audit.dir: a copy of the record would carry the secrets")
 	}
-	r.checkRecorded(c.Audit)
+	r.checkRecorded(c.Audit.Config)
+	r.checkSinks(c.Audit.Sinks)
 	if m := c.Telemetry.Metrics; m != "" {
 		if _, err := netip.ParseAddrPort(m); err != nil {
 			r.About("telemetry.metrics", "%s must be address:port, such as 127.0.0.1:9469", document.Quoted(m))

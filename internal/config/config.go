@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"sallyport/audit"
+	"sallyport/audit/sink"
 	"sallyport/certs"
 	"sallyport/internal/config/document"
 	"sallyport/internal/contacts"
@@ -28,7 +29,7 @@ type Config struct {
 	Dialback   Dialback             `yaml:"dialback" doc:"proving our domains to others (XEP-0220)"`
 	Policy     policy.Config        `yaml:"policy" doc:"who may exchange what with whom, in Rego"`
 	Directory  *directory.Config    `yaml:"directory" doc:"groups of people out of an LDAP directory, which policy sees as data.groups beside those of its files; left out: none"`
-	Audit      audit.Config         `yaml:"audit" doc:"the record of everything that crossed or was refused"`
+	Audit      Audit                `yaml:"audit" doc:"the record of everything that crossed or was refused"`
 	Telemetry  telemetry.Config     `yaml:"telemetry" doc:"measurements and traces"`
 	Admin      Admin                `yaml:"admin" doc:"the socket that sallyport status asks"`
 	Limits     Limits               `yaml:"limits" doc:"what peers can make the gate hold, wait for or repeat; the time for one connection attempt is outside.dial_timeout"`
@@ -36,6 +37,12 @@ type Config struct {
 
 	file  string
 	lines document.Lines // where each key stands, but for those of each peer
+}
+
+// Audit is the record, and where it is carried to.
+type Audit struct {
+	audit.Config `yaml:",inline"`
+	Sinks        []sink.Config `yaml:"sinks" doc:"where events and checkpoints are sent besides, each in its own time; what does not arrive is sent again"`
 }
 
 // Backend is one Jabber server behind the gate.

@@ -81,6 +81,10 @@ func (c *Config) finish(folder string) {
 	for i := range c.Certs.Roots {
 		paths = append(paths, &c.Certs.Roots[i])
 	}
+	for i := range c.Audit.Sinks {
+		s := &c.Audit.Sinks[i]
+		paths = append(paths, &s.Secret, &s.Roots, &s.Cert, &s.Key)
+	}
 	if a := c.Certs.ACME; a != nil {
 		paths = append(paths, c.finishACME(a)...)
 	}

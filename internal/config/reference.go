@@ -81,7 +81,7 @@ func defaultOf(f document.Field, path string) string {
 		}
 	}
 	switch path {
-	case "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms", "policy.bundle.url", "policy.bundle.key", "directory.url", "directory.base",
+	case "audit.sinks[].name", "audit.sinks[].type", "audit.sinks[].url", "backends[].address", "backends[].domains", "certs.files[].cert", "certs.acme.directory", "certs.acme.accept_terms", "policy.bundle.url", "policy.bundle.key", "directory.url", "directory.base",
 		"certs.acme.eab.kid", "certs.acme.eab.key_file", "certs.acme.dns.server", "certs.acme.dns.tsig.name", "certs.acme.dns.tsig.secret_file":
 		return "**required**"
 	}
@@ -159,6 +159,14 @@ func examples() map[string]string {
 		"directory.domain":      `""`,
 		"directory.group_base":  `"ou=groups,dc=corp,dc=example"`,
 		"directory.member_of":   `""`,
+
+		"audit.sinks[].name":        "archive",
+		"audit.sinks[].type":        "postgres",
+		"audit.sinks[].url":         "postgres://sallyport@db.corp.example/sallyport",
+		"audit.sinks[].secret_file": "/etc/sallyport/db.password",
+		"audit.sinks[].roots":       "/etc/sallyport/db-ca.pem",
+		"audit.sinks[].cert":        `""`,
+		"audit.sinks[].key":         `""`,
 
 		"policy.bundle.url":        "https://policy.corp.example/gate.tar.gz",
 		"policy.bundle.key":        "bundle.pub",

@@ -1,0 +1,257 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/audit"
+)
+
+const (
+	pollEvery  = 200 * time.Millisecond // how often a carrier looks for new events
+	saveEvery  = time.Second            // how often a cursor goes to the disk
+	sendTime   = 30 * time.Second       // for one batch
+	dialTime   = 10 * time.Second
+	firstWait  = 250 * time.Millisecond // after a failure; doubled up to lastWait
+	lastWait   = 30 * time.Second
+	batchBytes = 4 << 20
+)
+
+// event is one event on its way: what it says, and the line itself.
+type event struct {
+	audit.Record
+	line []byte
+}
+
+// receiver is a connection to the other end.
+type receiver interface {
+	// send delivers events, none when it only looks how far things are; at is the place behind the last. It returns the place before
+	// which all has surely arrived.
+	send(ctx context.Context, events []event, at audit.Place) (audit.Place, error)
+	// post delivers a signed checkpoint.
+	post(ctx context.Context, c checkpoint) error
+	close()
+}
+
+// checkpoint is a signed checkpoint on its way.
+type checkpoint struct {
+	node, id, text string
+	time           time.Time
+}
+
+// carrier runs one sink.
+type carrier struct {
+	// Set at birth.
+	cfg  Config
+	rec  Record
+	log  *slog.Logger
+	news chan struct{} // there is a checkpoint
+
+	checkpoint atomic.Pointer[string] // the newest
+	oldest     atomic.Int64           // Unix nanoseconds of the oldest event that was not taken; 0: none
+	sent       atomic.Uint64
+	seq        atomic.Uint64 // taken up to here
+
+	// Owned by run.
+	done   audit.Place // all before it has arrived
+	saved  cursor
+	savedA time.Time
+	posted *string
+
+	mu sync.Mutex
+	// Guarded by mu.
+	err    string
+	since  time.Time
+	postAt time.Time
+}
+
+// run carries until ctx ends, from the cursor anew after each failure.
+func (c *carrier) run(ctx context.Context) {
+	c.seq.Store(c.done.Seq)
+	wait := firstWait
+	for ctx.Err() == nil {
+		before := c.sent.Load()
+		err := c.carry(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if c.sent.Load() != before {
+			wait = firstWait
+		}
+		c.fail(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastWait)
+	}
+	if err := c.save(true); err != nil {
+		c.log.Error("the cursor of a sink was not written; events will be sent again", "error", err)
+	}
+}
+
+// carry delivers over one connection until something fails.
+func (c *carrier) carry(ctx context.Context) error {
+	r := audit.NewReader(c.rec.Dir, c.done)
+	defer func() { r.Close() }()
+	// The events first: how far behind the sink is, is known also while nobody answers.
+	events, err := c.collect(r)
+	if err != nil {
+		return err
+	}
+	dialing, cancel := context.WithTimeout(ctx, dialTime)
+	out, from, err := c.dial(dialing)
+	cancel()
+	if err != nil {
+		return err
+	}
+	defer out.close()
+	if from != c.done {
+		c.done = from
+		r.Close()
+		r = audit.NewReader(c.rec.Dir, from)
+		events = nil
+	}
+	for {
+		if err := c.deliver(ctx, out, events, r.Place()); err != nil {
+			return err
+		}
+		if events, err = c.collect(r); err != nil {
+			return err
+		}
+		if len(events) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.news:
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// dial connects, and says from which place the receiver wants the events.
+func (c *carrier) dial(ctx context.Context) (receiver, audit.Place, error) {
+	switch c.cfg.Type {
+	case Postgres:
+		return dialPostgres(ctx, c.cfg, c.rec.Node)
+	}
+	return nil, c.done, fmt.Errorf("type %q: not known", c.cfg.Type)
+}
+
+// collect reads what is there, at most a batch.
+func (c *carrier) collect(r *audit.Reader) ([]event, error) {
+	var events []event
+	size := 0
+	for len(events) < c.cfg.Batch && size < batchBytes {
+		line, rec, err := r.Next(c.rec.Committed())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the record: %w", err)
+		}
+		events = append(events, event{rec, slices.Clone(line)})
+		size += len(line)
+	}
+	if len(events) > 0 {
+		c.oldest.Store(events[0].Time.UnixNano())
+	}
+	return events, nil
+}
+
+// deliver sends a batch, and the newest checkpoint if it is news.
+func (c *carrier) deliver(ctx context.Context, out receiver, events []event, at audit.Place) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	if len(events) > 0 || c.done != at {
+		done, err := out.send(ctx, events, at)
+		if err != nil {
+			return fmt.Errorf("sending events: %w", err)
+		}
+		c.done = done
+		c.seq.Store(at.Seq)
+		c.sent.Add(uint64(len(events)))
+	}
+	c.oldest.Store(0)
+	if text := c.checkpoint.Load(); text != nil && text != c.posted {
+		if err := out.post(ctx, newCheckpoint(c.rec.Node, *text)); err != nil {
+			return fmt.Errorf("posting a checkpoint: %w", err)
+		}
+		c.posted = text
+		c.mu.Lock()
+		c.postAt = time.Now()
+		c.mu.Unlock()
+	}
+	c.fail(nil)
+	return c.save(false)
+}
+
+// save writes the cursor, if it is time to or must be now.
+func (c *carrier) save(now bool) error {
+	if c.done == c.saved.Place || !now && time.Since(c.savedA) < saveEvery {
+		return nil
+	}
+	c.saved.Place, c.savedA = c.done, time.Now()
+	return c.saved.write(c.rec.Dir, c.cfg.Name)
+}
+
+// fail remembers and tells what is wrong, once for each failure of another kind; nil: it works.
+func (c *carrier) fail(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	c.mu.Lock()
+	before := c.err
+	if c.err = text; before == "" || text == "" {
+		c.since = time.Now()
+	}
+	c.mu.Unlock()
+	switch {
+	case before == "" && err != nil:
+		c.log.Warn("a sink does not take the record; it is tried again", "type", c.cfg.Type, "required", c.cfg.Required, "error", err)
+	case before != "" && err == nil:
+		c.log.Info("the sink takes the record again", "type", c.cfg.Type)
+	}
+}
+
+func (c *carrier) lastError() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == "" {
+		return "it is too slow"
+	}
+	return c.err
+}
+
+// behind is the age of the oldest event that was not taken.
+func (c *carrier) behind() time.Duration {
+	oldest := c.oldest.Load()
+	if oldest == 0 {
+		return 0
+	}
+	return max(time.Since(time.Unix(0, oldest)), 0)
+}
+
+func (c *carrier) status() Status {
+	s := Status{Name: c.cfg.Name, Type: c.cfg.Type, Required: c.cfg.Required, Seconds: c.behind().Seconds(), Sent: c.sent.Load()}
+	if seq, committed := c.seq.Load(), c.rec.Committed(); committed > seq {
+		s.Records = committed - seq
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Error, s.Posted = c.err, c.postAt
+	if s.Error != "" {
+		s.Since = c.since
+	}
+	return s
+}
