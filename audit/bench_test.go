@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -261,8 +262,9 @@ func TestNotaryAllocatesNothing(t *testing.T) {
 func BenchmarkSealed(b *testing.B) {
 	const size = 32
 	body := strings.Repeat("x", 300)
+	var begun int64
 	perEvent := func(b *testing.B) {
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/event")
+		b.ReportMetric(float64(ownTime()-begun)/float64(b.N*size), "cpu-ns/event")
 		b.ReportAllocs()
 	}
 	hasher := newHasher(make([]byte, hashKeySize))
@@ -279,6 +281,7 @@ func BenchmarkSealed(b *testing.B) {
 				events[i] = secretStanza(i, body)
 				events[i].Level = level
 			}
+			begun = ownTime()
 			for b.Loop() {
 				enc.buf = enc.buf[:0]
 				for i := range events {
@@ -293,6 +296,7 @@ func BenchmarkSealed(b *testing.B) {
 		aead := aeadOf([keySize]byte{})
 		var box, sum []byte
 		plain, line := []byte(body), make([]byte, 700)
+		begun = ownTime()
 		for b.Loop() {
 			for range size {
 				box = aead.Seal(box[:0], boxNonce[:], plain, line)
@@ -301,4 +305,13 @@ func BenchmarkSealed(b *testing.B) {
 		}
 		perEvent(b)
 	})
+}
+
+// ownTime is the time that processors have spent on this process, in nanoseconds: on a busy machine the clock tells something else.
+func ownTime() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }

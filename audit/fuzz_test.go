@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"filippo.io/age"
 )
 
 // FuzzAppend puts arbitrary bytes into every text of an event. Whatever they are: one event is one line, all of it printable,
@@ -264,4 +266,54 @@ func readAll(t *testing.T, dir string) {
 			t.Error(err)
 		}
 	}
+}
+
+// FuzzSealed: whatever a stanza says, and whatever stands in its line, the box gives back what the line of level content would say;
+// and one changed byte of the line, wherever, and it gives nothing else.
+func FuzzSealed(f *testing.F) {
+	f.Add("hello", "s", "en", "<message/>", "alice@corp.example", uint64(3), uint16(40))
+	f.Add("\",\"sealed\":{\"key\":\"x", "\x00\xff", "\u202e", strings.Repeat("é", 70000), "\"}\n", uint64(0), uint16(900))
+	dir, id := f.TempDir(), officer(f)
+	s := &sealer{cfg: Sealing{}.withDefaults(), recipients: []age.Recipient{id.Recipient()}, disk: hastyDisk{}, dir: filepath.Join(dir, keysDir)}
+	first := chain{period: "2026-07-30", key: [keySize]byte{7}}
+	if _, err := s.write("default", &first); err != nil {
+		f.Fatal(err)
+	}
+	o := NewOpener(dir, id)
+	f.Fuzz(func(t *testing.T, body, subject, lang, xml, from string, steps uint64, at uint16) {
+		c := first
+		for range steps % 50 {
+			c.next()
+		}
+		e := stanzaEvent(1)
+		e.Seq, e.From, e.Level, e.Time = 1, from, LevelSealed, time.Unix(1785412800, 5).UTC()
+		copy(e.ID[:], "01K1DVJ9G00000000000000000")
+		e.Content = ContentPart{[]byte(body), []byte(subject), lang, []byte(xml)}
+		if e.Content.empty() {
+			return
+		}
+		sealed, clear := newEncoder("gate-1"), newEncoder("gate-1")
+		sealed.event(&e, appendTime(nil, e.Time), &c)
+		e.Level = LevelContent
+		clear.event(&e, appendTime(nil, e.Time), nil)
+		line := bytes.TrimSuffix(sealed.buf, []byte("\n"))
+		r, err := ParseRecord(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := ParseRecord(clear.buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := o.Open(line, r); err != nil || got != want.Content || r.Cut != want.Cut {
+			t.Fatalf("opened as %+v, %v; want %+v", got, err, want.Content)
+		}
+		line[int(at)%len(line)] ^= 1
+		if r, err = ParseRecord(line); err != nil {
+			return
+		}
+		if got, err := o.Open(line, r); err == nil {
+			t.Errorf("byte %d was changed, and it opens as %+v", int(at)%len(line), got)
+		}
+	})
 }

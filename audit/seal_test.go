@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -500,6 +501,52 @@ func TestDestroy(t *testing.T) {
 	}
 	if n, err := nextNumber(filepath.Join(dir, keysDir, "default"), "2026-07-01"); err != nil || n != 2 {
 		t.Errorf("the number of a destroyed key is given to another: %d, %v", n, err)
+	}
+}
+
+// TestAgeOpensTheKey: age's own program opens the file of a key, and a share of one, with what age-keygen made; what it prints opens
+// the record. An officer needs nothing of ours to hold a share.
+func TestAgeOpensTheKey(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("age"); err != nil {
+		t.Skip("age is not installed (make peers)")
+	}
+	for _, threshold := range []int{1, 2} {
+		dir, keys := t.TempDir(), t.TempDir()
+		var officers []string
+		for i := range 2 {
+			path := filepath.Join(keys, fmt.Sprint(i))
+			if out, err := exec.Command("age-keygen", "-o", path).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			out, err := exec.Command("age-keygen", "-y", path).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			officers = append(officers, strings.TrimSpace(string(out)))
+		}
+		l := open(t, Config{Dir: dir, Sealing: Sealing{Recipients: officers, Threshold: threshold}})
+		appendAll(t, l, []Event{secretStanza(1, "for the officers")})
+		closeLog(t, l)
+		o, all := NewOpener(dir), sealedLines(t, dir)
+		for i := range threshold {
+			path := filepath.Join(dir, keysDir, all[0].Sealed.Key)
+			if threshold > 1 {
+				path += fmt.Sprint(".", i+1)
+			}
+			out, err := exec.Command("age", "-d", "-i", filepath.Join(keys, fmt.Sprint(i)), path+keySuffix).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, err := ParseKeyFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Give(k)
+		}
+		if got := bodies(t, dir, o); !slices.Equal(got, []string{"for the officers"}) {
+			t.Errorf("threshold %d: opened as %q", threshold, got)
+		}
 	}
 }
 
