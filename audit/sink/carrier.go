@@ -143,6 +143,10 @@ func (c *carrier) dial(ctx context.Context) (receiver, audit.Place, error) {
 	switch c.cfg.Type {
 	case Postgres:
 		return dialPostgres(ctx, c.cfg, c.rec.Node)
+	case Syslog:
+		return dialSyslog(ctx, c.cfg, c.rec.Node, c.done)
+	case NATS:
+		return dialNATS(ctx, c.cfg, c.rec.Node, c.done)
 	}
 	return nil, c.done, fmt.Errorf("type %q: not known", c.cfg.Type)
 }

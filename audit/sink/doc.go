@@ -1,11 +1,11 @@
-// Package sink carries the record of a gate to where others keep it: PostgreSQL, a syslog server over TLS (RFC 5424, RFC 5425), an OTLP
-// collector, NATS JetStream.
+// Package sink carries the record of a gate to where others keep it: PostgreSQL, a syslog server over TLS (RFC 5424, RFC 5425),
+// NATS JetStream.
 //
 // A sink follows the record's files and nothing else. It never holds back a commit: what a receiver does not take now, waits in the record,
 // and is read again from there. Where a sink has got to is its cursor, a small file in sinks/ beside the record; PostgreSQL keeps its own in
 // the transaction that stores the rows, and that one counts. After a failure, of either side, a sink goes on from its cursor. So each
 // event arrives at least once, in order, and one that arrives twice has the same id: PostgreSQL drops it by its primary key, NATS by
-// Nats-Msg-Id, others can by the id that stands in the structured data or the attributes.
+// Nats-Msg-Id, others can by the id that stands in the structured data.
 //
 // Only what is committed is sent. The newest checkpoint is posted to each sink as well, so that whoever runs the receiver holds a signature
 // that the gate's operator cannot take back.

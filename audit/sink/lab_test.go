@@ -18,6 +18,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -218,7 +219,7 @@ func (g *gate) cross(n int) {
 	events := make([]audit.Event, n)
 	for i := range events {
 		events[i] = audit.Event{Kind: audit.Stanza, Level: audit.LevelMetadata, Dir: "in", Local: "corp.example", Remote: "partner.example",
-			From: fmt.Sprintf("maria%d@partner.example", i), To: "tom@corp.example", Text: "a\x00b\"]\\\n\t\u202e é"}
+			From: fmt.Sprintf("maria%d@partner.example", i), To: "tom@corp.example", Text: "a\x00b\"]\\\n\t\u202e" + strings.Repeat("é", 200)}
 	}
 	if err := g.log.Append(context.Background(), events); err != nil {
 		g.t.Fatal(err)

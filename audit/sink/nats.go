@@ -1,0 +1,101 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sallyport/audit"
+)
+
+// duplicates is for how long the stream must remember message ids: longer than a sink waits before it tries again.
+const duplicates = 2 * time.Minute
+
+// bus is a connection to a NATS server with JetStream.
+type bus struct {
+	conn *nats.Conn
+	js   jetstream.JetStream
+	cfg  Config
+	node string
+}
+
+// dialNATS connects and checks that the stream takes our subjects and forgets no id too soon; it makes the stream where there is none.
+func dialNATS(ctx context.Context, cfg Config, node string, from audit.Place) (_ receiver, _ audit.Place, err error) {
+	options := []nats.Option{nats.Name("sallyport " + node), nats.NoReconnect(), nats.Timeout(dialTime)}
+	secret, err := cfg.secret()
+	if err != nil {
+		return nil, from, err
+	}
+	if secret != "" {
+		options = append(options, nats.Token(secret))
+	}
+	if cfg.Roots != "" || cfg.Cert != "" {
+		config, err := cfg.tls()
+		if err != nil {
+			return nil, from, err
+		}
+		options = append(options, nats.Secure(config))
+	}
+	conn, err := nats.Connect(cfg.URL, options...)
+	if err != nil {
+		return nil, from, err
+	}
+	defer func() {
+		if err != nil {
+			conn.Close()
+		}
+	}()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, from, err
+	}
+	stream, err := js.Stream(ctx, cfg.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: cfg.Stream, Subjects: []string{cfg.Subject + ".>"}, Storage: jetstream.FileStorage,
+			Discard: jetstream.DiscardNew, Duplicates: duplicates})
+	}
+	if err != nil {
+		return nil, from, fmt.Errorf("stream %s: %w", cfg.Stream, err)
+	}
+	have := stream.CachedInfo().Config
+	if have.NoAck || have.Storage != jetstream.FileStorage || have.Duplicates < duplicates {
+		return nil, from, fmt.Errorf("stream %s: it must acknowledge, store in files, and have a duplicate window of at least %s", cfg.Stream, duplicates)
+	}
+	return &bus{conn: conn, js: js, cfg: cfg, node: node}, from, nil
+}
+
+func (b *bus) close() { b.conn.Close() }
+
+// send publishes events, all at once, and waits until the stream has acknowledged each.
+func (b *bus) send(ctx context.Context, events []event, at audit.Place) (audit.Place, error) {
+	acks := make([]jetstream.PubAckFuture, 0, len(events))
+	for i := range events {
+		e := &events[i]
+		m := &nats.Msg{Subject: b.cfg.Subject + ".event", Data: e.line, Header: nats.Header{"Sallyport-Kind": {e.Kind}}}
+		ack, err := b.js.PublishMsgAsync(m, jetstream.WithMsgID(e.ID.String()), jetstream.WithExpectStream(b.cfg.Stream))
+		if err != nil {
+			return at, err
+		}
+		acks = append(acks, ack)
+	}
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return at, err
+		case <-ctx.Done():
+			return at, fmt.Errorf("waiting for the stream: %w", ctx.Err())
+		}
+	}
+	return at, nil
+}
+
+func (b *bus) post(ctx context.Context, c checkpoint) error {
+	m := &nats.Msg{Subject: b.cfg.Subject + ".checkpoint", Data: []byte(c.text), Header: nats.Header{"Sallyport-Node": {c.node}}}
+	_, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(c.id), jetstream.WithExpectStream(b.cfg.Stream))
+	return err
+}
