@@ -48,7 +48,7 @@
 // [Search], [Tail], [Verify] and [Unsettled] read the files and nothing else. They need no writer, disturb none, and see a line
 // at the earliest when it is whole; that may be a moment before it is durable.
 //
-// The package decides nothing, knows no XMPP beyond names, and keeps no content yet: levels above metadata are recorded as
-// metadata, and the event says what was asked for. docs/reference/audit-events.md lists every kind with its fields, and
+// The package decides nothing, knows no XMPP beyond names, and opens nothing by itself:
+// content at level sealed is encrypted to officers (see Sealing), and [Opener] needs their keys. docs/reference/audit-events.md lists every kind with its fields, and
 // schema/event.json says the same to programs; both are made from this package's code.
 package audit
