@@ -2,7 +2,6 @@ package content
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -244,32 +243,6 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 		return s[len(prefix):], true
 	}
 	return s, false
-}
-
-// link is an address of the web or of the like, as programs make it one to press on.
-var link = regexp.MustCompile(`(?i)\b(?:[a-z][a-z0-9+.-]{1,15}://|www\.|mailto:|xmpp:|magnet:\?|data:[a-z]+/)[^\s<>"]+`)
-
-func (x *extraction) links(text string) {
-	for _, found := range link.FindAllString(text, -1) {
-		found = strings.TrimRight(found, ".,;:!?)]}'")
-		if address, ok := cutPrefixFold(found, "xmpp:"); ok {
-			x.address("jid", "xmpp:"+address)
-		}
-		x.urls[lowerHead(found)] = true
-	}
-}
-
-// lowerHead writes scheme and host in lower case, which they are read as.
-func lowerHead(address string) string {
-	start := 0
-	if i := strings.Index(address, "://"); i >= 0 {
-		start = i + len("://")
-	}
-	end := strings.IndexAny(address[start:], "/?#")
-	if end < 0 {
-		return strings.ToLower(address)
-	}
-	return strings.ToLower(address[:start+end]) + address[start+end:]
 }
 
 func keys(set map[string]bool) []string {

@@ -18,8 +18,8 @@ foreign contains host if {
 	not listed(host)
 }
 
-# host_of is the host of an address: behind the scheme and what names a user, before port and path.
-host_of(url) := regex.replace(split(regex.replace(url, `^[a-z0-9+.-]+:(//)?([^/?#@]*@)?`, ""), "/")[0], `[:?#].*$`, "")
+# host_of is the host of an address: behind the scheme and what names a user, before port and path. A backslash counts as a slash.
+host_of(url) := regex.replace(url, `(?s)^(?:[a-z0-9+.-]+:[/\\]*)?(?:[^/\\?#]*@)?(\[[^\]]*\]|[^/\\:?#]*).*$`, "$1")
 
 listed(host) if {
 	some name in array.concat([host], names.wildcards(host))
@@ -34,3 +34,9 @@ faults contains sprintf("data.urls.%s: there are hosts and direction", [name]) i
 faults contains "data.urls.hosts must be an object, keyed by host" if not is_object(object.get(data.urls, "hosts", {}))
 
 faults contains "data.urls.direction must be in, out or both" if not object.get(data.urls, "direction", "both") in {"in", "out", "both"}
+
+faults contains sprintf("data.urls.hosts[%q]: not a host as policy sees it (%s)", [name, data.sallyport.check.spelling]) if {
+	is_object(data.urls.hosts)
+	some name, _ in data.urls.hosts
+	not data.sallyport.check.plain_domain(name)
+}

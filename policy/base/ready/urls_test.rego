@@ -16,6 +16,11 @@ test_hosts[url] if {
 		"https://evil.example/www.corp.example": false,
 		"https://www.corp.example@evil.example/": false,
 		"www.corp.example/a": true,
+		`https://evil.example\@www.corp.example/`: false,
+		"https://a@evil.example@www.corp.example/": true,
+		"https:evil.example": false,
+		"https:///evil.example": false,
+		"https://[2001:db8::1]:443/": false,
 		"mailto:a@evil.example": false,
 		"data:text/html": false,
 	}
@@ -32,5 +37,6 @@ test_reason_names_the_host if {
 
 test_faults if {
 	urls.faults == {"data.urls.host: there are hosts and direction", "data.urls.hosts must be an object, keyed by host", "data.urls.direction must be in, out or both"} with data.urls as {"host": {}, "hosts": [], "direction": "up"}
+	urls.faults == {`data.urls.hosts["WWW.corp.example"]: not a host as policy sees it (lower case, Unicode rather than xn--, no final dot, no resource)`} with data.urls as {"hosts": {"WWW.corp.example": true}}
 	urls.faults == set() with data.urls as documents
 }
