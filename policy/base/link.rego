@@ -3,6 +3,7 @@
 package sallyport.link
 
 import data.sallyport.inside
+import data.sallyport.names
 import data.sallyport.peer
 
 decision := object.union_n([{"effect": "allow", "rule": "allow"}, terms]) if {
@@ -22,7 +23,7 @@ first(members) := sort([[member.rule, member] | some member in members])[0][1]
 # what crosses in clear cannot be called back.
 excuse[rule] := why if {
 	some rule, why in data.sallyport.ready[_].link_excuse
-	rule != "channel-floor"
+	not names.firm[rule]
 }
 
 watched contains member if {

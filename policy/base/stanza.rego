@@ -11,6 +11,7 @@
 package sallyport.stanza
 
 import data.sallyport.inside
+import data.sallyport.names
 import data.sallyport.peer
 
 decision := verdict if {
@@ -52,7 +53,10 @@ deny contains member if some member in data.sallyport.surface.deny
 deny contains member if some member in data.sallyport.ready[_].deny
 
 # excuse says of a rule why it does not hold this time: somebody has granted an exception.
-excuse[rule] := why if some rule, why in data.sallyport.ready[_].excuse
+excuse[rule] := why if {
+	some rule, why in data.sallyport.ready[_].excuse
+	not names.firm[rule]
+}
 
 # watched are those that only say what they would do.
 watched contains member if {

@@ -14,7 +14,7 @@ frozen := {
 	"message": object.get(data.freeze, "message", "Messages with other domains are stopped for the time being."),
 }
 
-on if data.freeze.all
+on if data.freeze.all == true
 
 on if {
 	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
@@ -25,3 +25,23 @@ faults contains sprintf("data.freeze.%s: there are all, peers and message", [nam
 	some name, _ in data.freeze
 	not name in {"all", "peers", "message"}
 }
+
+faults contains sprintf("data.freeze.%s is %s, must be %s", [name, json.marshal(value), shape[name]]) if {
+	some name, value in data.freeze
+	not right(name, value)
+	shape[name]
+}
+
+shape := {"all": "true or false", "peers": "an object of domains, each true or false", "message": "a text"}
+
+right("all", value) if is_boolean(value)
+
+right("peers", value) if {
+	is_object(value)
+	every name, on in value {
+		data.sallyport.check.plain_domain(name)
+		is_boolean(on)
+	}
+}
+
+right("message", value) if is_string(value)

@@ -15,4 +15,12 @@ test_some[remote] if {
 	(count(denied) == 1) == stopped
 }
 
+test_shape if {
+	freeze.faults == {
+		`data.freeze.all is "no", must be true or false`, `data.freeze.message is 1, must be a text`,
+		`data.freeze.peers is ["x.example"], must be an object of domains, each true or false`,
+	} with data.freeze as {"all": "no", "message": 1, "peers": ["x.example"]}
+	freeze.faults == set() with data.freeze as {"all": false, "message": "later", "peers": {"x.example": true}}
+}
+
 test_faults if freeze.faults == {"data.freeze.peer: there are all, peers and message"} with data.freeze as {"peer": {}}

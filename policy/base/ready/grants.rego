@@ -71,3 +71,9 @@ faults contains sprintf("data.grants[%q].until is %s, must be a day (2027-06-30)
 	not data.sallyport.check.dated(grant.until)
 	some _ in [grant.until]
 }
+
+faults contains sprintf("data.grants[%q].rules: no grant lifts %s", [id, rule]) if {
+	some id, grant in data.grants
+	some rule in grant.rules
+	names.firm[rule]
+}

@@ -41,6 +41,12 @@ test_links_are_excused_for_nobody_in_particular if {
 	none == {}
 }
 
+test_what_no_grant_lifts[rule] if {
+	some rule in ["channel-floor", "forged-envelope", "freeze", "internal-user"]
+	documents := {"a": object.union(given, {"rules": [rule], "peers": ["x.example"]})}
+	grants.faults == {sprintf(`data.grants["a"].rules: no grant lifts %s`, [rule])} with data.grants as documents
+}
+
 test_faults if {
 	grants.faults == set() with data.grants as documents
 	grants.faults == {

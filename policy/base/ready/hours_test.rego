@@ -43,6 +43,21 @@ test_faults if {
 # Outside of tests an unknown zone leaves time.format undefined.
 never(_) := "00:00" if false
 
+test_shape if {
+	hours.faults == {"data.hours.from is 22:00 and to is 06:00: from must be before to, on the same day"} with data.hours as {"from": "22:00", "to": "06:00"}
+	hours.faults == {`data.hours.to must be a time, as "08:00"`} with data.hours as {"from": "00:00", "to": "24:59"}
+	hours.faults == {
+		`data.hours.peers is ["x.example"], must be an object of domains, each true or false`,
+		`data.hours.days is {}, must be a list of days`,
+	} with data.hours as {"from": "00:00", "to": "24:00", "peers": ["x.example"], "days": {}}
+}
+
+test_calls_and_files_too[class] if {
+	some class in ["call.audio", "file"]
+	offer := {"remote": {"domain": "partner.example"}, "stanza": {"kind": "iq", "type": "set", "class": [class]}}
+	count(hours.deny) == 1 with data.hours as documents with time.now_ns as at("2026-11-26T23:00:00+01:00") with input as offer
+}
+
 test_unknown_zone if {
 	hours.faults == {`data.hours.zone: "Mars" is not known here`} with data.hours as object.union(documents, {"zone": "Mars"}) with time.format as never
 }

@@ -20,20 +20,14 @@ deny contains {
 	not input.contact
 }
 
-begins if {
-	input.stanza.kind == "message"
-	input.stanza.type != "error"
-}
+# Presence that is sent to one address is a text as well, by its status, and tells whether there is such an address. Errors are answers, and
+# whoever gets one has written before.
+begins if input.stanza.kind in {"message", "presence"}
 
 begins if {
 	input.stanza.kind == "iq"
 	input.stanza.type in {"get", "set"}
 	input.to.local != "" # the server itself may be asked
-}
-
-begins if {
-	input.stanza.kind == "presence"
-	input.stanza.type == "subscribe"
 }
 
 faults contains sprintf("data.initiative.%s: there is default", [name]) if {

@@ -31,6 +31,16 @@ deny contains {
 	not allowed
 }
 
+# What a cell says false to is refused, whatever else lets the stanza through.
+deny contains {
+	"rule": "matrix",
+	"reason": sprintf("data.matrix says no to %s, %s with %s", [name, input.direction, input.remote.domain]),
+	"message": "This is not exchanged with that domain.",
+} if {
+	some name in array.concat([input.stanza.kind], input.stanza.class)
+	cell[name] == false
+}
+
 # Nothing in a direction: not even a link.
 link_deny contains {
 	"rule": "matrix",

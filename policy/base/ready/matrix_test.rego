@@ -5,6 +5,7 @@ import data.sallyport.ready.matrix
 rows := {"corp.example": {
 	"partner.example": {"in": true, "out": {"message": true, "call.audio": true}},
 	"*.group.example": {"out": {"presence": true}, "in": {}},
+	"nofiles.example": {"in": true, "out": {"message": true, "file": false}},
 	"default": {"in": {"message": true}},
 }}
 
@@ -18,6 +19,8 @@ test_cells[note] if {
 		"neither": ["out", "partner.example", "iq", ["file"], false],
 		"a wildcard": ["out", "a.group.example", "presence", ["presence"], true],
 		"a wildcard is not its domain": ["out", "group.example", "presence", ["presence"], false],
+		"said no to": ["out", "nofiles.example", "message", ["file", "text"], false],
+		"and not said no to": ["out", "nofiles.example", "message", ["text"], true],
 		"everybody else": ["in", "other.example", "message", [], true],
 		"everybody else, out": ["out", "other.example", "message", [], false],
 	}

@@ -12,7 +12,7 @@ within if object.get(data.presence, "direction", "out") in {"both", input.direct
 
 transform contains {"rule": "presence", "do": "fold-presence"} if {
 	within
-	terms == "folded"
+	terms in {"folded", "none"}
 	input.stanza.kind == "presence"
 }
 

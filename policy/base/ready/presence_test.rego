@@ -12,8 +12,8 @@ test_terms[note] if {
 	some note, [direction, remote, kind, class, changes, denials] in {
 		"folded": ["out", "any.example", "presence", ["presence"], 1, 0],
 		"full": ["out", "friend.example", "presence", ["presence"], 0, 0],
-		"none": ["out", "shy.example", "presence", ["presence"], 0, 1],
-		"a room": ["out", "shy.example", "presence", ["muc", "presence"], 0, 0],
+		"none": ["out", "shy.example", "presence", ["presence"], 1, 1],
+		"a room": ["out", "shy.example", "presence", ["muc", "presence"], 1, 0],
 		"the other way": ["in", "shy.example", "presence", ["presence"], 0, 0],
 		"a message": ["out", "any.example", "message", ["text"], 0, 0],
 	}

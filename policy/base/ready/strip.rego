@@ -44,3 +44,15 @@ faults contains sprintf("data.strip.payloads[%q] must be a namespace or namespac
 }
 
 faults contains "data.strip.direction must be in, out or both" if not object.get(data.strip, "direction", "both") in {"in", "out", "both"}
+
+faults contains sprintf("data.strip.%s is %s, must be true or false", [key, json.marshal(value)]) if {
+	some key in ["xhtml", "chat_states"]
+	some value in [data.strip[key]]
+	not is_boolean(value)
+}
+
+faults contains sprintf("data.strip.payloads[%q] is %s, must be true or false", [name, json.marshal(value)]) if {
+	is_object(data.strip.payloads)
+	some name, value in data.strip.payloads
+	not is_boolean(value)
+}

@@ -17,6 +17,8 @@ test_what_is_stripped[payload] if {
 		"urn:xmpp:forward:0|forwarded": true,
 		"urn:xmpp:mam:2|result": true,
 		"http://jabber.org/protocol/pubsub#event|event": true,
+		"urn:xmpp:mam:2|result": true,
+		"http://jabber.org/protocol/pubsub#event|event": true,
 	}
 	changes := strip.transform with data.strip as documents with input as with_payload("in", payload)
 	(count(changes) == 1) == stripped
@@ -40,6 +42,7 @@ test_faults if {
 		"data.strip.html: there are xhtml, chat_states, payloads and direction",
 		"data.strip.payloads must be an object, keyed by namespace or namespace|element", "data.strip.direction must be in, out or both",
 	} with data.strip as {"html": true, "payloads": [], "direction": "up"}
+	strip.faults == {`data.strip.xhtml is "no", must be true or false`, `data.strip.payloads["urn:x"] is 1, must be true or false`} with data.strip as {"xhtml": "no", "payloads": {"urn:x": 1}}
 	strip.faults == set() with data.strip as documents
 	strip.faults == set() with data.strip as {"payloads": {"|x": true, "jabber:client:mine": true}}
 	count(strip.faults) == 5 with data.strip as {"payloads": {"": true, "urn:x|": true, " urn:x": true, "jabber:client": true, "jabber:client|subject": true}}
