@@ -20,16 +20,8 @@ deny contains {
 	input.direction == "in"
 	some class in input.stanza.class
 	class in {"register", "admin", "archive"}
-	not answer
+	not input.stanza.type in {"result", "error"}
 	not allowed(class)
-}
-
-answer if input.stanza.type == "error"
-
-# A message of that type is an ordinary one (RFC 6121 §5.2.2).
-answer if {
-	input.stanza.kind == "iq"
-	input.stanza.type == "result"
 }
 
 allowed(class) if data.surface.allow[class] == true
