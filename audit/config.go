@@ -18,6 +18,7 @@ type Config struct {
 	SegmentBytes int64         `yaml:"segment_bytes" default:"64MiB" doc:"a segment that has reached this size is closed and a new one begun"`
 	SegmentAge   time.Duration `yaml:"segment_age" default:"24h" doc:"a segment that is older than this is closed and a new one begun with the next event"`
 	Compress     string        `yaml:"compress" default:"zstd" doc:"closed segments are compressed (zstd; zstdcat reads them), or left as they are (none)"`
+	Retention    Retention     `yaml:"retention" default:"" doc:"how long events are kept, by the retention class that policy gave them; default stands for all others, and what has no term is kept for good"`
 	LowSpace     int64         `yaml:"low_space" default:"1GiB" doc:"a warning is logged and recorded when the disk has less than this left"`
 
 	Checkpoint   time.Duration `yaml:"checkpoint" default:"60s" doc:"how often the gate signs what the record holds, also when nothing happens"`
@@ -31,6 +32,9 @@ type Config struct {
 	Level   string  `yaml:"level" default:"metadata" doc:"how much is recorded of a stanza where policy does not say: none, link, metadata, sealed or content"`
 	Content int64   `yaml:"content" default:"64KiB" doc:"body, subject and markup of a stanza are each recorded up to this length (levels sealed and content); what is longer is cut, and the event says so; at most 512KiB"`
 	Sealing Sealing `yaml:"sealing" doc:"the officers who can open what is recorded at level sealed"`
+
+	// Carried is the seq up to which all sinks have carried the record that have to: what is behind it is not deleted. Nil: there are none.
+	Carried func() (seq uint64, err error) `yaml:"-"`
 
 	// Log takes what an operator must know of the record itself: that the disk fails, or works again. Nil: nobody.
 	Log *slog.Logger `yaml:"-"`

@@ -43,6 +43,12 @@
 // lost. [Unsettled] finds the allowed stanzas that have none, which is what a gate asks after a crash, to tell their senders. Each
 // delivery event names the seq below which all is settled, so that the answer does not need the whole archive.
 //
+// # Keeping
+//
+// A closed segment is deleted, as a whole, when the retention of every line in it is over and no hold is on any of them. An audit.delete
+// event says so first, and the leaves stay in the tree, so that all that is left can be proved as before; lines that are missing without
+// such an event are a fault. See [Delete] and [Hold].
+//
 // # Reading
 //
 // [Search], [Tail], [Verify] and [Unsettled] read the files and nothing else. They need no writer, disturb none, and see a line

@@ -71,8 +71,8 @@ func (n *encoder) event(e *Event, stamp []byte, c *chain) {
 	n.change(&e.Change)
 	n.certificate(e)
 	n.trouble(e, level)
-	if e.Kind == Delivery {
-		n.delivery(e)
+	if e.Kind == Delivery || e.Kind == AuditDelete {
+		n.settled(e)
 	}
 	n.upkeep(e)
 	if e.Kind == Stanza {
@@ -181,7 +181,8 @@ func (n *encoder) trouble(e *Event, level Level) {
 	}
 }
 
-func (n *encoder) delivery(e *Event) {
+// settled writes what an event says of others, by their seqs.
+func (n *encoder) settled(e *Event) {
 	b := append(n.buf, `,"of":[`...)
 	for i, r := range e.Of {
 		if i > 0 {

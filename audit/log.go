@@ -28,6 +28,7 @@ type Log struct {
 	sealer  *sealer
 	wake    chan struct{} // the writer has something to do
 	stopped chan struct{} // closed when the writer has returned
+	keeper  *keeper       // nil: nothing has a term
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -309,6 +310,7 @@ func (l *Log) Close() error {
 	l.signal()
 	<-l.stopped
 	l.sealer.making.Wait()
+	l.keeper.close()
 	err := l.w.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -80,6 +80,7 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 		l.w.packer = startPacker(c, d, l.w.number)
 	}
 	go l.run()
+	l.keeper = l.startKeeper()
 	l.Note(say...)
 	for _, repair := range repairs {
 		c.Log.Warn("the end of the audit record was cut off in a crash, and has been repaired", "segment", repair.Segment, "bytes", repair.Bytes)

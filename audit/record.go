@@ -37,7 +37,7 @@ type Record struct {
 	Advice    string `json:"advice,omitempty" doc:"what can be done"`
 	NextTry   string `json:"next_try,omitempty" doc:"how long until the gate tries again by itself"`
 
-	Of      []SeqRange `json:"of,omitempty" doc:"closed ranges of seq: the stanza events that this one settles"`
+	Of      []SeqRange `json:"of,omitempty" doc:"closed ranges of seq: the stanza events that this one settles; of audit.delete all that are deleted"`
 	Outcome string     `json:"outcome,omitempty" doc:"acked, written, bounced, dropped or lost"`
 	Settled uint64     `json:"settled,omitempty" doc:"every allowed stanza with a lower seq is settled"`
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type Report struct {
 	End       time.Time         `json:"end"`   // of the last one
 	Kinds     map[string]uint64 `json:"kinds"`
 	Unsettled uint64            `json:"unsettled"` // allowed stanzas that no delivery event settles, as far as these segments tell
+	Deleted   uint64            `json:"deleted"`   // events whose deletion is on the record
 	Torn      int               `json:"torn"`      // bytes behind the last whole line: being written just now, or left by a crash
 
 	Checkpoints uint64    `json:"checkpoints"` // in the record, whose signatures are good
@@ -106,13 +108,20 @@ func (a Auditor) Verify(dir string) (Report, error) {
 		return v.report, fmt.Errorf("verifying the record: %w", err)
 	}
 	defer v.proof.close()
+	v.deleted = sync.OnceValue(func() ranges {
+		gone, err := deletedSeqs(dir)
+		if err != nil {
+			v.fault(segmentName(1), 0, err.Error())
+		}
+		return gone
+	})
 	numbers, err := segments(dir)
 	if err != nil {
 		return v.report, err
 	}
 	v.report.Segments = len(numbers)
 	for i, n := range numbers {
-		if i > 0 && n != numbers[i-1]+1 {
+		if i > 0 && n != numbers[i-1]+1 && !v.deletedBefore(dir, n) {
 			v.fault(segmentName(n), 0, fmt.Sprintf("the segment before it is missing: the last one is %s", segmentName(numbers[i-1])))
 		}
 		err := v.segment(dir, n, i == len(numbers)-1)
@@ -148,6 +157,8 @@ type verifier struct {
 	kinds  map[string]*uint64
 	proof  proof
 	place  Fault // where it is: a segment and a line
+
+	deleted func() ranges // what is gone by order, read when first asked for
 }
 
 func (v *verifier) fault(segment string, line int, reason string) {
@@ -234,6 +245,8 @@ func (v *verifier) line(line []byte) error {
 func (v *verifier) order(h head, t time.Time) {
 	rep := &v.report
 	switch {
+	case h.seq > rep.Last+1 && v.gone(SeqRange{rep.Last + 1, h.seq - 1}):
+		rep.Deleted += h.seq - 1 - rep.Last
 	case v.any && h.seq != rep.Last+1:
 		v.here("seq %d follows %d", h.seq, rep.Last)
 	case !v.any && h.seq != 1:
@@ -252,6 +265,15 @@ func (v *verifier) order(h head, t time.Time) {
 	if t.Year() < 2000 || t.After(v.now.Add(24*time.Hour)) {
 		v.here("time %s is absurd", h.time)
 	}
+}
+
+// gone says whether the record itself tells of the deletion of lines.
+func (v *verifier) gone(r SeqRange) bool { return v.deleted().covers(r) }
+
+// deletedBefore says whether all lines between the last one and those of a segment were deleted as recorded.
+func (v *verifier) deletedBefore(dir string, number int) bool {
+	h, ok, err := firstHead(dir, number)
+	return err == nil && ok && h.seq > v.report.Last+1 && v.gone(SeqRange{v.report.Last + 1, h.seq - 1})
 }
 
 // isID says whether a head's id is one as a gate makes it.

@@ -19,7 +19,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(),
+	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(), holdCommand(), deleteCommand(),
 		openCommand(), askCommand(), destroyCommand())
 }
 

@@ -121,6 +121,9 @@ func (f *recordFlags) verifyAll(w io.Writer, dirs []string, a audit.Auditor) err
 // describe says in a few lines what was checked, and what that is worth.
 func describe(w io.Writer, prefix string, r *audit.Report) {
 	fmt.Fprintf(w, "%s%s in %s, seq %d to %d, %s without a delivery\n", prefix, counted(r.Events, "event"), counted(uint64(r.Segments), "segment"), r.First, r.Last, counted(r.Unsettled, "allowed stanza"))
+	if r.Deleted > 0 {
+		fmt.Fprintf(w, "%s%s before and between them deleted, as the record itself says\n", prefix, counted(r.Deleted, "event"))
+	}
 	switch {
 	case r.Covered == 0:
 		fmt.Fprintf(w, "%sno checkpoint covers any of it: this finds accidents, and proves nothing\n", prefix)

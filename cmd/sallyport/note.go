@@ -53,7 +53,8 @@ func (g *gate) recordDeed(ctx context.Context, uid int, n console.Note) (console
 
 func deed(kind audit.Kind, uid int, n console.Note) audit.Event {
 	return audit.Event{Kind: kind, Deed: audit.DeedPart{Who: userName(uid), As: n.As, Why: n.Why, Query: n.Query},
-		Count: n.Count, Key: n.Key, Segment: n.Segment, SHA256: n.SHA256}
+		Count: n.Count, Key: n.Key, Segment: n.Segment, SHA256: n.SHA256,
+		Of: n.Of, Since: n.Since, Until: n.Until}
 }
 
 // appendDeed commits one event. With on_failure: pass, too, what is not in the record is not done.

@@ -175,6 +175,7 @@ func examples() map[string]string {
 		"policy.bundle.roots":      "private-authority.pem",
 		"policy.bundle.token_file": "bundle.token",
 
+		"audit.retention": "{default: 2y, legal: 7y}",
 		"peers": `
   default: {channel: tls, proof: dialback, tls_min: "1.2"}
   partner.example: {proof: pkix}

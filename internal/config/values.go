@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/audit"
 	"sallyport/internal/config/document"
 	"sallyport/internal/jid"
 	"sallyport/internal/resolve"
@@ -129,6 +130,7 @@ func nouns() document.Nouns {
 		reflect.TypeFor[resolve.Server](): {Name: "name server", Example: "127.0.0.53:53 or tls://192.0.2.53#dns.example"},
 		reflect.TypeFor[Route]():          {Name: "host:port", Example: "192.0.2.1:5269, xmpp.example:5269 or tls://xmpp.example:5270"},
 		reflect.TypeFor[HostPort]():       {Name: "host:port", Example: "192.0.2.1:5269 or xmpp.example:5269"},
+		reflect.TypeFor[audit.Term]():     {Name: "number of days or years", Example: "90d or 2y"},
 		reflect.TypeFor[Pin]():            {Name: "pin", Example: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
+
+	"sallyport/audit"
 )
 
 // Note is the body of POST /audit/note: what a command is about to do with the record.
@@ -17,6 +20,11 @@ type Note struct {
 	Key     string `json:"key,omitempty"`
 	Segment string `json:"segment,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
+
+	// Of audit.delete: all seqs that are deleted, and the times of those that go now.
+	Of    []audit.SeqRange `json:"of,omitempty"`
+	Since time.Time        `json:"since,omitzero"`
+	Until time.Time        `json:"until,omitzero"`
 }
 
 // Recorded is the answer: the event is in the record.

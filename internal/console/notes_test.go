@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestNoteOverTheSocket(t *testing.T) {
 	if r, err := console.Noted(t.Context(), socket, want); err != nil || r.Seq != 7 || r.ID != "x" {
 		t.Errorf("Noted = %+v, %v", r, err)
 	}
-	if len(got) != 1 || got[0] != want {
+	if len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("the gate got %+v", got)
 	}
 	for kind, reason := range map[string]string{"stanza": "not recorded: stanza", "audit.export": "no space left"} {

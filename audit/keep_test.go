@@ -1,0 +1,297 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func term(t testing.TB, text string) (term Term) {
+	t.Helper()
+	if err := term.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return term
+}
+
+func TestTerm(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	if end := term(t, "2y").end(at); !end.Equal(at.AddDate(2, 0, 0)) || term(t, "2y").String() != "2y" {
+		t.Errorf("2y end %s", end)
+	}
+	if end := term(t, "90d").end(at); !end.Equal(at.AddDate(0, 0, 90)) || term(t, "90d").String() != "90d" {
+		t.Errorf("90d end %s", end)
+	}
+	for _, bad := range []string{"", "d", "0d", "-1y", "1.5y", "24h", "1001y", "99999999d", "2 y"} {
+		var x Term
+		if x.UnmarshalText([]byte(bad)) == nil {
+			t.Errorf("%q is taken for %s", bad, x)
+		}
+	}
+}
+
+// calendar is a clock that tests set forward.
+type calendar struct{ at atomic.Int64 }
+
+func (c *calendar) now() time.Time       { return time.Unix(c.at.Load(), 0) }
+func (c *calendar) pass(d time.Duration) { c.at.Add(int64(d / time.Second)) }
+
+// days fills a record with a segment a day, of 25 hours: one stanza, by alice and carol in turn, and what became of it. Every fourth is
+// of class seven. Whatever else is recorded gets a segment of its own.
+func days(t testing.TB, c Config, n int) (*Log, *calendar) {
+	t.Helper()
+	c.SegmentBytes = 1
+	clock := &calendar{}
+	clock.at.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Unix())
+	l := openWith(t, c, newTestDisk(), clock.now)
+	for day := range n {
+		e := stanzaEvent(day)
+		e.From = []string{"alice@corp.example/a", "carol@corp.example/c"}[day%2]
+		e.Decision.Retention = []string{"", "", "", "seven"}[day%4]
+		appendAll(t, l, []Event{e, {Kind: Delivery, Outcome: Written, Of: []SeqRange{{uint64(2*day + 1), uint64(2*day + 1)}}}})
+		clock.pass(25 * time.Hour)
+	}
+	return l, clock
+}
+
+// by is a note for Delete that somebody asked for.
+func by(l *Log) func(Event) error {
+	return func(e Event) error {
+		e.Deed.Who, e.Deed.Why = "root (uid 0)", "case 117"
+		return l.Append(context.Background(), []Event{e})
+	}
+}
+
+func there(t testing.TB, dir string) []int {
+	t.Helper()
+	numbers, err := segments(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return numbers
+}
+
+// TestRetention: the gate deletes by itself what has outlived the longest term in a segment, says so in the record before, and what is
+// left verifies and proves as before. A segment that vanishes without a word is a fault.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := Config{Dir: dir, Retention: Retention{"default": term(t, "5d"), "seven": term(t, "9d")}}
+	l, clock := days(t, c, 8)
+	// Nine days and eight hours after the first: segments 1, 2, 3 and 5 are over, the fourth has a line of class seven.
+	clock.pass(24 * time.Hour)
+	if err := l.keeper.round(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := there(t, dir); got[0] != 4 {
+		t.Fatalf("segments %v", got)
+	}
+	closeLog(t, l)
+	all := records(t, dir)
+	deleted := 0
+	for _, r := range all {
+		if r.Kind == "audit.delete" {
+			deleted++
+			if r.Who == "" || r.Why == "" || r.Segment == "" || r.Count != 2 || r.SHA256 == "" || r.Of[0].First != 1 {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	if deleted != 4 || all[0].Seq != 7 {
+		t.Errorf("%d deletions are recorded, the first event left is %d", deleted, all[0].Seq)
+	}
+	if r, err := Verify(dir); err != nil || !r.OK() || r.Deleted != 8 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	// Opened again, it goes on; and a second round of deletions keeps the word of the first.
+	l = openWith(t, c, newTestDisk(), clock.now)
+	appendAll(t, l, stanzas(100, 1))
+	clock.pass(12 * 24 * time.Hour)
+	if err := l.keeper.round(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	records(t, dir)
+	if got := there(t, dir); got[0] < 8 {
+		t.Errorf("segments %v", got)
+	}
+	victim := there(t, dir)[0]
+	if err := os.Remove(filepath.Join(dir, segmentName(victim))); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Verify(dir); err != nil || r.OK() {
+		t.Errorf("a segment vanished without a word, and the record verifies: %+v, %v", r, err)
+	}
+}
+
+// TestDeleteByHand: a dry run changes nothing; a date in the future, a term that is not over and a sink that is behind all keep.
+func TestDeleteByHand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := Config{Dir: dir, Retention: Retention{"seven": term(t, "7y")}}
+	l, clock := days(t, c, 6)
+	ctx := context.Background()
+	o := Order{Before: clock.now().Add(-30 * time.Hour), Now: clock.now()}
+	d, err := Delete(ctx, c, o, nil)
+	if err != nil || len(d.Due) != 4 || len(d.Kept) != 1 || !strings.Contains(d.Kept[0].Why, "class seven are kept until") || len(there(t, dir)) != 6 {
+		t.Fatalf("a dry run: %+v, %v, segments %v", d, err, there(t, dir))
+	}
+	if _, err := Delete(ctx, c, Order{Before: clock.now().Add(time.Hour), Now: clock.now()}, by(l)); err == nil {
+		t.Error("what is still to come can be deleted")
+	}
+	c.Carried = func() (uint64, error) { return 3, nil }
+	if d, err := Delete(ctx, c, o, nil); err != nil || len(d.Due) != 1 || !strings.Contains(d.Kept[0].Why, "only up to seq 3") {
+		t.Errorf("behind a sink: %+v, %v", d, err)
+	}
+	c.Carried = func() (uint64, error) { return 0, errors.New("no cursor") }
+	if d, err := Delete(ctx, c, o, nil); err != nil || len(d.Due) != 0 {
+		t.Errorf("without a cursor: %+v, %v", d, err)
+	}
+	c.Carried = nil
+	// What cannot be recorded is not done.
+	broken := errors.New("no room")
+	if _, err := Delete(ctx, c, o, func(Event) error { return broken }); !errors.Is(err, broken) || len(there(t, dir)) != 6 {
+		t.Errorf("without a record: %v, segments %v", err, there(t, dir))
+	}
+	if _, err := Delete(ctx, c, o, by(l)); err != nil || !slices.Equal(there(t, dir)[:2], []int{4, 6}) {
+		t.Errorf("%v, segments %v", err, there(t, dir))
+	}
+	closeLog(t, l)
+	records(t, dir)
+}
+
+// TestChangedLinesAreNotDeleted: deletion is no way to get rid of what was tampered with.
+func TestChangedLinesAreNotDeleted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := Config{Dir: dir}
+	l, clock := days(t, c, 3)
+	path := filepath.Join(dir, segmentName(1))
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, []byte(strings.Replace(string(b), "alice@", "mallo@", 1)))
+	d, err := Delete(context.Background(), c, Order{Before: clock.now().Add(-26 * time.Hour), Now: clock.now()}, by(l))
+	if err != nil || len(d.Due) != 1 || len(d.Kept) != 1 || !strings.Contains(d.Kept[0].Why, "not those that were recorded") {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestHold: what is held outlives its term and every order, and so does what became of it; the record alone is enough to know the hold,
+// and so is the file.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := Config{Dir: dir, Retention: Retention{"default": term(t, "10d")}}
+	l, clock := days(t, c, 5)
+	ctx := context.Background()
+	hold := Hold{Name: "case-117", Query: Query{User: "alice@corp.example", Until: clock.now().Add(-40 * time.Hour)}}
+	if err := Place(ctx, dir, hold, by(l)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Place(ctx, dir, hold, by(l)); err == nil || !strings.Contains(err.Error(), "in force already") {
+		t.Errorf("a name twice: %v", err)
+	}
+	if err := Place(ctx, dir, Hold{Name: "a b"}, by(l)); err == nil {
+		t.Error("a name of two words")
+	}
+	file := filepath.Join(dir, holdsName)
+	kept, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil { // the event alone will do
+		t.Fatal(err)
+	}
+	clock.pass(20 * 24 * time.Hour)
+	if err := l.keeper.round(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := there(t, dir); got[0] != 1 || slices.Contains(got, 2) || got[1] != 3 || slices.Contains(got, 4) {
+		t.Errorf("segments %v: those of alice's first days are held, and no others", got)
+	}
+	d, err := Delete(ctx, c, Order{Before: clock.now().Add(-26 * time.Hour), Now: clock.now()}, by(l))
+	if err != nil || len(d.Kept) < 3 || !strings.Contains(d.Kept[0].Why, "hold case-117 is on it") {
+		t.Errorf("by hand: %+v, %v", d, err)
+	}
+	write(t, file, append(kept, "nonsense\n"...))
+	if all, err := Holds(ctx, dir); err != nil || len(all) != 2 || all[0].Text() != hold.Text() || all[1].Query.User != "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := Release(ctx, dir, "case-117", by(l)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Release(ctx, dir, "case-117", by(l)); err == nil {
+		t.Error("released twice")
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	clock.pass(20 * 24 * time.Hour)
+	if err := l.keeper.round(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := there(t, dir); got[0] < 5 {
+		t.Errorf("segments %v after the release", got)
+	}
+	closeLog(t, l)
+	records(t, dir)
+}
+
+// TestHoldText: a hold comes back from its event as it was placed, whatever stands in it.
+func TestHoldText(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 7, 1, 12, 0, 0, 5, time.UTC)
+	for _, h := range []Hold{
+		{Name: "n"},
+		{Name: "n", Query: Query{User: "žofie@corp.example", Domain: "*.partner.example", Since: at, Until: at.Add(time.Hour)}},
+		{Name: "n", Query: Query{From: `a b" name=x\ @c/d e`, To: "\"\u202e\x00\n"}},
+	} {
+		got, err := parseHold(h.Text())
+		if err != nil || got != h {
+			t.Errorf("%s: %+v, %v", h.Text(), got, err)
+		}
+	}
+	for _, bad := range []string{"name", "since=yesterday", "size=4"} {
+		if h, err := parseHold(bad); err == nil {
+			t.Errorf("%q: %+v", bad, h)
+		}
+	}
+	// One that cannot be understood holds everything.
+	if h := holdOf(Record{Query: "user=a size=4"}); h.Query != (Query{}) {
+		t.Errorf("%+v", h)
+	}
+}
+
+// TestDeletionInterrupted: after a crash between the event and the removal, the segment is there, the record sound, and the order can be
+// given again.
+func TestDeletionInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := Config{Dir: dir}
+	l, clock := days(t, c, 4)
+	ctx := context.Background()
+	d := newTestDisk()
+	d.noRemove = fs.ErrPermission
+	o := Order{Before: clock.now().Add(-51 * time.Hour), Now: clock.now()}
+	if _, err := deleteOn(ctx, d, c, o, by(l)); !errors.Is(err, fs.ErrPermission) {
+		t.Fatal(err)
+	}
+	if r, err := Verify(dir); err != nil || !r.OK() || r.Deleted != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := Delete(ctx, c, o, by(l)); err != nil || there(t, dir)[0] != 3 {
+		t.Errorf("%v, segments %v", err, there(t, dir))
+	}
+	closeLog(t, l)
+	records(t, dir)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sallyport/audit"
+	"sallyport/internal/config"
+)
+
+// TestKeepAndDelete: a hold stops a deletion by hand and says so; released, it does not; each step is in the record with who and why.
+func TestKeepAndDelete(t *testing.T) {
+	t.Parallel()
+	path := newHouse(t).config
+	c, err := config.Load(path)
+	must(t, err)
+	c.Audit.SegmentBytes, c.Audit.Compress = 1, audit.None
+	l, err := audit.Open(c.Audit)
+	must(t, err)
+	for range 3 {
+		must(t, l.Append(t.Context(), []audit.Event{{Kind: audit.Stanza, From: "alice@corp.example/a", To: "bob@partner.example", Error: strings.Repeat("long enough ", 30), Decision: audit.DecisionPart{Effect: "deny"}}}))
+	}
+	must(t, l.Close())
+	run := func(want int, args ...string) string {
+		t.Helper()
+		code, stdout, stderr := call(append([]string{"audit"}, append(args, "--config", path)...)...)
+		if code != want {
+			t.Errorf("%s: exit %d\n%s%s", args, code, stdout, stderr)
+		}
+		return stdout + stderr
+	}
+	segments := func() int {
+		found, err := filepath.Glob(filepath.Join(c.Audit.Dir, "*.jsonl*"))
+		must(t, err)
+		return len(found)
+	}
+	run(2, "hold", "add", "--name", "case-117", "--reason", "case 117")
+	if out := run(1, "hold", "add", "--name", "case-117", "--user", "alice@corp.example"); !strings.Contains(out, "--reason") {
+		t.Error(out)
+	}
+	run(0, "hold", "add", "--name", "case-117", "--user", "Alice@corp.example", "--reason", "case 117")
+	if out := run(0, "hold", "list"); out != "name=case-117 user=alice@corp.example\n" {
+		t.Errorf("%q", out)
+	}
+	before := segments()
+	if out := run(1, "delete", "--before", "0s", "--reason", "tidy"); !strings.Contains(out, "hold case-117 is on it") {
+		t.Error(out)
+	}
+	if segments() < before {
+		t.Error("a held segment went")
+	}
+	run(1, "hold", "release", "case-118", "--reason", "closed")
+	run(0, "hold", "release", "case-117", "--reason", "closed")
+	if out := run(0, "delete", "--before", "0s", "--dry-run"); !strings.Contains(out, "00000001.jsonl would be deleted: seq 1 to 1") || segments() < before {
+		t.Error(out)
+	}
+	run(0, "delete", "--before", "0s", "--reason", "tidy")
+	if _, err := os.Stat(filepath.Join(c.Audit.Dir, "00000001.jsonl")); err == nil {
+		t.Error("it is still there")
+	}
+	if out := run(0, "verify"); !strings.Contains(out, "deleted") {
+		t.Error(out)
+	}
+	if out := run(0, "search", "--kind", "audit.*", "--json"); !strings.Contains(out, `"kind":"audit.delete"`) || !strings.Contains(out, `"why":"tidy"`) {
+		t.Error(out)
+	}
+}
