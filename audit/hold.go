@@ -194,8 +194,8 @@ func keepHolds(dir string, kept []Hold) error {
 	return osDisk{}.syncDir(dir)
 }
 
-// Place puts a hold in force. note has to bring the event into the record.
-func Place(ctx context.Context, dir string, h Hold, note func(Event) error) error {
+// PlaceHold puts a hold in force. note has to bring the event into the record.
+func PlaceHold(ctx context.Context, dir string, h Hold, note func(Event) error) error {
 	if err := h.CheckName(); err != nil {
 		return err
 	}
@@ -213,8 +213,8 @@ func Place(ctx context.Context, dir string, h Hold, note func(Event) error) erro
 	})
 }
 
-// Release ends a hold. note has to bring the event into the record.
-func Release(ctx context.Context, dir, name string, note func(Event) error) error {
+// ReleaseHold ends a hold. note has to bring the event into the record.
+func ReleaseHold(ctx context.Context, dir, name string, note func(Event) error) error {
 	return withHolds(ctx, dir, func(all []Hold) error {
 		i := slices.IndexFunc(all, func(h Hold) bool { return h.Name == name })
 		if i < 0 {

@@ -195,13 +195,13 @@ func TestHold(t *testing.T) {
 	l, clock := days(t, c, 5)
 	ctx := context.Background()
 	hold := Hold{Name: "case-117", Query: Query{User: "alice@corp.example", Until: clock.now().Add(-40 * time.Hour)}}
-	if err := Place(ctx, dir, hold, by(l)); err != nil {
+	if err := PlaceHold(ctx, dir, hold, by(l)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Place(ctx, dir, hold, by(l)); err == nil || !strings.Contains(err.Error(), "in force already") {
+	if err := PlaceHold(ctx, dir, hold, by(l)); err == nil || !strings.Contains(err.Error(), "in force already") {
 		t.Errorf("a name twice: %v", err)
 	}
-	if err := Place(ctx, dir, Hold{Name: "a b"}, by(l)); err == nil {
+	if err := PlaceHold(ctx, dir, Hold{Name: "a b"}, by(l)); err == nil {
 		t.Error("a name of two words")
 	}
 	file := filepath.Join(dir, holdsName)
@@ -227,10 +227,10 @@ func TestHold(t *testing.T) {
 	if all, err := Holds(ctx, dir); err != nil || len(all) != 2 || all[0].Text() != hold.Text() || all[1].Query.User != "" {
 		t.Errorf("%+v, %v", all, err)
 	}
-	if err := Release(ctx, dir, "case-117", by(l)); err != nil {
+	if err := ReleaseHold(ctx, dir, "case-117", by(l)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Release(ctx, dir, "case-117", by(l)); err == nil {
+	if err := ReleaseHold(ctx, dir, "case-117", by(l)); err == nil {
 		t.Error("released twice")
 	}
 	if err := os.Remove(file); err != nil {

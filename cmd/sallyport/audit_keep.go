@@ -80,7 +80,7 @@ func holdAddCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			return done(c, audit.Place(cmd.Context(), c.Audit.Dir, h, o.note(cmd.Context(), c)))
+			return done(c, audit.PlaceHold(cmd.Context(), c.Audit.Dir, h, o.note(cmd.Context(), c)))
 		},
 	}
 	o.add(cmd)
@@ -135,7 +135,7 @@ func holdReleaseCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			return done(c, audit.Release(cmd.Context(), c.Audit.Dir, args[0], o.note(cmd.Context(), c)))
+			return done(c, audit.ReleaseHold(cmd.Context(), c.Audit.Dir, args[0], o.note(cmd.Context(), c)))
 		},
 	}
 	o.add(cmd)
@@ -177,7 +177,7 @@ func deleteCommand() *cobra.Command {
 			if dry {
 				what, ask = "would be deleted", nil
 			}
-			d, err := audit.Delete(cmd.Context(), c.Audit, audit.Order{Before: to, Now: time.Now()}, ask)
+			d, err := audit.Delete(cmd.Context(), c.Audit.Config, audit.Order{Before: to, Now: time.Now()}, ask)
 			tell(cmd.OutOrStdout(), d, what)
 			if dry {
 				return fault(err)

@@ -17,7 +17,7 @@ func TestKeepAndDelete(t *testing.T) {
 	c, err := config.Load(path)
 	must(t, err)
 	c.Audit.SegmentBytes, c.Audit.Compress = 1, audit.None
-	l, err := audit.Open(c.Audit)
+	l, err := audit.Open(c.Audit.Config)
 	must(t, err)
 	for range 3 {
 		must(t, l.Append(t.Context(), []audit.Event{{Kind: audit.Stanza, From: "alice@corp.example/a", To: "bob@partner.example", Error: strings.Repeat("long enough ", 30), Decision: audit.DecisionPart{Effect: "deny"}}}))
