@@ -124,6 +124,9 @@ func (p *packer) pack(ctx context.Context, number int) error {
 	}
 	err = p.write(ctx, from, beside)
 	if err == nil {
+		err = same(ctx, from, beside)
+	}
+	if err == nil {
 		err = p.disk.rename(beside, to)
 	}
 	if err != nil {
@@ -154,24 +157,16 @@ func (p *packer) write(ctx context.Context, from io.Reader, path string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	// With the size in each header, however short the block: readers find the frames by it.
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithSingleSegment(true))
 	if err != nil {
 		return err
 	}
 	defer encoder.Close()
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBlock))
-	if err != nil {
-		return err
-	}
-	defer decoder.Close()
-	var raw, again []byte
+	var raw []byte
 	end := int64(0)
 	err = blocks(from, func(block []byte) error {
 		raw = encoder.EncodeAll(block, raw[:0])
-		// The plain form is about to go: what cannot be had back from the other one must show now.
-		if again, err = decoder.DecodeAll(raw, again[:0]); err != nil || !bytes.Equal(again, block) {
-			return errors.Join(err, errors.New("it does not come back as it was"))
-		}
 		if _, err := f.WriteAt(raw, end); err != nil {
 			return err
 		}
@@ -182,6 +177,42 @@ func (p *packer) write(ctx context.Context, from io.Reader, path string) (err er
 		return err
 	}
 	return f.sync()
+}
+
+var errNotTheSame = errors.New("it does not come back as it was")
+
+// same holds a compressed form against the plain one, read as readers do. The plain one is about to go: what cannot be had back from
+// the other must show now.
+func same(ctx context.Context, plain *os.File, path string) error {
+	p, err := openPacked(path)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	st, err := plain.Stat()
+	if err != nil {
+		return err
+	}
+	if p.whole != st.Size() {
+		return errors.Join(errNotTheSame, p.broken)
+	}
+	a, b := make([]byte, blockBytes), make([]byte, blockBytes)
+	for off := int64(0); off < st.Size(); off += blockBytes {
+		n := min(blockBytes, st.Size()-off)
+		if _, err := plain.ReadAt(a[:n], off); err != nil {
+			return err
+		}
+		if _, err := p.ReadAt(b[:n], off); err != nil {
+			return err
+		}
+		if !bytes.Equal(a[:n], b[:n]) {
+			return errNotTheSame
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // blocks cuts a segment into pieces: of whole lines, unless one is longer than any that is read.

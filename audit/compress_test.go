@@ -299,3 +299,34 @@ func FuzzCompressed(f *testing.F) {
 		}
 	})
 }
+
+// TestShortSegmentsCompress: a block of less than 256 bytes has its size in its header too, without which no reader finds it.
+func TestShortSegmentsCompress(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var want []byte
+	for n, size := range []int{0, 1, 200, 255, 256, 257, 1023, 1024, 1025, blockBytes, blockBytes + 1, 3*blockBytes + 100} {
+		plain := bytes.Repeat([]byte("x"), size)
+		for at := 99; at < size; at += 100 {
+			plain[at] = '\n'
+		}
+		if err := os.WriteFile(filepath.Join(dir, segmentName(n+1)), plain, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, plain...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, segmentName(100)), nil, 0o600); err != nil { // the open one
+		t.Fatal(err)
+	}
+	packAll(t, dir)
+	var got []byte
+	for n := range 12 {
+		if _, err := os.Stat(filepath.Join(dir, segmentName(n+1)+packedSuffix)); err != nil {
+			t.Error(err)
+		}
+		got = append(got, segmentBytes(t, dir, n+1)...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came back of %d", len(got), len(want))
+	}
+}
