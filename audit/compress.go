@@ -16,8 +16,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// packer brings closed segments into their compressed form, one after another, in a goroutine of its own that gives way to all others.
-// What it does can be done again at any time: a record is whole with and without it.
+// packer brings closed segments into their compressed form and makes their indexes, one after another, in a goroutine of its own that
+// gives way to all others. What it does can be done again at any time: a record is whole with and without it.
 type packer struct {
 	disk disk
 	dir  string
@@ -66,7 +66,7 @@ func (p *packer) run(ctx context.Context) {
 			return
 		}
 		if err != nil && !p.failing {
-			p.log.Warn("closed audit segments cannot be compressed; it is tried again", "error", err)
+			p.log.Warn("closed audit segments cannot be compressed or indexed; it is tried again", "error", err)
 		}
 		p.failing = err != nil
 		p.pause(ctx)
@@ -88,7 +88,7 @@ func (p *packer) pause(ctx context.Context) {
 	}
 }
 
-// round compresses all closed segments that are not yet.
+// round compresses all closed segments that are not yet, and makes the indexes that are missing.
 func (p *packer) round(ctx context.Context) error {
 	numbers, err := segments(p.dir)
 	if err != nil {
@@ -102,7 +102,8 @@ func (p *packer) round(ctx context.Context) error {
 			return fmt.Errorf("compressing %s: %w", segmentName(n), err)
 		}
 	}
-	return nil
+	_, err = MakeIndexes(ctx, p.dir, false)
+	return err
 }
 
 // pack puts the compressed form of a segment in the place of the plain one. At each moment one of the two is there whole, also after a

@@ -213,7 +213,7 @@ func (p *planner) segment(ctx context.Context, number int) (s ClosedSegment, kep
 	}
 	l := look{p: p, ends: map[string]*[len(timeLayout)]byte{}}
 	var damage DamageError
-	if err := eachLineOf(ctx, p.c.Dir, number, &damage, l.line); err != nil {
+	if err := eachLineOf(ctx, p.c.Dir, number, wholeSegment, &damage, l.line); err != nil {
 		return s, kept, err
 	}
 	if damage.Lines > 0 || l.seqs.Last-l.seqs.First+1 != l.lines {

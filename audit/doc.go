@@ -52,7 +52,8 @@
 // # Reading
 //
 // [Search], [Tail], [Verify] and [Unsettled] read the files and nothing else. They need no writer, disturb none, and see a line
-// at the earliest when it is whole; that may be a moment before it is durable.
+// at the earliest when it is whole; that may be a moment before it is durable. Closed segments get an index of what occurs where, which
+// is derived from the lines and believed only as far as it fits them ([MakeIndexes]).
 //
 // The package decides nothing, knows no XMPP beyond names, and opens nothing by itself:
 // content at level sealed is encrypted to officers (see Sealing), and [Opener] needs their keys. docs/reference/audit-events.md lists every kind with its fields, and

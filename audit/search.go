@@ -18,53 +18,86 @@ type Query struct {
 	Effect   string    // allow, deny or drop
 	Rule     string    // of the decision
 	Kind     string    // of the event; link.* asks for all that begin so
-	ID       string    // of the event, as quoted in a bounce
+	ID       string    // of the event, as quoted in a bounce, or of the stanza
 	Since    time.Time // not before
 	Until    time.Time // before
 	Hash     string    // of the body, as Hasher gives it
 	Text     string    // occurs in any value but numbers and times, in whatever case
 	Limit    int       // at most so many, the oldest; 0: all
+	NoIndex  bool      // read everything: an index is not believed
 }
 
 // Search gives yield every event of a record that q asks for, in order, while a gate may be writing to it. The line is valid
 // during the call. An error of yield ends the search and is returned. Lines that cannot be read are passed over, and told of by
 // a *DamageError at the end.
+//
+// Where a segment has an index that fits it, only what may hold such events is read.
 func Search(ctx context.Context, dir string, q Query, yield func(line []byte, r Record) error) error {
 	m := newMatcher(q)
 	numbers, err := segments(dir)
 	if err != nil {
 		return err
 	}
-	for m.since != "" && len(numbers) > 0 && endsBefore(dir, numbers[0], m.since) {
-		numbers = numbers[1:]
+	tree, closer, err := openHashes(dir)
+	if err != nil {
+		return err
 	}
+	defer closer.Close()
+	var damage DamageError
 	found := 0
-	err = eachLine(ctx, dir, numbers, func(line []byte, h head) error {
-		if m.until != "" && string(h.time) >= m.until {
-			return errNextSegment // within a segment time does not go back
+	for i, n := range numbers {
+		parts, ok := []extent(nil), false
+		if i < len(numbers)-1 && !q.NoIndex {
+			parts, ok = m.plan(dir, n, tree)
 		}
-		if !m.head(h) || !m.raw(line) {
+		if !ok {
+			if m.since != "" && endsBefore(dir, n, m.since) {
+				continue
+			}
+			parts = wholeSegment
+		}
+		err := eachLineOf(ctx, dir, n, parts, &damage, func(line []byte, h head) error {
+			r, err := m.match(line, h)
+			if err != nil || r == nil {
+				return err
+			}
+			if err := yield(line, *r); err != nil {
+				return err
+			}
+			if found++; found == q.Limit {
+				return errEnough
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
 			return nil
 		}
-		r, err := ParseRecord(line)
 		if err != nil {
-			return errBadLine
-		}
-		if !m.record(&r) {
-			return nil
-		}
-		if err := yield(line, r); err != nil {
 			return err
 		}
-		if found++; found == q.Limit {
-			return errEnough
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		return nil
 	}
-	return err
+	if damage.Lines > 0 {
+		return &damage
+	}
+	return nil
+}
+
+// match reads a line if it is what the query asks for.
+func (m *matcher) match(line []byte, h head) (*Record, error) {
+	if m.until != "" && string(h.time) >= m.until {
+		return nil, errNextSegment // within a segment time does not go back
+	}
+	if !m.head(h) || !m.raw(line) {
+		return nil, nil
+	}
+	r, err := ParseRecord(line)
+	if err != nil {
+		return nil, errBadLine
+	}
+	if !m.record(&r) {
+		return nil, nil
+	}
+	return &r, nil
 }
 
 // endsBefore says whether a segment's last event is older than since. Within a segment time does not go back.
@@ -94,12 +127,18 @@ type matcher struct {
 	q            Query
 	since, until string   // as text, which sorts as time does
 	needles      [][]byte // a line without one of these cannot match
+
+	id                string // the event's, if that is what q.ID is
+	eventID, stanzaID []byte // a line has neither: it cannot match
 }
 
 func newMatcher(q Query) *matcher {
 	q.From, q.To, q.User, q.Domain = lowerBare(q.From), lowerBare(q.To), lowerBare(q.User), strings.ToLower(q.Domain)
-	q.ID, q.Text = strings.ToUpper(q.ID), strings.ToLower(q.Text)
-	m := &matcher{q: q}
+	q.Text = strings.ToLower(q.Text)
+	m := &matcher{q: q, id: strings.ToUpper(q.ID)}
+	if q.ID != "" {
+		m.eventID, m.stanzaID = []byte(m.id), appendText(nil, q.ID)
+	}
 	if !q.Since.IsZero() {
 		m.since = q.Since.UTC().Format(timeLayout)
 	}
@@ -124,7 +163,7 @@ func lowerBare(addr string) string {
 }
 
 func (m *matcher) head(h head) bool {
-	if m.since != "" && string(h.time) < m.since || m.q.ID != "" && string(h.id[:]) != m.q.ID {
+	if m.since != "" && string(h.time) < m.since {
 		return false
 	}
 	if prefix, ok := strings.CutSuffix(m.q.Kind, "*"); ok {
@@ -139,7 +178,7 @@ func (m *matcher) raw(line []byte) bool {
 			return false
 		}
 	}
-	return true
+	return m.id == "" || bytes.Contains(line, m.eventID) || bytes.Contains(line, m.stanzaID)
 }
 
 func (m *matcher) record(r *Record) bool {
@@ -152,6 +191,7 @@ func (m *matcher) record(r *Record) bool {
 		(q.Effect == "" || r.Decision.Effect == q.Effect) &&
 		(q.Rule == "" || r.Decision.Rule == q.Rule) &&
 		(q.Hash == "" || r.Hash.Body == q.Hash) &&
+		(q.ID == "" || r.ID.String() == m.id || r.Stanza.ID == q.ID) &&
 		(q.Text == "" || r.mentions(q.Text))
 }
 

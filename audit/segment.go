@@ -93,6 +93,7 @@ type lineReader struct {
 	src    source
 	r      *bufio.Reader
 	offset int64  // of the next line
+	end    int64  // no line is read beyond
 	number int    // of the line read last, from 1
 	long   []byte // a line that does not fit the reader's buffer
 }
@@ -103,7 +104,7 @@ func openLines(dir string, number int, offset int64) (*lineReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lineReader{name: segmentName(number), src: src, r: bufio.NewReaderSize(nil, 256<<10)}
+	l := &lineReader{name: segmentName(number), src: src, r: bufio.NewReaderSize(nil, 256<<10), end: math.MaxInt64}
 	l.seek(offset)
 	return l, nil
 }
@@ -113,7 +114,13 @@ func (l *lineReader) Close() error { return l.src.Close() }
 // seek goes on from an offset.
 func (l *lineReader) seek(offset int64) {
 	l.offset = offset
-	l.r.Reset(io.NewSectionReader(l.src, offset, math.MaxInt64-offset))
+	l.r.Reset(io.NewSectionReader(l.src, offset, max(l.end-offset, 0)))
+}
+
+// within goes on with a part of the segment, which then is all there is.
+func (l *lineReader) within(part extent) {
+	l.end, l.number = part.end, part.before
+	l.seek(part.start)
 }
 
 // next gives the next whole line without its end, valid until the next call. io.EOF: there is none, or none yet; what may stand

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Unsettled lists the stanzas that were allowed and recorded, and of which no delivery event says what became of them, in the
@@ -152,7 +153,7 @@ func (e *DamageError) Error() string {
 func eachLine(ctx context.Context, dir string, numbers []int, f func(line []byte, h head) error) error {
 	var damage DamageError
 	for _, n := range numbers {
-		if err := eachLineOf(ctx, dir, n, &damage, f); err != nil {
+		if err := eachLineOf(ctx, dir, n, wholeSegment, &damage, f); err != nil {
 			return err
 		}
 	}
@@ -162,7 +163,14 @@ func eachLine(ctx context.Context, dir string, numbers []int, f func(line []byte
 	return nil
 }
 
-func eachLineOf(ctx context.Context, dir string, number int, damage *DamageError, f func(line []byte, h head) error) error {
+// wholeSegment is all of one.
+var wholeSegment = []extent{{end: math.MaxInt64}}
+
+// eachLineOf does the same for parts of one segment.
+func eachLineOf(ctx context.Context, dir string, number int, parts []extent, damage *DamageError, f func(line []byte, h head) error) error {
+	if len(parts) == 0 {
+		return nil
+	}
 	r, err := openLines(dir, number, 0)
 	if err != nil {
 		if gone(err) { // a closed segment that was moved away while we read
@@ -171,6 +179,19 @@ func eachLineOf(ctx context.Context, dir string, number int, damage *DamageError
 		return err
 	}
 	defer r.Close()
+	for _, part := range parts {
+		r.within(part)
+		if err := eachLineHere(ctx, r, damage, f); err != nil {
+			if errors.Is(err, errNextSegment) {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func eachLineHere(ctx context.Context, r *lineReader, damage *DamageError, f func(line []byte, h head) error) error {
 	for {
 		line, _, err := r.next()
 		switch {
@@ -191,8 +212,6 @@ func eachLineOf(ctx context.Context, dir string, number int, damage *DamageError
 			return ctx.Err()
 		}
 		switch err := f(line, h); {
-		case errors.Is(err, errNextSegment):
-			return nil
 		case errors.Is(err, errBadLine):
 			damage.add(r)
 		case err != nil:

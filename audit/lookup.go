@@ -1,0 +1,338 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// index is one that is open for questions.
+type index struct {
+	f    *os.File
+	head indexHead
+	body int64    // where the buckets begin
+	ends []uint64 // of the buckets
+	sums [][]byte
+}
+
+var errIndex = errors.New("not the index of this segment")
+
+// openIndex reads the head of an index. Close it afterwards.
+func openIndex(dir string, number int) (*index, error) {
+	f, err := os.Open(indexPath(dir, number))
+	if err != nil {
+		return nil, err
+	}
+	x := &index{f: f}
+	if err := x.read(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if x.head.segment != uint64(number) {
+		f.Close()
+		return nil, errIndex
+	}
+	return x, nil
+}
+
+func (x *index) Close() error { return x.f.Close() }
+
+func (x *index) read() error {
+	st, err := x.f.Stat()
+	if err != nil {
+		return err
+	}
+	fixed := make([]byte, indexFixed)
+	if _, err := x.f.ReadAt(fixed, 0); err != nil {
+		return err
+	}
+	rest, ok := bytes.CutPrefix(fixed, []byte(indexMagic))
+	if !ok {
+		return errIndex
+	}
+	h := &x.head
+	for _, v := range []*uint64{&h.segment, &h.size, &h.lines, &h.first} {
+		*v, rest = binary.BigEndian.Uint64(rest), rest[8:]
+	}
+	rest = rest[copy(h.leaves[:], rest):]
+	blocks := int64(binary.BigEndian.Uint32(rest))
+	x.body = int64(indexFixed) + blocks*int64(indexBlock) + buckets*int64(indexBucket) + sha256.Size
+	if x.body > st.Size() {
+		return errIndex
+	}
+	b := make([]byte, x.body)
+	if _, err := x.f.ReadAt(b, 0); err != nil {
+		return err
+	}
+	b, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	if is := sha256.Sum256(b); !bytes.Equal(is[:], sum) {
+		return errIndex
+	}
+	x.parts(b[indexFixed:], int(blocks))
+	if last := x.ends[buckets-1]; last > uint64(st.Size()) || x.body+int64(last) != st.Size() || !x.ordered() {
+		return errIndex
+	}
+	return nil
+}
+
+// parts reads the tables of the head.
+func (x *index) parts(b []byte, blocks int) {
+	var at extent
+	for range blocks {
+		k := indexedBlock{extent: at, lines: int(binary.BigEndian.Uint64(b[8:]))}
+		k.end = int64(binary.BigEndian.Uint64(b))
+		b = b[16:]
+		for _, part := range [][]byte{k.minTime[:], k.maxTime[:], k.minID[:], k.maxID[:]} {
+			b = b[copy(part, b):]
+		}
+		x.head.blocks = append(x.head.blocks, k)
+		at = extent{start: k.end, before: at.before + k.lines}
+	}
+	for range buckets {
+		x.ends = append(x.ends, binary.BigEndian.Uint64(b))
+		x.sums = append(x.sums, b[8:indexBucket])
+		b = b[indexBucket:]
+	}
+}
+
+// ordered says whether the tables can be those of a segment: an index that was made to mislead need not be accurate in its sums only.
+func (x *index) ordered() bool {
+	for _, k := range x.head.blocks {
+		if k.start < 0 || k.end <= k.start || k.lines <= 0 {
+			return false
+		}
+	}
+	n := len(x.head.blocks)
+	return n > 0 && uint64(x.head.blocks[n-1].end) == x.head.size && slices.IsSorted(x.ends)
+}
+
+// fits says whether the index is of the segment as it is, and as the tree has it. A tree that does not reach so far has no say.
+func (x *index) fits(src source, tree hashFile) bool {
+	h := &x.head
+	size, err := src.size()
+	if err != nil || uint64(size) != h.size || h.first == 0 || h.first > farthest || h.lines > farthest {
+		return false
+	}
+	end := int64(h.first-1) + int64(h.lines)
+	if end > tree.leaves {
+		return true
+	}
+	sum, err := tree.leavesOf(int64(h.first-1), end)
+	return err == nil && sum == h.leaves
+}
+
+// has lists the blocks that have one of several terms.
+func (x *index) has(terms []termHash) (set []bool, err error) {
+	set = make([]bool, len(x.head.blocks))
+	for _, t := range terms {
+		if err := x.mark(t, set); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+func (x *index) mark(t termHash, set []bool) error {
+	bucket := int(t >> 56)
+	start := uint64(0)
+	if bucket > 0 {
+		start = x.ends[bucket-1]
+	}
+	b := make([]byte, x.ends[bucket]-start)
+	if _, err := x.f.ReadAt(b, x.body+int64(start)); err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(b); !bytes.Equal(sum[:], x.sums[bucket]) {
+		return errIndex
+	}
+	for len(b) > 0 {
+		if len(b) < 8 {
+			return errIndex
+		}
+		is := termHash(binary.BigEndian.Uint64(b))
+		count, n := binary.Uvarint(b[8:])
+		if b = b[8+max(n, 0):]; n <= 0 || is > t {
+			return nil
+		}
+		at := uint64(0)
+		for range count {
+			distance, n := binary.Uvarint(b)
+			if n <= 0 || distance > uint64(len(set)) {
+				return errIndex
+			}
+			b = b[n:]
+			if at += distance; at >= uint64(len(set)) {
+				return errIndex
+			}
+			if is == t {
+				set[at] = true
+			}
+		}
+	}
+	return nil
+}
+
+// plan says which parts of a closed segment may hold what is asked for; not ok when no index can tell.
+func (m *matcher) plan(dir string, number int, tree hashFile) (parts []extent, ok bool) {
+	x, err := openIndex(dir, number)
+	if err != nil {
+		return nil, false
+	}
+	defer x.Close()
+	src, err := openSegment(dir, number)
+	if err != nil {
+		return nil, false
+	}
+	defer src.Close()
+	if !x.fits(src, tree) {
+		return nil, false
+	}
+	wanted, err := m.ask(x)
+	if err != nil {
+		return nil, false
+	}
+	for i, k := range x.head.blocks {
+		if !wanted[i] || m.since != "" && string(k.maxTime[:]) < m.since || m.until != "" && string(k.minTime[:]) >= m.until {
+			continue
+		}
+		if n := len(parts); n > 0 && parts[n-1].end == k.start {
+			parts[n-1].end = k.end
+			continue
+		}
+		parts = append(parts, k.extent)
+	}
+	return parts, true
+}
+
+// ask puts the query's questions to an index.
+func (m *matcher) ask(x *index) (wanted []bool, err error) {
+	wanted = slices.Repeat([]bool{true}, len(x.head.blocks))
+	for _, group := range m.terms() {
+		set, err := x.has(group)
+		if err != nil {
+			return nil, err
+		}
+		for i := range wanted {
+			wanted[i] = wanted[i] && set[i]
+		}
+	}
+	if m.id == "" {
+		return wanted, nil
+	}
+	set, err := x.has([]termHash{termOf(ofStanza, m.q.ID)})
+	if err != nil {
+		return nil, err
+	}
+	for i, k := range x.head.blocks {
+		within := string(k.minID[:]) <= m.id && m.id <= string(k.maxID[:])
+		wanted[i] = wanted[i] && (set[i] || within)
+	}
+	return wanted, nil
+}
+
+// Indexing is what MakeIndexes did.
+type Indexing struct {
+	Made  int      // indexes that were missing
+	Wrong []string // names of those that were not as their segment asks, and were made anew
+	Kept  int      // that were right, or not looked at
+	None  []string // names of segments that cannot have one: lines of theirs are damaged
+}
+
+// MakeIndexes makes the indexes of a record's closed segments: those that are missing or do not fit, or with check all, comparing what
+// is there. The record itself is only read. Those of segments that are gone are removed.
+func MakeIndexes(ctx context.Context, dir string, check bool) (did Indexing, err error) {
+	numbers, err := segments(dir)
+	if err != nil {
+		return did, err
+	}
+	if err := forget(dir, numbers); err != nil {
+		return did, err
+	}
+	tree, closer, err := openHashes(dir)
+	if err != nil {
+		return did, err
+	}
+	defer closer.Close()
+	for _, n := range numbers[:max(len(numbers)-1, 0)] {
+		if err := did.one(ctx, indexing{dir, n, check}, tree); err != nil && !gone(err) {
+			return did, fmt.Errorf("indexing %s: %w", segmentName(n), err)
+		}
+	}
+	return did, nil
+}
+
+// indexing is the index to be made.
+type indexing struct {
+	dir    string
+	number int
+	check  bool
+}
+
+func (did *Indexing) one(ctx context.Context, i indexing, tree hashFile) error {
+	if !i.check && i.fits(tree) {
+		did.Kept++
+		return nil
+	}
+	name := filepath.Base(indexPath(i.dir, i.number))
+	before, err := os.ReadFile(indexPath(i.dir, i.number))
+	if err != nil && !gone(err) {
+		return err
+	}
+	content, err := makeIndex(ctx, i.dir, i.number)
+	switch {
+	case errors.Is(err, errNoIndex):
+		did.None = append(did.None, segmentName(i.number))
+		return ignoreGone(os.Remove(indexPath(i.dir, i.number)))
+	case err != nil:
+		return err
+	case bytes.Equal(before, content):
+		did.Kept++
+		return nil
+	case before == nil:
+		did.Made++
+	default:
+		did.Wrong = append(did.Wrong, name)
+	}
+	return writeIndex(i.dir, i.number, content)
+}
+
+func (i indexing) fits(tree hashFile) bool {
+	x, err := openIndex(i.dir, i.number)
+	if err != nil {
+		return false
+	}
+	defer x.Close()
+	src, err := openSegment(i.dir, i.number)
+	if err != nil {
+		return false
+	}
+	defer src.Close()
+	return x.fits(src, tree)
+}
+
+// forget removes the indexes of segments that are gone, and of the one that is being written: it may have had one in another life.
+func forget(dir string, numbers []int) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("listing the record: %w", err)
+	}
+	for _, e := range entries {
+		n, err := strconv.Atoi(strings.TrimSuffix(e.Name(), indexSuffix))
+		at, there := slices.BinarySearch(numbers, n)
+		if err != nil || e.Name() != filepath.Base(indexPath(dir, n)) || there && at < len(numbers)-1 {
+			continue
+		}
+		if err := ignoreGone(os.Remove(indexPath(dir, n))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
