@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,26 +9,111 @@ import (
 	"time"
 )
 
-// Doomed lists the keys of a retention class whose whole period lies before a day, which cannot be in the future. period is how
-// long a key of the record is used.
-func Doomed(dir, class string, before, now time.Time, period time.Duration) ([]SealingKey, error) {
-	if before.After(now) {
-		return nil, fmt.Errorf("%s is still to come: a key that is in use is not destroyed", before.Format(time.DateOnly))
+// KeyOrder says which sealing keys shall be destroyed: those of a retention class whose whole period lies before a day.
+type KeyOrder struct {
+	Class  string
+	Before time.Time
+	Now    time.Time
+}
+
+// DestroyKeys destroys the sealing keys of an order, when note has brought the event into the record. While one of them has sealed what
+// is under a hold, none is destroyed: the error names the key and the hold. No hold can be placed meanwhile.
+func DestroyKeys(ctx context.Context, c Config, o KeyOrder, note func(Event) error) (destroyed []SealingKey, err error) {
+	c = c.withDefaults()
+	if o.Before.After(o.Now) {
+		return nil, fmt.Errorf("%s is still to come: a key that is in use is not destroyed", o.Before.Format(time.DateOnly))
 	}
-	all, err := SealingKeys(dir)
-	if err != nil {
+	err = withHolds(ctx, c.Dir, func(holds []Hold) error {
+		doomed, err := doomedKeys(c, func(k SealingKey, end time.Time) bool {
+			return k.Class == classFolder(o.Class) && !end.After(o.Before)
+		})
+		if err != nil {
+			return err
+		}
+		if len(doomed) == 0 {
+			return fmt.Errorf("class %s has no keys from before %s", o.Class, o.Before.Format(time.DateOnly))
+		}
+		held, err := heldKeys(ctx, c, doomed, holds)
+		if err != nil {
+			return err
+		}
+		for _, k := range doomed {
+			if name, ok := held[k.Name]; ok {
+				return fmt.Errorf("no key is destroyed: key %s has sealed what hold %s is on; release the hold first, or order only days before %s", k.Name, name, k.Begin.Format(time.DateOnly))
+			}
+		}
+		destroyed, err = destroyKeys(doomed, Event{Deed: DeedPart{Query: fmt.Sprintf("class=%s before=%s", o.Class, o.Before.Format(time.DateOnly))}}, note)
+		return err
+	})
+	return destroyed, err
+}
+
+// destroyKeys notes that keys go, and destroys them.
+func destroyKeys(doomed []SealingKey, e Event, note func(Event) error) (destroyed []SealingKey, err error) {
+	e.Kind, e.Count = AuditDestroy, uint64(len(doomed))
+	if err := note(e); err != nil {
 		return nil, err
 	}
-	var doomed []SealingKey
+	for _, k := range doomed {
+		if err := k.Destroy(); err != nil {
+			return destroyed, err
+		}
+		destroyed = append(destroyed, k)
+	}
+	return destroyed, nil
+}
+
+// doomedKeys lists the keys that have a file still and are over, by what over says of a key and the end of its period.
+func doomedKeys(c Config, over func(k SealingKey, end time.Time) bool) (doomed []SealingKey, err error) {
+	all, err := SealingKeys(c.Dir)
 	for _, k := range all {
-		if k.Class == classFolder(class) && len(k.Files) > 0 && !k.Begin.Add(period).After(before) {
+		if len(k.Files) > 0 && over(k, k.Begin.Add(c.Sealing.Period)) {
 			doomed = append(doomed, k)
 		}
 	}
-	return doomed, nil
+	return doomed, err
 }
 
-// Destroy removes a key's files for good, and leaves word that it has. It has to be recorded before. What was sealed under the key
+// heldKeys finds which keys have sealed what is under a hold, and which hold.
+func heldKeys(ctx context.Context, c Config, keys []SealingKey, holds []Hold) (held map[string]string, err error) {
+	held = map[string]string{}
+	if len(keys) == 0 {
+		return held, nil
+	}
+	const slack = 24 * time.Hour // a line can be dated a little after its key's period
+	begin, end := keys[0].Begin, keys[0].Begin
+	for _, k := range keys {
+		if k.Begin.Before(begin) {
+			begin = k.Begin
+		}
+		if k.Begin.After(end) {
+			end = k.Begin
+		}
+	}
+	begin, end = begin.Add(-slack), end.Add(c.Sealing.Period+slack)
+	for _, h := range holds {
+		q := h.Query
+		q.Kind = kinds[Stanza].name
+		if q.Since.Before(begin) {
+			q.Since = begin
+		}
+		if q.Until.IsZero() || q.Until.After(end) {
+			q.Until = end
+		}
+		err := Search(ctx, c.Dir, q, func(_ []byte, r Record) error {
+			if r.Sealed.Key != "" {
+				held[r.Sealed.Key] = h.Name
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("what hold %s is on cannot be told: %w", h.Name, err)
+		}
+	}
+	return held, nil
+}
+
+// Destroy removes a key's files for good, and leaves word that it has. Who calls it has looked for holds and recorded it: DestroyKeys does. What was sealed under the key
 // is closed to everybody who has no copy of the file; the lines, and all proofs of them, stay as they are.
 func (k SealingKey) Destroy() error {
 	if len(k.Files) == 0 {

@@ -465,17 +465,26 @@ func TestDestroy(t *testing.T) {
 	}
 	closeLog(t, l)
 	_, before := lastSegment(t, dir)
-	if _, err := Doomed(dir, "", clock.now().AddDate(0, 0, 1), clock.now(), 24*time.Hour); err == nil {
+	ctx, c := context.Background(), Config{Dir: dir}
+	var noted []Event
+	note := func(e Event) error {
+		noted = append(noted, e)
+		return nil
+	}
+	if _, err := DestroyKeys(ctx, c, KeyOrder{Before: clock.now().AddDate(0, 0, 1), Now: clock.now()}, note); err == nil {
 		t.Error("a day to come is taken")
 	}
-	doomed, err := Doomed(dir, "", time.Date(2026, 7, 3, 0, 0, 0, 0, time.UTC), clock.now(), 24*time.Hour)
+	order := KeyOrder{Before: time.Date(2026, 7, 3, 0, 0, 0, 0, time.UTC), Now: clock.now()}
+	broken := errors.New("no room")
+	if gone, err := DestroyKeys(ctx, c, order, func(Event) error { return broken }); !errors.Is(err, broken) || len(gone) != 0 {
+		t.Errorf("without a record: %+v, %v", gone, err)
+	}
+	doomed, err := DestroyKeys(ctx, c, order, note)
 	if err != nil || len(doomed) != 2 || doomed[1].Name != "default/2026-07-02-1" || len(doomed[0].Files) != 2 {
 		t.Fatalf("%+v, %v", doomed, err)
 	}
-	for _, k := range doomed {
-		if err := k.Destroy(); err != nil {
-			t.Fatal(err)
-		}
+	if len(noted) != 1 || noted[0].Kind != AuditDestroy || noted[0].Count != 2 {
+		t.Errorf("%+v", noted)
 	}
 	o, closed, opened := NewOpener(dir, a, b), 0, 0
 	for _, l := range sealedLines(t, dir) {
@@ -496,7 +505,7 @@ func TestDestroy(t *testing.T) {
 	if _, after := lastSegment(t, dir); !bytes.Equal(before, after) {
 		t.Error("the record was changed")
 	}
-	if again, err := Doomed(dir, "", clock.now(), clock.now(), 24*time.Hour); err != nil || len(again) != 1 {
+	if again, err := DestroyKeys(ctx, c, KeyOrder{Before: clock.now(), Now: clock.now()}, note); err != nil || len(again) != 1 {
 		t.Errorf("a destroyed key is doomed again: %v, %v", again, err)
 	}
 	if n, err := nextNumber(filepath.Join(dir, keysDir, "default"), "2026-07-01"); err != nil || n != 2 {

@@ -5,6 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"filippo.io/age"
 
 	"sallyport/audit"
 	"sallyport/internal/config"
@@ -64,6 +68,53 @@ func TestKeepAndDelete(t *testing.T) {
 		t.Error(out)
 	}
 	if out := run(0, "search", "--kind", "audit.*", "--json"); !strings.Contains(out, `"kind":"audit.delete"`) || !strings.Contains(out, `"why":"tidy"`) {
+		t.Error(out)
+	}
+}
+
+// TestHeldKeysStay: sealing keys go by class and day, but none while one of them has sealed what is under a hold. The error names it.
+func TestHeldKeysStay(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	officer, err := age.GenerateX25519Identity()
+	must(t, err)
+	h.edit("durability: async}", "durability: async, level: sealed, sealing: {recipients: ["+officer.Recipient().String()+"]}}")
+	c, err := config.Load(h.config)
+	must(t, err)
+	synctest.Test(t, func(t *testing.T) { // two days long ago
+		time.Sleep(48 * time.Hour)
+		l, err := audit.Open(c.Audit.Config)
+		must(t, err)
+		for i, from := range []string{"carol@corp.example/c", "alice@corp.example/a"} {
+			must(t, l.Append(t.Context(), []audit.Event{{Kind: audit.Stanza, Level: audit.LevelSealed, From: from, To: "bob@partner.example",
+				Content: audit.ContentPart{Body: []byte("hello")}, Decision: audit.DecisionPart{Effect: "deny"}}}))
+			if i == 0 {
+				time.Sleep(24 * time.Hour)
+			}
+		}
+		must(t, l.Close())
+	})
+	run := func(want int, args ...string) string {
+		t.Helper()
+		code, stdout, stderr := call(append([]string{"audit"}, append(args, "--config", h.config)...)...)
+		if code != want {
+			t.Errorf("%s: exit %d\n%s%s", args, code, stdout, stderr)
+		}
+		return stdout + stderr
+	}
+	run(0, "hold", "add", "--name", "case-117", "--user", "alice@corp.example", "--reason", "case 117")
+	destroy := []string{"destroy", "--reason", "over", "--before"}
+	if out := run(1, append(destroy, "2000-02-01")...); !strings.Contains(out, "key default/2000-01-04-1 has sealed what hold case-117 is on") || strings.Contains(out, ": destroyed") {
+		t.Error(out)
+	}
+	if out := run(0, append(destroy, "2000-01-04")...); out != "default/2000-01-03-1: destroyed\n" {
+		t.Error(out)
+	}
+	run(0, "hold", "release", "case-117", "--reason", "closed")
+	if out := run(0, append(destroy, "2000-02-01")...); out != "default/2000-01-04-1: destroyed\n" {
+		t.Error(out)
+	}
+	if out := run(0, "search", "--kind", "audit.destroy", "--json"); strings.Count(out, `"count":1`) != 2 || !strings.Contains(out, `"why":"over","query":"class=default before=2000-01-04"`) {
 		t.Error(out)
 	}
 }
