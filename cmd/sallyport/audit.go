@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +18,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(), holdCommand(), deleteCommand(),
+	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), indexCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(), holdCommand(), deleteCommand(),
 		openCommand(), askCommand(), destroyCommand())
 }
 
@@ -74,56 +73,6 @@ func (f *recordFlags) print(w io.Writer) func(line []byte, r audit.Record) error
 		_, err := fmt.Fprintln(w, sentence(r))
 		return err
 	}
-}
-
-func searchCommand() *cobra.Command {
-	var f recordFlags
-	var q audit.Query
-	var since, until string
-	cmd := &cobra.Command{
-		Use: "search", Short: "Find events of the record", Args: cobra.NoArgs,
-		Example: `  sallyport audit search --user alice@corp.example --since 24h
-  sallyport audit search --kind link.fail --domain partner.example
-  sallyport audit search --effect deny --since 2026-11-24 --json`,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if !slices.Contains([]string{"", "allow", "deny", "drop"}, q.Effect) {
-				return fmt.Errorf("--effect: %q is not allow, deny or drop", q.Effect)
-			}
-			if q.Limit < 0 {
-				return fmt.Errorf("--limit: %d is less than nothing", q.Limit)
-			}
-			for _, name := range []*string{&q.From, &q.To, &q.Domain, &q.User} {
-				*name = recorded(*name)
-			}
-			if q.Since, err = moment(since); err != nil {
-				return fmt.Errorf("--since: %w", err)
-			}
-			if q.Until, err = moment(until); err != nil {
-				return fmt.Errorf("--until: %w", err)
-			}
-			dir, err := f.directory()
-			if err != nil {
-				return fault(err)
-			}
-			return fault(audit.Search(cmd.Context(), dir, q, f.print(cmd.OutOrStdout())))
-		},
-	}
-	f.add(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&q.From, "from", "", "sender: `ADDRESS` or domain")
-	flags.StringVar(&q.To, "to", "", "recipient: `ADDRESS` or domain")
-	flags.StringVar(&q.Domain, "domain", "", "`DOMAIN` on either side; *.example for those below it too")
-	flags.StringVar(&q.User, "user", "", "`USER@HOST`, as sender or recipient")
-	flags.StringVar(&q.Class, "class", "", "`CLASS` of the stanza")
-	flags.StringVar(&q.Effect, "effect", "", "`EFFECT` of the decision: allow, deny or drop")
-	flags.StringVar(&q.Rule, "rule", "", "`RULE` of the decision")
-	flags.StringVar(&q.Kind, "kind", "", "`KIND` of event; link.* for all that begin so")
-	flags.StringVar(&q.ID, "id", "", "`ID` of the event, as quoted in a bounce")
-	flags.StringVar(&q.Text, "text", "", "`WORDS` in any value")
-	flags.StringVar(&since, "since", "", "`WHEN`: a day, a time (RFC 3339), or how long ago (24h)")
-	flags.StringVar(&until, "until", "", "`WHEN`, likewise")
-	flags.IntVar(&q.Limit, "limit", 0, "`N` events at the most, the oldest; 0: all")
-	return cmd
 }
 
 // recorded spells an address or a domain as the record does, whichever way it is typed: Corp.Example. is corp.example, and xn-- is

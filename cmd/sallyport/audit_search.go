@@ -1,0 +1,213 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/audit"
+	"sallyport/internal/config"
+	"sallyport/internal/console"
+)
+
+// queryFlags say what is looked for, as it is typed.
+type queryFlags struct {
+	recordFlags
+	q            audit.Query
+	since, until string
+	as, why      string
+}
+
+func (f *queryFlags) add(cmd *cobra.Command) {
+	f.addPlaces(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.q.From, "from", "", "sender: `ADDRESS` or domain")
+	flags.StringVar(&f.q.To, "to", "", "recipient: `ADDRESS` or domain")
+	flags.StringVar(&f.q.Domain, "domain", "", "`DOMAIN` on either side; *.example for those below it too")
+	flags.StringVar(&f.q.User, "user", "", "`USER@HOST`, as sender or recipient")
+	flags.StringVar(&f.q.Class, "class", "", "`CLASS` of the stanza")
+	flags.StringVar(&f.q.Effect, "effect", "", "`EFFECT` of the decision: allow, deny or drop")
+	flags.StringVar(&f.q.Rule, "rule", "", "`RULE` of the decision")
+	flags.StringVar(&f.q.Kind, "kind", "", "`KIND` of event; link.* for all that begin so")
+	flags.StringVar(&f.q.ID, "id", "", "`ID` of the event, as quoted in a bounce, or of the stanza")
+	flags.StringVar(&f.q.Text, "text", "", "`WORDS` in any value")
+	flags.StringVar(&f.since, "since", "", "`WHEN`: a day, a time (RFC 3339), or how long ago (24h)")
+	flags.StringVar(&f.until, "until", "", "`WHEN`, likewise")
+	flags.IntVar(&f.q.Limit, "limit", 0, "`N` events at the most, the oldest; 0: all")
+	flags.BoolVar(&f.q.NoIndex, "no-index", false, "read everything: believe no index")
+	flags.StringVar(&f.as, "as", "", "`NAME` of who asks, beside the user that the system knows")
+	flags.StringVar(&f.why, "why", "", "`REASON`; it is recorded")
+}
+
+// read understands what was typed.
+func (f *queryFlags) read() (err error) {
+	q := &f.q
+	if !slices.Contains([]string{"", "allow", "deny", "drop"}, q.Effect) {
+		return fmt.Errorf("--effect: %q is not allow, deny or drop", q.Effect)
+	}
+	if q.Limit < 0 {
+		return fmt.Errorf("--limit: %d is less than nothing", q.Limit)
+	}
+	for _, name := range []*string{&q.From, &q.To, &q.Domain, &q.User} {
+		*name = recorded(*name)
+	}
+	if q.Since, err = moment(f.since); err != nil {
+		return fmt.Errorf("--since: %w", err)
+	}
+	if q.Until, err = moment(f.until); err != nil {
+		return fmt.Errorf("--until: %w", err)
+	}
+	return nil
+}
+
+// asked puts the query into words, for the record.
+func (f *queryFlags) asked() string {
+	q := &f.q
+	var words []string
+	for _, kv := range [][2]string{{"from", q.From}, {"to", q.To}, {"domain", q.Domain}, {"user", q.User}, {"class", q.Class}, {"effect", q.Effect}, {"rule", q.Rule},
+		{"kind", q.Kind}, {"id", q.ID}, {"text", q.Text}, {"since", f.since}, {"until", f.until}} {
+		if kv[1] != "" {
+			words = append(words, kv[0]+"="+kv[1])
+		}
+	}
+	if q.Limit > 0 {
+		words = append(words, fmt.Sprintf("limit=%d", q.Limit))
+	}
+	return cmp.Or(strings.Join(words, " "), "everything")
+}
+
+// directories are those that are named, or else the gate's own. Live is the configuration of the gate whose record is among them, if
+// it is known: a copy is read where nothing can be recorded.
+func (f *queryFlags) directories(named []string) (dirs []string, live *config.Config, err error) {
+	if f.dir != "" {
+		named = append([]string{f.dir}, named...)
+	}
+	c, loadErr := config.Load(f.path)
+	if len(named) == 0 {
+		if loadErr != nil {
+			return nil, nil, loadErr
+		}
+		named = []string{c.Audit.Dir}
+	}
+	for _, dir := range named {
+		if err := isRecord(dir); err != nil {
+			return nil, nil, err
+		}
+		if loadErr == nil && sameDir(dir, c.Audit.Dir) {
+			live = c
+		}
+	}
+	return named, live, nil
+}
+
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+func searchCommand() *cobra.Command {
+	var f queryFlags
+	var format string
+	cmd := &cobra.Command{
+		Use: "search [DIRECTORY...]", Short: "Find events of the record, or of several; in the gate's own this is recorded", Args: cobra.ArbitraryArgs,
+		Example: `  sallyport audit search --user alice@corp.example --since 24h
+  sallyport audit search --kind link.fail --domain partner.example
+  sallyport audit search --effect deny --since 2026-11-24 --json
+  sallyport audit search --user alice@corp.example --format csv /mnt/gate-1 /mnt/gate-2`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.read(); err != nil {
+				return err
+			}
+			if f.asJSON {
+				format = "json"
+			}
+			show, err := shower(format, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			return fault(f.search(cmd, args, show))
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "the lines as they stand in the record; the same as --format json")
+	cmd.Flags().StringVar(&format, "format", "text", "`FORM`: text, table, csv or json")
+	return cmd
+}
+
+func (f *queryFlags) search(cmd *cobra.Command, args []string, show func(audit.Hit) error) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dirs, live, err := f.directories(args)
+	if err != nil {
+		return err
+	}
+	if live != nil {
+		if err := noteDeed(ctx, live, console.Note{Kind: "audit.search", As: f.as, Why: f.why, Query: f.asked()}); err != nil {
+			return err
+		}
+	}
+	err = audit.SearchAll(ctx, dirs, f.q, show)
+	if ctx.Err() != nil {
+		return errors.New("interrupted: there may be more")
+	}
+	return err
+}
+
+func indexCommand() *cobra.Command {
+	var f recordFlags
+	var check bool
+	cmd := &cobra.Command{
+		Use: "index [DIRECTORY...]", Short: "Make the indexes that search uses, where they are missing or do not fit", Args: cobra.ArbitraryArgs,
+		Long: `Make the indexes that search uses, where they are missing or do not fit.
+
+A gate makes them itself. This is for a copy whose indexes were left behind, or, with --check, to compare each with its segment.`,
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			if len(dirs) == 0 {
+				dir, err := f.directory()
+				if err != nil {
+					return fault(err)
+				}
+				dirs = []string{dir}
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			var faults []error
+			for _, dir := range dirs {
+				faults = append(faults, index(ctx, cmd.OutOrStdout(), dir, check))
+			}
+			return fault(errors.Join(faults...))
+		},
+	}
+	f.addPlaces(cmd)
+	cmd.Flags().BoolVar(&check, "check", false, "make all anew and compare; one that differs is replaced, and told of")
+	return cmd
+}
+
+func index(ctx context.Context, w io.Writer, dir string, check bool) error {
+	if err := isRecord(dir); err != nil {
+		return err
+	}
+	did, err := audit.MakeIndexes(ctx, dir, check)
+	err = errors.Join(err, giveBack(dir, dir))
+	fmt.Fprintf(w, "%s: %d made, %d kept, %d replaced\n", dir, did.Made, did.Kept, len(did.Wrong))
+	for _, name := range did.Wrong {
+		err = errors.Join(err, fmt.Errorf("%s did not fit its segment, and was made anew", name))
+	}
+	for _, name := range did.None {
+		err = errors.Join(err, fmt.Errorf("%s has damaged lines and gets no index: audit verify says where", name))
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"sallyport/audit"
+)
+
+// shower shows events in one of the forms, each as it comes.
+func shower(format string, w io.Writer) (func(audit.Hit) error, error) {
+	switch format {
+	case "text":
+		return func(h audit.Hit) error { _, err := fmt.Fprintln(w, sentence(h.Record)); return err }, nil
+	case "json":
+		return func(h audit.Hit) error { _, err := fmt.Fprintf(w, "%s\n", h.Line); return err }, nil
+	case "csv":
+		return csvShower(w), nil
+	case "table":
+		return tableShower(w), nil
+	}
+	return nil, fmt.Errorf("--format: %q is not text, table, csv or json", format)
+}
+
+// column is one of a table or of a CSV file.
+type column struct {
+	name  string
+	width int // in a table; 0: as wide as it is
+	value func(r *audit.Record) string
+}
+
+var tableColumns = []column{
+	{"TIME", 23, func(r *audit.Record) string { return r.Time.Local().Format("2006-01-02 15:04:05.000") }},
+	{"NODE", 10, func(r *audit.Record) string { return r.Node }},
+	{"SEQ", 9, func(r *audit.Record) string { return strconv.FormatUint(r.Seq, 10) }},
+	{"KIND", 14, func(r *audit.Record) string { return r.Kind }},
+	{"EFFECT", 6, func(r *audit.Record) string { return r.Decision.Effect }},
+	{"FROM", 30, func(r *audit.Record) string { return r.From }},
+	{"TO", 30, func(r *audit.Record) string { return r.To }},
+	{"RULE", 0, func(r *audit.Record) string { return r.Decision.Rule }},
+}
+
+// tableShower aligns columns of fixed width, so that rows can go out as they come. A value that is longer pushes the rest of its row.
+func tableShower(w io.Writer) func(audit.Hit) error {
+	row := func(value func(column) string) error {
+		var line strings.Builder
+		for _, c := range tableColumns {
+			v := audit.Visible(value(c))
+			line.WriteString(v)
+			line.WriteString(strings.Repeat(" ", max(c.width-utf8.RuneCountInString(v), 0)+1))
+		}
+		_, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+		return err
+	}
+	first := true
+	return func(h audit.Hit) error {
+		if first {
+			first = false
+			if err := row(func(c column) string { return c.name }); err != nil {
+				return err
+			}
+		}
+		return row(func(c column) string { return c.value(&h.Record) })
+	}
+}
+
+var csvColumns = []column{
+	{"time", 0, func(r *audit.Record) string { return r.Time.UTC().Format("2006-01-02T15:04:05.000000000Z") }},
+	{"node", 0, func(r *audit.Record) string { return r.Node }},
+	{"seq", 0, func(r *audit.Record) string { return strconv.FormatUint(r.Seq, 10) }},
+	{"id", 0, func(r *audit.Record) string { return r.ID.String() }},
+	{"kind", 0, func(r *audit.Record) string { return r.Kind }},
+	{"code", 0, func(r *audit.Record) string { return strconv.Itoa(int(r.Code)) }},
+	{"dir", 0, func(r *audit.Record) string { return r.Dir }},
+	{"local", 0, func(r *audit.Record) string { return r.Local }},
+	{"remote", 0, func(r *audit.Record) string { return r.Remote }},
+	{"from", 0, func(r *audit.Record) string { return r.From }},
+	{"to", 0, func(r *audit.Record) string { return r.To }},
+	{"stanza", 0, func(r *audit.Record) string { return r.Stanza.Kind }},
+	{"type", 0, func(r *audit.Record) string { return r.Stanza.Type }},
+	{"stanza_id", 0, func(r *audit.Record) string { return r.Stanza.ID }},
+	{"size", 0, func(r *audit.Record) string { return strconv.Itoa(r.Stanza.Size) }},
+	{"class", 0, func(r *audit.Record) string { return strings.Join(r.Stanza.Class, " ") }},
+	{"effect", 0, func(r *audit.Record) string { return r.Decision.Effect }},
+	{"rule", 0, func(r *audit.Record) string { return r.Decision.Rule }},
+	{"reason", 0, func(r *audit.Record) string { return r.Decision.Reason }},
+	{"revision", 0, func(r *audit.Record) string { return r.Decision.Revision }},
+	{"outcome", 0, func(r *audit.Record) string { return r.Outcome }},
+	{"condition", 0, func(r *audit.Record) string { return r.Condition }},
+	{"error", 0, func(r *audit.Record) string { return r.Error }},
+	{"text", 0, func(r *audit.Record) string { return r.Text }},
+	{"body", 0, func(r *audit.Record) string { return r.Content.Body }},
+}
+
+// csvShower writes RFC 4180, the names of the columns first.
+func csvShower(w io.Writer) func(audit.Hit) error {
+	c := csv.NewWriter(w)
+	row := make([]string, len(csvColumns))
+	first := true
+	return func(h audit.Hit) error {
+		if first {
+			first = false
+			for i, col := range csvColumns {
+				row[i] = col.name
+			}
+			if err := c.Write(row); err != nil {
+				return err
+			}
+		}
+		for i, col := range csvColumns {
+			row[i] = cell(col.value(&h.Record))
+		}
+		if err := c.Write(row); err != nil {
+			return err
+		}
+		c.Flush()
+		return c.Error()
+	}
+}
+
+// cell makes a value harmless in a spreadsheet: what could be read as a formula gets an apostrophe before it, as OWASP advises, and what
+// is not printable is escaped, so that a row is one line and reads in one direction.
+func cell(s string) string {
+	s = audit.Visible(s)
+	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " ")); strings.ContainsRune("=+-@'＝＋－＠", first) {
+		return "'" + s
+	}
+	return s
+}
