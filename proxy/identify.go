@@ -166,6 +166,17 @@ func (p *Proxy) known(d Direction, pair Pair, f *policy.LinkFacts) policy.Known 
 	return policy.Known(p.Ratchet.Known(sighting(d, pair, f)))
 }
 
+// tighten is how often a link is held against the ratchet: another one of its domain may have proved more since it came up.
+const tighten = 24 * time.Hour
+
+// tightens is when a link has to be judged again because the ratchet may ask more of it than it has shown.
+func (p *Proxy) tightens(d Direction, pair Pair, f *policy.LinkFacts) time.Time {
+	if p.Ratchet == nil {
+		return time.Time{}
+	}
+	return sooner(p.Ratchet.Tightens(sighting(d, pair, f)), time.Now().Add(tighten))
+}
+
 // remember notes what a link that stands has shown, and tells what is worse than before, or new.
 func (p *Proxy) remember(d Direction, pair Pair, f *policy.LinkFacts, log *slog.Logger, note func(audit.Event)) {
 	if p.Ratchet == nil {

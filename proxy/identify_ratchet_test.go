@@ -171,6 +171,26 @@ func TestRatchetByHand(t *testing.T) {
 		"r receives <db:result from='corp.example' to='remote.example' type='valid'/>")
 }
 
+// A link that was let through while its domain was observed ends when the domain begins to be held to what it proved: nothing else has
+// to happen for that.
+func TestRatchetBeginsToEnforce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{prepare: remembering(t, "enforce", 0)})
+	hold := func(after time.Duration) {
+		s.proxy.Ratchet.Configure(ratchet.Config{Mode: "enforce", Observe: after, Domains: 100})
+	}
+	hold(time.Hour)
+	begun := time.Now()
+	s.knows()
+	s.shows("it", s.selfSigned(t, remote))
+	c := xmpptest.Begin(t, s.Stage)
+	c.Play(replaced(include(t, "_tls"), "client good", "client it") + "r sends <db:result from='remote.example' to='corp.example'>k</db:result>\n" +
+		authoritative(t, "a") + "r receives <db:result from='corp.example' to='remote.example' type='valid'/>\n")
+	hold(time.Since(begun) + 1500*time.Millisecond)
+	s.proxy.Review() // as a reload does; it finds nothing yet
+	c.Play(failed("r", "policy-violation") + "record has link.close \"dir\":\"in\" ratchet-proof\n")
+}
+
 // A domain that an operator held to POSH once, and holds to dialback now, is still held to what it proved; its web server may vouch for
 // it as before, or it would be shut out.
 func TestRatchetLooksWhereItWasProved(t *testing.T) {

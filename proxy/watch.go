@@ -159,8 +159,9 @@ func (in *inbound) unwanted(pair Pair, pr *proof) *stream.Error {
 	if d.Effect != policy.Allow {
 		return &stream.Error{Condition: stream.PolicyViolation, Text: "federation is not allowed", Err: &ruledOut{d}}
 	}
+	until := sooner(pr.by.until, in.p.tightens(In, pair, &facts))
 	in.mu.Lock()
-	in.due = sooner(in.due, dueAfter(d, &facts, pr.by.until))
+	in.due = sooner(in.due, dueAfter(d, &facts, until))
 	due := in.due
 	in.mu.Unlock()
 	in.p.watch.at(due)
@@ -236,8 +237,12 @@ func (o *outbound) unwanted() *Failure {
 	default:
 		return shutOut(d)
 	}
+	var until time.Time
+	if stands != nil {
+		until = o.p.tightens(Out, o.r.pair, &facts)
+	}
 	o.mu.Lock()
-	due := dueAfter(d, &facts, o.by.until)
+	due := dueAfter(d, &facts, sooner(o.by.until, until))
 	o.due = due
 	o.mu.Unlock()
 	o.p.watch.at(due)

@@ -120,7 +120,7 @@ func (b *Book) change(domain string, alter func(*Peer) error) error {
 	if err != nil {
 		return err
 	}
-	if err := b.save(); err != nil {
+	if err := b.save(true); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnwritten, err)
 	}
 	return nil

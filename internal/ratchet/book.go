@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,16 +32,21 @@ type Book struct {
 	mu      sync.Mutex
 	config  Config
 	peers   map[string]*Peer
-	dirty   bool
-	failing bool // the last write failed, and that was told
-	full    bool // and that, too
+	dirty   bool      // something was learnt
+	stirred time.Time // when a peer was first seen again since the last write; zero: none was
+	failing bool      // the last write failed, and that was told
+	full    bool      // and that, too
 }
 
 // stale is how long a domain must not have been seen to make room for another.
 const stale = 90 * 24 * time.Hour
 
-// saveEvery is how often what was learnt is written; what a crash loses is learnt anew.
-const saveEvery = 10 * time.Second
+// saveEvery is how often what was learnt is written; what a crash loses is learnt anew. That peers were seen again, and nothing else, is
+// written every countEvery: the file is written whole, and a busy gate sees them all the time.
+const (
+	saveEvery  = 10 * time.Second
+	countEvery = 10 * time.Minute
+)
 
 // document is the file.
 type document struct {
@@ -64,7 +71,19 @@ func Open(c Config, log *slog.Logger) (*Book, error) {
 		b.lock.Close()
 		return nil, err
 	}
+	b.sweep()
 	return b, nil
+}
+
+// sweep removes what a crash left of a write that was not finished.
+func (b *Book) sweep() {
+	left, _ := filepath.Glob(b.file + ".*") // the pattern is good, or there is nothing to find
+	for _, path := range left {
+		if _, err := strconv.ParseUint(strings.TrimPrefix(path, b.file+"."), 10, 64); err == nil {
+			// If it stays, it takes some room.
+			_ = os.Remove(path)
+		}
+	}
 }
 
 // claim takes the lock that keeps two processes from writing one file.
@@ -111,7 +130,7 @@ func (b *Book) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			b.tell(b.save())
+			b.tell(b.save(false))
 		case <-ctx.Done():
 			b.tell(b.Close())
 			return
@@ -134,23 +153,23 @@ func (b *Book) tell(err error) {
 
 // Close writes what was learnt and gives the file free.
 func (b *Book) Close() error {
-	err := b.save()
+	err := b.save(true)
 	if b.lock != nil {
 		b.lock.Close()
 	}
 	return err
 }
 
-// save replaces the file by a new one, whole or not at all.
-func (b *Book) save() error {
+// save replaces the file by a new one, whole or not at all. The last time it writes who was seen, too.
+func (b *Book) save(last bool) error {
 	b.saving.Lock()
 	defer b.saving.Unlock()
 	b.mu.Lock()
-	if !b.dirty || b.config.Mode == "off" {
+	if b.config.Mode == "off" || !b.dirty && (b.stirred.IsZero() || !last && time.Since(b.stirred) < countEvery) {
 		b.mu.Unlock()
 		return nil
 	}
-	b.dirty = false
+	b.dirty, b.stirred = false, time.Time{}
 	d := document{Version: 1}
 	for _, p := range b.sorted() {
 		c := p.clone()
@@ -215,6 +234,22 @@ func (b *Book) Known(s Sighting) Known {
 	return Known{}
 }
 
+// Tightens is when a link that stands will be held to more than it shows, as far as is known now; zero for never.
+func (b *Book) Tightens(s Sighting) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.peers[s.Domain]
+	if p == nil {
+		return time.Time{}
+	}
+	now, face := time.Now(), p.face(s.Direction)
+	at := face.Channel.tightens("channel", s.Channel, b.config, now)
+	if t := face.Proof.tightens("proof", s.Proof, b.config, now); at.IsZero() || !t.IsZero() && t.Before(at) {
+		at = t
+	}
+	return at
+}
+
 // Record notes what a link showed that policy let through, and returns what an auditor should hear.
 func (b *Book) Record(s Sighting) []Change {
 	b.mu.Lock()
@@ -229,18 +264,23 @@ func (b *Book) Record(s Sighting) []Change {
 			return nil
 		}
 	}
-	b.dirty = true
+	if b.stirred.IsZero() {
+		b.stirred = now
+	}
 	p.Last = now
 	p.Links++
 	var news []Change
 	face := p.face(s.Direction)
+	before, keys := *face, len(p.Keys)
 	if face.Channel.raise("channel", s.Channel, b.config, now) {
 		news = append(news, Change{Kind: Downgrade, What: "channel", Old: face.Channel.Best, New: s.Channel})
 	}
 	if face.Proof.raise("proof", s.Proof, b.config, now) {
 		news = append(news, Change{Kind: Downgrade, What: "proof", Old: face.Proof.Best, New: s.Proof})
 	}
-	return append(news, p.meet(s, now)...)
+	news = append(news, p.meet(s, now)...)
+	b.dirty = b.dirty || *face != before || len(p.Keys) != keys || len(news) > 0
+	return news
 }
 
 // admit makes room for a domain that was never seen; nil when there is none. Who was seen lately is not forgotten for a stranger's

@@ -129,6 +129,14 @@ func (m Mark) stage(c Config, now time.Time) stage {
 	return enforcing
 }
 
+// tightens is when a link that shows value begins to be held to the mark; zero where it shows enough, never is, or is already.
+func (m Mark) tightens(axis, value string, c Config, now time.Time) time.Time {
+	if c.Mode != "enforce" || rank[axis][value] >= rank[axis][m.Best] || m.stage(c, now) == enforcing {
+		return time.Time{}
+	}
+	return m.Since.Add(c.Learn + c.Observe)
+}
+
 // raise moves the mark up to value, or tells that value is below it and the mark has been learnt.
 func (m *Mark) raise(axis, value string, c Config, now time.Time) (below bool) {
 	switch have, got := rank[axis][m.Best], rank[axis][value]; {

@@ -1,6 +1,9 @@
 package ratchet
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -236,10 +239,10 @@ func TestDiskFails(t *testing.T) {
 		b.Record(seen("tls", "pkix", "k", "CA"))
 		os.Rename(folder, folder+".away")
 		for range 3 {
-			b.tell(b.save())
+			b.tell(b.save(false))
 		}
 		os.Rename(folder+".away", folder)
-		b.tell(b.save())
+		b.tell(b.save(false))
 		b.Close()
 	})
 	if n := strings.Count(log.String(), "cannot be written"); n != 1 || !strings.Contains(log.String(), "written again") {
@@ -270,6 +273,99 @@ func TestBookIsBounded(t *testing.T) {
 		meet("d.example")
 		if all := b.List(); len(all) != 2 || all[0].Domain != "a.example" || all[1].Domain != "d.example" {
 			t.Errorf("remembered: %v", all)
+		}
+	})
+}
+
+// TestTightens: a link knows when more than it shows will be asked of it, and of nothing else.
+func TestTightens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{File: filepath.Join(t.TempDir(), "peers.json"), Mode: "enforce", Learn: time.Hour, Observe: time.Hour, Domains: 10}
+		b, err := Open(c, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		begun := time.Now()
+		b.Record(Sighting{Domain: "a.example", Direction: "in", Channel: "tls", Proof: "pkix"})
+		below := Sighting{Domain: "a.example", Direction: "in", Channel: "tls", Proof: "dialback+tls"}
+		time.Sleep(time.Minute)
+		for name, x := range map[string]struct {
+			s    Sighting
+			want time.Time
+		}{
+			"below":               {below, begun.Add(2 * time.Hour)},
+			"as good":             {Sighting{Domain: "a.example", Direction: "in", Channel: "tls", Proof: "dane"}, time.Time{}},
+			"the other direction": {Sighting{Domain: "a.example", Direction: "out", Channel: "plaintext", Proof: "none"}, time.Time{}},
+			"unknown":             {Sighting{Domain: "b.example", Direction: "in"}, time.Time{}},
+		} {
+			if got := b.Tightens(x.s); !got.Equal(x.want) {
+				t.Errorf("%s: %v, want %v", name, got, x.want)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		if got := b.Tightens(below); !got.IsZero() {
+			t.Errorf("when it is held to it already: %v", got)
+		}
+		c.Mode = "observe"
+		b.Configure(c)
+		if got := b.Tightens(below); !got.IsZero() {
+			t.Errorf("when nothing is enforced: %v", got)
+		}
+	})
+}
+
+// TestSavesWhatIsNews: what was learnt is written soon, that a peer was seen again now and then, and all of it at the end; what a crash
+// left half written is swept away.
+func TestSavesWhatIsNews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := terms(t, "enforce")
+		for _, left := range []string{".123456", ".lock", ".1.bak"} {
+			if err := os.WriteFile(c.File+left, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := open(t, c)
+		if left, _ := filepath.Glob(c.File + "*"); len(left) != 2 {
+			t.Errorf("beside the file are %v", left)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { b.Run(ctx); close(done) }()
+		seen := func(after time.Duration) uint64 {
+			time.Sleep(after)
+			synctest.Wait()
+			var d document
+			text, err := os.ReadFile(c.File)
+			if err := errors.Join(err, json.Unmarshal(text, &d)); err != nil {
+				t.Fatal(err)
+			}
+			return d.Peers[0].Links
+		}
+		s := Sighting{Domain: "a.example", Direction: "in", Channel: "tls", Proof: "dialback+tls"}
+		b.Record(s)
+		if n := seen(saveEvery + time.Second); n != 1 {
+			t.Errorf("news: %d links are written", n)
+		}
+		b.Record(s)
+		if n := seen(countEvery - time.Minute); n != 1 {
+			t.Errorf("seen again: %d links are written soon", n)
+		}
+		if n := seen(2 * time.Minute); n != 2 {
+			t.Errorf("seen again: %d links are written in the end", n)
+		}
+		s.Proof = "pkix"
+		b.Record(s)
+		if n := seen(saveEvery); n != 3 {
+			t.Errorf("a better proof: %d links are written", n)
+		}
+		b.Record(s)
+		stop()
+		<-done
+		if n := seen(0); n != 4 {
+			t.Errorf("at the end: %d links are written", n)
 		}
 	})
 }
