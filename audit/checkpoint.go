@@ -166,6 +166,22 @@ func (k Keys) OpenCheckpoint(signed []byte) (Checkpoint, error) {
 	return c, fmt.Errorf("a checkpoint of %s, signed by %s", c.Origin, n.Sigs[0].Name)
 }
 
+// OpenPosted is OpenCheckpoint for one of a file that checkpoints are posted to: what a write that failed has left of the one before it is
+// passed over.
+func (k Keys) OpenPosted(signed []byte) (c Checkpoint, err error) {
+	c, err = k.OpenCheckpoint(signed)
+	for rest := signed; err != nil; {
+		_, after, ok := bytes.Cut(rest, []byte("\n"))
+		if rest = after; !ok || !bytes.Contains(rest, noteBreak) {
+			break
+		}
+		if c, restErr := k.OpenCheckpoint(rest); restErr == nil {
+			return c, nil
+		}
+	}
+	return c, err
+}
+
 // SplitNotes takes signed notes apart that stand one after another in a file. What is behind the last whole one, or is none, comes as
 // rest: a note that is being written just now, or that a crash cut in two.
 func SplitNotes(b []byte) (notes [][]byte, rest []byte) {
@@ -180,13 +196,14 @@ func SplitNotes(b []byte) (notes [][]byte, rest []byte) {
 }
 
 var (
-	noteBreak = []byte("\n\n")
-	noteSign  = []byte("— ")
+	noteBreak  = []byte("\n\n")
+	noteSign   = []byte("— ")
+	noteSigned = []byte("\n\n— ")
 )
 
-// endOfNote finds where the first note ends: behind the signature lines after its first empty line. -1: it has no end.
+// endOfNote finds where the first note ends: behind its signature lines, which follow an empty line. -1: it has no end.
 func endOfNote(b []byte) int {
-	at := bytes.Index(b, noteBreak)
+	at := bytes.Index(b, noteSigned)
 	if at < 0 {
 		return -1
 	}
@@ -197,9 +214,6 @@ func endOfNote(b []byte) int {
 			return -1
 		}
 		end += n + 1
-	}
-	if end == at+len(noteBreak) {
-		return -1
 	}
 	return end
 }

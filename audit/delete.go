@@ -124,11 +124,11 @@ func (rs ranges) covers(r SeqRange) bool {
 	return slices.ContainsFunc(rs, func(in SeqRange) bool { return in.First <= r.First && r.Last <= in.Last })
 }
 
-// deletedSeqs reads from the newest audit.delete event which seqs are gone by order.
-func deletedSeqs(dir string) (gone ranges, err error) {
+// deletedSeqs reads from the newest audit.delete event, whose seq is by, which seqs are gone by order.
+func deletedSeqs(dir string) (gone ranges, by uint64, err error) {
 	numbers, err := segments(dir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, n := range slices.Backward(numbers) {
 		err := eachLine(context.Background(), dir, []int{n}, func(line []byte, h head) error {
@@ -139,17 +139,17 @@ func deletedSeqs(dir string) (gone ranges, err error) {
 			if err != nil {
 				return errBadLine
 			}
-			gone = r.Of
+			gone, by = r.Of, h.seq
 			return nil
 		})
 		if err != nil && !errors.As(err, new(*DamageError)) {
-			return nil, err
+			return nil, 0, err
 		}
 		if gone != nil {
-			return gone, nil
+			return gone, by, nil
 		}
 	}
-	return nil, nil
+	return nil, 0, nil
 }
 
 // planner looks at one segment after another.
@@ -180,7 +180,7 @@ func plan(ctx context.Context, c Config, o Order, holds []Hold) (d Deletion, err
 	} else if stored.holds(last) {
 		p.proved = last.Size
 	}
-	if d.gone, err = deletedSeqs(c.Dir); err != nil {
+	if d.gone, _, err = deletedSeqs(c.Dir); err != nil {
 		return d, err
 	}
 	numbers, err := segments(c.Dir)

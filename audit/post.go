@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -78,11 +79,31 @@ func (p *postman) close() {
 	}
 }
 
+// appendFile begins a line of its own, also where a write that failed has left half of one.
 func appendFile(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
+	if !endsWithLine(path) {
+		b = append([]byte{'\n'}, b...)
+	}
 	_, err = f.Write(b)
 	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// endsWithLine says whether a file is empty or ends with a line's end. One that cannot be read is taken to.
+func endsWithLine(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	end, err := f.Seek(-1, io.SeekEnd)
+	if err != nil {
+		return true
+	}
+	var last [1]byte
+	_, err = f.ReadAt(last[:], end)
+	return err != nil || last[0] == '\n'
 }

@@ -78,7 +78,7 @@ func (a Auditor) Each(dirs []string) (each []Auditor, err error) {
 		}
 	}
 	for _, signed := range a.Checkpoints {
-		c, openErr := a.Keys.OpenCheckpoint(signed)
+		c, openErr := a.Keys.OpenPosted(signed)
 		found := false
 		for i, origin := range origins {
 			// A record that has none itself is not excused from those that were kept.
@@ -109,10 +109,11 @@ func (a Auditor) Verify(dir string) (Report, error) {
 	}
 	defer v.proof.close()
 	v.deleted = sync.OnceValue(func() ranges {
-		gone, err := deletedSeqs(dir)
+		gone, by, err := deletedSeqs(dir)
 		if err != nil {
 			v.fault(segmentName(1), 0, err.Error())
 		}
+		v.excuse = by
 		return gone
 	})
 	numbers, err := segments(dir)
@@ -159,6 +160,7 @@ type verifier struct {
 	place  Fault // where it is: a segment and a line
 
 	deleted func() ranges // what is gone by order, read when first asked for
+	excuse  uint64        // seq of the line that says so
 }
 
 func (v *verifier) fault(segment string, line int, reason string) {

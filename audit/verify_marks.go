@@ -181,7 +181,7 @@ func (m *markReader) add(until time.Time, why string) {
 // finish looks at what comes after the last one.
 func (m *markReader) finish() {
 	for number, c := range m.shown {
-		if m.f != nil && number > m.last.Number {
+		if number > m.last.Number {
 			m.v.fault(checkpointsName, m.after, fmt.Sprintf("it ends with number %d; number %d, of %s, is not in it", m.last.Number, number, appendTime(nil, c.Time)))
 		}
 		if m.count > 0 && c.Origin != m.last.Origin {

@@ -229,7 +229,7 @@ func consistencyCommand() *cobra.Command {
 				if err != nil {
 					return fault(err)
 				}
-				if both[i], err = keys.OpenCheckpoint(notes[len(notes)-1]); err != nil {
+				if both[i], err = keys.OpenPosted(notes[len(notes)-1]); err != nil {
 					return fault(fmt.Errorf("%s: %w", path, err))
 				}
 			}

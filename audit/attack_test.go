@@ -1,0 +1,84 @@
+package audit
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestForgedDeletion: a line behind the last checkpoint, which anybody can write, excuses no lines that are gone.
+func TestForgedDeletion(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		gone []int
+		of   SeqRange
+	}{
+		{"the first segment", []int{1}, SeqRange{1, 4}},
+		{"one in the middle", []int{2}, SeqRange{5, 10}},
+	} {
+		dir := sound(t)
+		a := kept(t, dir)
+		own := map[string][]byte{}
+		for _, name := range []string{treeName, checkpointsName, publicKeysName} {
+			own[name], _ = os.ReadFile(filepath.Join(dir, name))
+		}
+		l := open(t, Config{Dir: dir, Secrets: t.TempDir()}) // with a key of the forger's
+		appendAll(t, l, []Event{{Kind: AuditDelete, Of: []SeqRange{c.of}, Segment: segmentName(c.gone[0])}})
+		closeLog(t, l)
+		for name, b := range own {
+			write(t, filepath.Join(dir, name), b)
+		}
+		for _, n := range c.gone {
+			change(t, dir, segmentName(n), func([]byte) []byte { return nil })
+		}
+		r, err := a.Verify(dir)
+		if err != nil || !strings.Contains(faultLines(r), "which no checkpoint covers") {
+			t.Errorf("%s: found\n%s\n%v", c.name, faultLines(r), err)
+		}
+	}
+}
+
+// TestCheckpointsRemoved: that the file of checkpoints is gone shows to who has one, also without a tree.
+func TestCheckpointsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := sound(t)
+	a := kept(t, dir)
+	for _, name := range []string{checkpointsName, treeName} {
+		change(t, dir, name, func([]byte) []byte { return nil })
+	}
+	if r, err := a.Verify(dir); err != nil || !strings.Contains(faultLines(r), "it ends with number 0; number 4") {
+		t.Errorf("found\n%s\n%v", faultLines(r), err)
+	}
+}
+
+// TestPostedBehindHalfANote: what a full disk has left of a checkpoint that was to be posted does not spoil the one behind it, wherever it
+// was cut.
+func TestPostedBehindHalfANote(t *testing.T) {
+	t.Parallel()
+	dir := sound(t)
+	keys := kept(t, dir).Keys
+	notes, _, err := readCheckpoints(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "posted")
+	for cut := range len(notes[2]) {
+		write(t, path, notes[2][:cut])
+		if err := appendFile(path, notes[3]); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		posted, rest := SplitNotes(b)
+		if len(posted) == 0 || len(rest) > 0 {
+			t.Fatalf("cut at %d: %d notes, %q", cut, len(posted), rest)
+		}
+		if c, err := keys.OpenPosted(posted[len(posted)-1]); err != nil || c.Number != 4 {
+			t.Errorf("cut at %d: %+v, %v", cut, c, err)
+		}
+	}
+}
