@@ -33,8 +33,9 @@ type Config struct {
 	Content int64   `yaml:"content" default:"64KiB" doc:"body, subject and markup of a stanza are each recorded up to this length (levels sealed and content); what is longer is cut, and the event says so; at most 512KiB"`
 	Sealing Sealing `yaml:"sealing" doc:"the officers who can open what is recorded at level sealed"`
 
-	// Carried is the seq up to which all sinks have carried the record that have to: what is behind it is not deleted. Nil: there are none.
-	Carried func() (seq uint64, err error) `yaml:"-"`
+	// Needed is the oldest segment that a sink which has to carry the record still needs: none from it on is deleted. ok is false when
+	// none is needed, and an error keeps all. Nil: there are no sinks.
+	Needed func() (segment int, ok bool, err error) `yaml:"-"`
 
 	// Log takes what an operator must know of the record itself: that the disk fails, or works again. Nil: nobody.
 	Log *slog.Logger `yaml:"-"`

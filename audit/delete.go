@@ -50,7 +50,7 @@ type Order struct {
 
 // Delete deletes closed segments. Each is brought into the record by note before it goes; with a nil note nothing is done, and the
 // answer says what would be. No hold can be placed meanwhile. What stays, stays for one of these reasons: a line of it has its retention
-// before it; it is under a hold; a sink has not carried it yet (Config.Carried); a stanza of it is still on its way; or its lines are not
+// before it; it is under a hold; a sink still has to carry it (Config.Needed); a stanza of it is still on its way; or its lines are not
 // those that the tree has the hashes of, so that its deletion would hide something.
 func Delete(ctx context.Context, c Config, o Order, note func(Event) error) (d Deletion, err error) {
 	return deleteOn(ctx, osDisk{}, c, o, note)
@@ -211,7 +211,7 @@ func (p *planner) segment(ctx context.Context, number int) (s ClosedSegment, kep
 	if err != nil || !ok || !p.meant(end) {
 		return s, kept, err
 	}
-	l := look{p: p, ends: map[string]*[len(timeLayout)]byte{}}
+	l := look{p: p, number: number, ends: map[string]*[len(timeLayout)]byte{}}
 	var damage DamageError
 	if err := eachLineOf(ctx, p.c.Dir, number, wholeSegment, &damage, l.line); err != nil {
 		return s, kept, err
@@ -264,12 +264,13 @@ func lastTime(dir string, number int) (last time.Time, ok bool, err error) {
 
 // look goes through the lines of a segment.
 type look struct {
-	p     *planner
-	seqs  SeqRange
-	lines uint64
-	begin time.Time
-	ends  map[string]*[len(timeLayout)]byte // by class: the time of its last line
-	why   string                            // it stays
+	p      *planner
+	number int
+	seqs   SeqRange
+	lines  uint64
+	begin  time.Time
+	ends   map[string]*[len(timeLayout)]byte // by class: the time of its last line
+	why    string                            // it stays
 }
 
 func (l *look) line(line []byte, h head) error {
@@ -336,17 +337,17 @@ func (l *look) verdict() (why string, until time.Time) {
 		}
 	}
 	on := func(r SeqRange) bool { return r.First <= l.seqs.Last && l.seqs.First <= r.Last }
-	switch carried := l.p.c.Carried; {
+	switch needed := l.p.c.Needed; {
 	case l.why != "":
 		return l.why, time.Time{}
 	case why != "":
 	case slices.ContainsFunc(l.p.open, on):
 		why = "what became of a stanza in it is not known yet"
-	case carried != nil:
-		if to, err := carried(); err != nil {
+	case needed != nil:
+		if from, ok, err := needed(); err != nil {
 			why = fmt.Sprintf("how far the sinks are is not known: %v", err)
-		} else if to < l.seqs.Last {
-			why = fmt.Sprintf("a sink has carried the record only up to seq %d", to)
+		} else if ok && l.number >= from {
+			why = fmt.Sprintf("a required sink has carried the record only as far as %s", segmentName(from))
 		}
 	}
 	return why, until

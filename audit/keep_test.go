@@ -147,15 +147,15 @@ func TestDeleteByHand(t *testing.T) {
 	if _, err := Delete(ctx, c, Order{Before: clock.now().Add(time.Hour), Now: clock.now()}, by(l)); err == nil {
 		t.Error("what is still to come can be deleted")
 	}
-	c.Carried = func() (uint64, error) { return 3, nil }
-	if d, err := Delete(ctx, c, o, nil); err != nil || len(d.Due) != 1 || !strings.Contains(d.Kept[0].Why, "only up to seq 3") {
+	c.Needed = func() (int, bool, error) { return 2, true, nil }
+	if d, err := Delete(ctx, c, o, nil); err != nil || len(d.Due) != 1 || !strings.Contains(d.Kept[0].Why, "only as far as 00000002.jsonl") {
 		t.Errorf("behind a sink: %+v, %v", d, err)
 	}
-	c.Carried = func() (uint64, error) { return 0, errors.New("no cursor") }
+	c.Needed = func() (int, bool, error) { return 0, false, errors.New("no cursor") }
 	if d, err := Delete(ctx, c, o, nil); err != nil || len(d.Due) != 0 {
 		t.Errorf("without a cursor: %+v, %v", d, err)
 	}
-	c.Carried = nil
+	c.Needed = nil
 	// What cannot be recorded is not done.
 	broken := errors.New("no room")
 	if _, err := Delete(ctx, c, o, func(Event) error { return broken }); !errors.Is(err, broken) || len(there(t, dir)) != 6 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"sallyport/audit"
+	"sallyport/audit/sink"
 	"sallyport/internal/config"
 )
 
@@ -116,5 +118,37 @@ func TestHeldKeysStay(t *testing.T) {
 	}
 	if out := run(0, "search", "--kind", "audit.destroy", "--json"); strings.Count(out, `"count":1`) != 2 || !strings.Contains(out, `"why":"over","query":"class=default before=2000-01-04"`) {
 		t.Error(out)
+	}
+}
+
+// TestRequiredSinkKeeps: what a required sink does not have is not deleted, until it is taken out of the configuration. A sink that is not
+// required keeps nothing.
+func TestRequiredSinkKeeps(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.edit("durability: async}", `durability: async, segment_bytes: 1, compress: none, sinks: [
+  {name: archive, type: syslog, url: "tls://127.0.0.1:9", required: true},
+  {name: monitor, type: syslog, url: "tls://127.0.0.1:9"}]}`)
+	c, err := config.Load(h.config)
+	must(t, err)
+	l, err := audit.Open(c.Audit.Config)
+	must(t, err)
+	for range 3 {
+		must(t, l.Append(t.Context(), []audit.Event{{Kind: audit.Stanza, Error: strings.Repeat("long enough ", 30), Decision: audit.DecisionPart{Effect: "deny"}}}))
+	}
+	must(t, l.Close())
+	begin := func(sinks []sink.Config) { // as the gate does at its start
+		t.Helper()
+		_, err := sink.Open(sink.Record{Dir: c.Audit.Dir}, sinks, slog.New(slog.DiscardHandler))
+		must(t, err)
+	}
+	del := []string{"audit", "delete", "--before", "0s", "--reason", "tidy", "--config", h.config}
+	begin(c.Audit.Sinks)
+	if code, out, said := call(del...); code != 1 || out == "" || !strings.Contains(said, "a required sink has carried the record only as far as") {
+		t.Errorf("exit %d\n%s%s", code, out, said)
+	}
+	begin(c.Audit.Sinks[1:])
+	if code, out, said := call(del...); code != 0 || !strings.Contains(out, "00000001.jsonl is deleted") {
+		t.Errorf("exit %d\n%s%s", code, out, said)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sallyport/audit/sink"
 	"sallyport/internal/config/document"
 )
 
@@ -99,6 +100,8 @@ func (c *Config) finish(folder string) {
 			*path = filepath.Join(folder, *path)
 		}
 	}
+	dir := c.Audit.Dir
+	c.Audit.Needed = func() (int, bool, error) { return sink.Lowest(dir) } // whoever deletes: the gate or a command
 }
 
 func readFile(path string) ([]byte, error) {
