@@ -2,7 +2,11 @@ package audit
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -79,5 +83,33 @@ func TestTreeSkips(t *testing.T) {
 	far.skip(1 << 50)
 	if far.size != 1<<50 {
 		t.Errorf("size %d", far.size)
+	}
+}
+
+// TestNoRoomForTheTree: that the tree has to be made anew on a full disk is no reason not to start. It is made when there is room.
+func TestNoRoomForTheTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir})
+	appendAll(t, l, stanzas(0, 20))
+	closeLog(t, l)
+	if err := os.Truncate(filepath.Join(dir, treeName), 0); err != nil {
+		t.Fatal(err)
+	}
+	d := newTestDisk()
+	d.noProof = syscall.ENOSPC
+	l = openWith(t, Config{Dir: dir, Checkpoint: time.Second}, d, time.Now)
+	appendAll(t, l, stanzas(20, 5))
+	d.set(func(d *testDisk) { d.noProof = nil })
+	appendAll(t, l, stanzas(25, 5))
+	closeLog(t, l)
+	records(t, dir)
+	f, closer, err := openHashes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	if f.leaves < 30 {
+		t.Errorf("the tree has %d leaves", f.leaves)
 	}
 }

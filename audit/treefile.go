@@ -215,7 +215,8 @@ func (p *planting) grow(all bool) error {
 	if err != nil && !errors.As(err, new(*DamageError)) {
 		return err
 	}
-	return p.to.flush()
+	p.flush()
+	return nil
 }
 
 // start is the segment to begin with, and the leaf that its first line is.
@@ -281,8 +282,8 @@ func (p *planting) bridge(to int64) error {
 	if p.tree.size == to {
 		return nil
 	}
-	if err := p.to.flush(); err != nil {
-		return err
+	if p.to.flush() != nil {
+		p.to.lost = true // what is pending has its place before what is skipped
 	}
 	p.tree.skip(to)
 	p.to.end = tlog.StoredHashCount(to) * tlog.HashSize
@@ -294,8 +295,11 @@ func (p *planting) add(leaf tlog.Hash) error {
 	if p.tree.size == p.last.Size {
 		p.atLast = p.tree.root()
 	}
-	if len(p.to.pending) < bigBuffer {
-		return nil
+	if len(p.to.pending) >= bigBuffer {
+		p.flush()
 	}
-	return p.to.flush()
+	return nil
 }
+
+// flush writes what it can. The file can be made anew at any time, so that a full disk is no reason not to start: the notary tries again.
+func (p *planting) flush() { _ = p.to.flush() }
