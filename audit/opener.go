@@ -25,19 +25,17 @@ var (
 // maxSteps bounds how far a ratchet is followed. A line can claim any number.
 const maxSteps = 1 << 21
 
-// Opener opens sealed content of one record with officers' identities. It is not safe for concurrent use, and quickest in the
-// order of the record.
+// Opener opens sealed content of one record with officers' identities. It is not safe for concurrent use.
 type Opener struct {
 	dir        string
 	identities []age.Identity
 	given      map[string][]KeyFile // by key: shares and secrets that came by hand
-	first      map[string][keySize]byte
-	at         map[string]*chain // as far as it was followed
+	followed   map[string]*followed
 }
 
 // NewOpener opens what is in dir. Identities may be none where Give brings shares.
 func NewOpener(dir string, identities ...age.Identity) *Opener {
-	return &Opener{dir: dir, identities: identities, given: map[string][]KeyFile{}, first: map[string][keySize]byte{}, at: map[string]*chain{}}
+	return &Opener{dir: dir, identities: identities, given: map[string][]KeyFile{}, followed: map[string]*followed{}}
 }
 
 // Add brings further identities.
@@ -65,8 +63,13 @@ func (o *Opener) open(line []byte, r Record) ([]byte, error) {
 	if end < 0 || r.Sealed.Key == "" {
 		return nil, ErrNotSealed
 	}
-	if r.Sealed.N == 0 || r.Sealed.N > maxSteps {
+	switch {
+	case r.Sealed.N == 0 || r.Sealed.N > maxSteps:
 		return nil, fmt.Errorf("step %d of a ratchet: %w", r.Sealed.N, ErrTampered)
+	case !keyName.MatchString(r.Sealed.Key): // it is to become a path
+		return nil, fmt.Errorf("the name of the key: %w", ErrTampered)
+	case !r.Sealed.ends(line[end:]): // what follows the box is not bound to it, and would read as the line's own
+		return nil, fmt.Errorf("the line goes on behind the box: %w", ErrTampered)
 	}
 	ciphertext, err := base64.RawStdEncoding.Strict().DecodeString(r.Sealed.Box)
 	if err != nil {
@@ -83,18 +86,35 @@ func (o *Opener) open(line []byte, r Record) ([]byte, error) {
 	return plain, nil
 }
 
+// followed is a ratchet that was gone through, with a mark at each stride: lines that name its steps back and forth cost no more
+// than a stride each.
+type followed struct {
+	marks [][keySize]byte // the keys after 0, stride, 2*stride, … steps
+}
+
+const stride = 1 << 10
+
 // message follows a ratchet to the key of step n.
 func (o *Opener) message(name string, n uint64) (key [keySize]byte, err error) {
-	c := o.at[name]
-	if c == nil || c.n >= n {
+	f := o.followed[name]
+	if f == nil {
 		first, err := o.root(name)
 		if err != nil {
 			return key, err
 		}
-		c = &chain{key: first, name: name}
-		o.at[name] = c
+		f = &followed{marks: [][keySize]byte{first}}
+		o.followed[name] = f
 	}
-	for c.n < n {
+	mark := (n - 1) / stride
+	for uint64(len(f.marks)) <= mark {
+		c := chain{key: f.marks[len(f.marks)-1]}
+		for c.n < stride {
+			c.next()
+		}
+		f.marks = append(f.marks, c.key)
+	}
+	c := chain{key: f.marks[mark]}
+	for c.n < n-mark*stride {
 		_, key = c.next()
 	}
 	return key, nil
@@ -102,9 +122,6 @@ func (o *Opener) message(name string, n uint64) (key [keySize]byte, err error) {
 
 // root is the first key of a chain.
 func (o *Opener) root(name string) (first [keySize]byte, err error) {
-	if first, ok := o.first[name]; ok {
-		return first, nil
-	}
 	parts, err := o.parts(name)
 	if err != nil {
 		return first, fmt.Errorf("key %s: %w", name, err)
@@ -114,16 +131,12 @@ func (o *Opener) root(name string) (first [keySize]byte, err error) {
 		return first, fmt.Errorf("key %s: %w", name, err)
 	}
 	copy(first[:], secret)
-	o.first[name] = first
 	return first, nil
 }
 
 // parts decrypts what the identities can of a key's files, and adds what came by hand.
 func (o *Opener) parts(name string) ([]KeyFile, error) {
 	parts := o.given[name]
-	if !keyName.MatchString(name) {
-		return nil, ErrTampered // it is to become a path
-	}
 	file, err := sealingKey(o.dir, name)
 	if err != nil {
 		return nil, err

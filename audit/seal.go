@@ -1,6 +1,9 @@
 package audit
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"strconv"
+)
 
 // SealedRecord is content that the officers alone can open: the object that would stand as content, encrypted with
 // ChaCha20-Poly1305, with the line up to here as associated data.
@@ -36,13 +39,22 @@ func (n *encoder) seal(c *chain, start int) {
 	plain := n.box.plain[len(contentKey):]
 	n.box.cipher = aeadOf(key).Seal(n.box.cipher[:0], boxNonce[:], plain, n.buf[start:])
 	clear(n.box.plain)
-	n.buf = append(n.buf, sealedKey...)
-	n.buf = append(appendText(n.buf, c.name), '"')
-	n.num(`,"n":`, step)
-	n.buf = append(n.buf, `,"box":"`...)
+	n.buf = appendSealed(n.buf, c.name, step)
 	n.buf = base64.RawStdEncoding.AppendEncode(n.buf, n.box.cipher)
 	n.buf = append(n.buf, `"}`...)
 	if cap(n.box.cipher) > bigBuffer {
 		n.box = box{}
 	}
+}
+
+// appendSealed writes what stands before the box's text.
+func appendSealed(b []byte, key string, n uint64) []byte {
+	b = append(appendText(append(b, sealedKey...), key), `","n":`...)
+	return append(strconv.AppendUint(b, n, 10), `,"box":"`...)
+}
+
+// ends says whether a line ends with the box, written as we do.
+func (s *SealedRecord) ends(rest []byte) bool {
+	b := appendSealed(make([]byte, 0, len(rest)), s.Key, s.N)
+	return string(rest) == string(append(append(b, s.Box...), `"}}`...))
 }

@@ -215,7 +215,8 @@ func TestTampering(t *testing.T) {
 	for what, change := range map[string][2]string{
 		"other sender": {"alice@corp.example", "carol@corp.example"}, "other step": {`"n":1`, `"n":2`}, "no step": {`"n":1,`, ""}, "a step too far": {`"n":1`, `"n":9999999999`},
 		"other key": {"-1\",\"n\"", "-2\",\"n\""}, "other's box": {one.Sealed.Box, two.Sealed.Box}, "cut box": {one.Sealed.Box, one.Sealed.Box[:20]}, "no box": {one.Sealed.Box, ""},
-		"a path": {one.Sealed.Key, "../../x/2026-01-01-1"},
+		"a path": {one.Sealed.Key, "../../x/2026-01-01-1"}, "a sender behind the box": {`"}}`, `"},"from":"carol@corp.example"}`}, "a space behind the box": {`"}}`, `"} }`},
+		"more in the box": {`"}}`, `","x":"y"}}`}, "a body in clear": {`"}}`, `"},"content":{"body":"pay 0"}}`},
 	} {
 		changed := strings.Replace(string(one.line), change[0], change[1], 1)
 		if changed == string(one.line) {
@@ -246,6 +247,31 @@ func TestTampering(t *testing.T) {
 	}
 	if _, err := NewOpener(dir, a).Open(one.line, one.Record); !errors.Is(err, ErrNoKey) {
 		t.Error("without the file:", err)
+	}
+}
+
+// TestStepsBackAndForth: a line may name any step of a ratchet. Many that name far ones in turn cost no more than the way there and a
+// stride each.
+func TestStepsBackAndForth(t *testing.T) {
+	t.Parallel()
+	const name = "default/2026-07-30-1"
+	first := [keySize]byte{7}
+	o := NewOpener(t.TempDir())
+	o.Give(KeyFile{V: 1, Key: name, Secret: first[:]})
+	want := map[uint64][keySize]byte{}
+	c := chain{key: first}
+	for range 3*stride + 1 {
+		n, key := c.next()
+		want[n] = key
+	}
+	for _, n := range []uint64{1, 3*stride + 1, 2, 3 * stride, stride, stride + 1, 2*stride - 1, 1} {
+		if key, err := o.message(name, n); err != nil || key != want[n] {
+			t.Errorf("step %d: %v", n, err)
+		}
+	}
+	marks := len(o.followed[name].marks)
+	if _, err := o.message(name, 2*stride); err != nil || marks != 4 || len(o.followed[name].marks) != marks {
+		t.Errorf("%d marks, then %d, %v", marks, len(o.followed[name].marks), err)
 	}
 }
 
