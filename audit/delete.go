@@ -72,6 +72,9 @@ func deleteOn(ctx context.Context, on disk, c Config, o Order, note func(Event) 
 				return fmt.Errorf("deleting %s: %w", s.Segment, err)
 			}
 		}
+		if o.Before.IsZero() {
+			return looked(c.Dir, o.Now)
+		}
 		return nil
 	}
 	if note != nil {

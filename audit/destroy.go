@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -46,6 +47,36 @@ func DestroyKeys(ctx context.Context, c Config, o KeyOrder, note func(Event) err
 		return err
 	})
 	return destroyed, err
+}
+
+// destroyExpired destroys the keys of all classes whose retention is over, but for those that have sealed what is under a hold.
+func destroyExpired(ctx context.Context, c Config, now time.Time, note func(Event) error) error {
+	return withHolds(ctx, c.Dir, func(holds []Hold) error {
+		expired, err := doomedKeys(c, func(_ SealingKey, end time.Time) bool { return !end.After(now) })
+		if err != nil {
+			return err
+		}
+		byClass := map[string][]SealingKey{}
+		for _, k := range expired {
+			if end, ok := c.Retention.ofFolder(k.Class, k.Begin.Add(c.Sealing.Period)); ok && !end.After(now) {
+				byClass[k.Class] = append(byClass[k.Class], k)
+			}
+		}
+		for class, doomed := range byClass {
+			held, err := heldKeys(ctx, c, doomed, holds)
+			if err != nil {
+				return err
+			}
+			doomed = slices.DeleteFunc(doomed, func(k SealingKey) bool { return held[k.Name] != "" })
+			if len(doomed) == 0 {
+				continue
+			}
+			if _, err := destroyKeys(doomed, Event{Deed: DeedPart{Query: "class=" + class + " expired"}}, note); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // destroyKeys notes that keys go, and destroys them.

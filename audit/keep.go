@@ -1,8 +1,13 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -54,12 +59,15 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// round deletes what is due. The clock that dates the lines also says when their time is over.
+// round deletes what is due, segments and then sealing keys. The clock that dates the lines also says when their time is over.
 func (k *keeper) round(ctx context.Context) error {
 	l := k.log
 	now := l.now().UTC()
-	d, err := deleteOn(ctx, l.w.disk, l.cfg, Order{Now: now, Wait: k.wait}, func(e Event) error {
-		e.Deed.Who, e.Deed.Why, e.Deed.Query = "the gate", "the retention is over", "expired"
+	if first, err := trustClock(l.cfg.Dir, now); err != nil || first {
+		return err
+	}
+	note := func(e Event) error {
+		e.Deed.Who, e.Deed.Why, e.Deed.Query = "the gate", "the retention is over", cmp.Or(e.Deed.Query, "expired")
 		events := []Event{e}
 		if err := l.Append(ctx, events); err != nil {
 			return err
@@ -67,13 +75,42 @@ func (k *keeper) round(ctx context.Context) error {
 		if events[0].Seq == 0 { // on_failure: pass
 			return ErrUnrecorded
 		}
-		l.cfg.Log.Info("an audit segment has outlived its retention and is deleted", "segment", e.Segment, "events", e.Count)
+		l.cfg.Log.Info("something of the audit record has outlived its retention and goes", "event", e.Kind, "segment", e.Segment, "keys", e.Deed.Query, "count", e.Count)
 		return nil
-	})
+	}
+	d, err := deleteOn(ctx, l.w.disk, l.cfg, Order{Now: now, Wait: k.wait}, note)
 	for _, kept := range d.Kept {
 		if kept.until.After(now) {
 			k.wait[kept.Segment] = kept.until
 		}
 	}
-	return err
+	return errors.Join(err, destroyExpired(ctx, l.cfg, now, note))
+}
+
+const (
+	lookName = "looked"           // in the record's directory: when it was last looked for what has outlived its retention
+	maxAway  = 7 * 24 * time.Hour // between looks that the gate believes its clock
+)
+
+// trustClock says whether the gate may delete by its clock. After more than maxAway since the last look the gate has stood still, or the
+// clock has jumped: somebody has to say which. The first look of all deletes nothing.
+func trustClock(dir string, now time.Time) (first bool, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, lookName))
+	if gone(err) {
+		return true, looked(dir, now)
+	}
+	if err != nil {
+		return false, err
+	}
+	last, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
+	if err == nil && now.Sub(last) <= maxAway {
+		return false, nil
+	}
+	return false, fmt.Errorf("the last look was on %q, and the clock says %s: where that is right, say so by sallyport audit delete --expired, once; nothing is deleted before",
+		clip(strings.TrimSpace(string(text))), now.Format(time.RFC3339))
+}
+
+// looked notes a look for what has outlived its retention.
+func looked(dir string, now time.Time) error {
+	return replaceFile(filepath.Join(dir, lookName), []byte(now.UTC().Format(time.RFC3339)+"\n"))
 }

@@ -70,6 +70,14 @@ func by(l *Log) func(Event) error {
 	}
 }
 
+// lookNow is the gate's daily look, with one the day before.
+func lookNow(l *Log) error {
+	if err := looked(l.cfg.Dir, l.now().Add(-keepEvery)); err != nil {
+		return err
+	}
+	return l.keeper.round(context.Background())
+}
+
 func there(t testing.TB, dir string) []int {
 	t.Helper()
 	numbers, err := segments(dir)
@@ -88,7 +96,7 @@ func TestRetention(t *testing.T) {
 	l, clock := days(t, c, 8)
 	// Nine days and eight hours after the first: segments 1, 2, 3 and 5 are over, the fourth has a line of class seven.
 	clock.pass(24 * time.Hour)
-	if err := l.keeper.round(context.Background()); err != nil {
+	if err := lookNow(l); err != nil {
 		t.Fatal(err)
 	}
 	if got := there(t, dir); got[0] != 4 {
@@ -115,7 +123,7 @@ func TestRetention(t *testing.T) {
 	l = openWith(t, c, newTestDisk(), clock.now)
 	appendAll(t, l, stanzas(100, 1))
 	clock.pass(12 * 24 * time.Hour)
-	if err := l.keeper.round(context.Background()); err != nil {
+	if err := lookNow(l); err != nil {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
@@ -213,7 +221,7 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.pass(20 * 24 * time.Hour)
-	if err := l.keeper.round(context.Background()); err != nil {
+	if err := lookNow(l); err != nil {
 		t.Fatal(err)
 	}
 	if got := there(t, dir); got[0] != 1 || slices.Contains(got, 2) || got[1] != 3 || slices.Contains(got, 4) {
@@ -237,7 +245,7 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.pass(20 * 24 * time.Hour)
-	if err := l.keeper.round(context.Background()); err != nil {
+	if err := lookNow(l); err != nil {
 		t.Fatal(err)
 	}
 	if got := there(t, dir); got[0] < 5 {
@@ -294,4 +302,108 @@ func TestDeletionInterrupted(t *testing.T) {
 	}
 	closeLog(t, l)
 	records(t, dir)
+}
+
+// TestKeysExpire: the gate destroys the sealing keys of a class when its term is over, says so before, and leaves those that have sealed
+// what is under a hold, those of a longer term, and those that classes share.
+func TestKeysExpire(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	clock := &hand{at: time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)}
+	c := Config{Dir: dir, Sealing: Sealing{Recipients: recipients(officer(t))}, Retention: Retention{"default": term(t, "5d"), "Seven": term(t, "7y")}}
+	l := openWith(t, c, osDisk{}, clock.now)
+	for i, from := range []string{"alice@corp.example/a", "carol@corp.example/c"} {
+		e, long := secretStanza(2*i, "gone"), secretStanza(2*i+1, "kept")
+		e.From, long.Decision.Retention = from, "Seven"
+		appendAll(t, l, []Event{e, long})
+		clock.turn(24 * time.Hour)
+	}
+	shared := filepath.Join(dir, keysDir, sharedFolder)
+	if err := os.Mkdir(shared, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(shared, "2026-07-01-1.age"), []byte("a key"))
+	if err := PlaceHold(context.Background(), dir, Hold{Name: "case-117", Query: Query{User: "alice@corp.example"}}, by(l)); err != nil {
+		t.Fatal(err)
+	}
+	left := func() (names []string) {
+		t.Helper()
+		all, err := SealingKeys(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range all {
+			if !strings.HasPrefix(k.Name, classFolder("Seven")) && len(k.Files) > 0 {
+				names = append(names, k.Name)
+			}
+		}
+		return names
+	}
+	before := left()
+	clock.turn(3 * 24 * time.Hour) // it is the sixth: the first day's key is used until the second, and kept until the seventh
+	if err := lookNow(l); err != nil || !slices.Equal(left(), before) {
+		t.Errorf("before their time: %v, %v", left(), err)
+	}
+	clock.turn(2 * 24 * time.Hour)
+	if err := lookNow(l); err != nil || !slices.Equal(left(), []string{"default/2026-07-01-1", "other/2026-07-01-1"}) {
+		t.Errorf("alice's key is held, carol's is not: %v, %v", left(), err)
+	}
+	if err := ReleaseHold(context.Background(), dir, "case-117", by(l)); err != nil {
+		t.Fatal(err)
+	}
+	if err := lookNow(l); err != nil || !slices.Equal(left(), []string{"other/2026-07-01-1"}) {
+		t.Errorf("after the release: %v, %v", left(), err)
+	}
+	closeLog(t, l)
+	destroyed := 0
+	for _, r := range records(t, dir) {
+		if r.Kind == "audit.destroy" {
+			destroyed++
+			if r.Who != "the gate" || r.Why == "" || r.Query != "class=default expired" || r.Count != 1 {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	if all, err := SealingKeys(dir); err != nil || destroyed != 2 || len(all) != 5 {
+		t.Errorf("%d destructions are recorded, %+v, %v", destroyed, all, err)
+	}
+}
+
+// TestJumpOfTheClock: a clock that says that years have passed since the last look deletes nothing, until somebody says that it is right.
+func TestJumpOfTheClock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := Config{Dir: dir, Retention: Retention{"default": term(t, "5d")}}
+	l, clock := days(t, c, 8)
+	ctx := context.Background()
+	round := func(want string) {
+		t.Helper()
+		before := there(t, dir)
+		err := l.keeper.round(ctx)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if first := there(t, dir)[0]; first != before[0] {
+			t.Errorf("segments up to %d were deleted", first-1)
+		}
+	}
+	round("") // the first look of all
+	clock.pass(maxAway + time.Second)
+	round("the clock says")
+	clock.pass(5 * 365 * 24 * time.Hour)
+	round("audit delete --expired")
+	closeLog(t, l)
+	l = openWith(t, c, newTestDisk(), clock.now) // a restart changes nothing
+	round("the clock says")
+	clock.pass(-5*365*24*time.Hour - maxAway)
+	write(t, filepath.Join(dir, lookName), []byte("yesterday"))
+	round("yesterday")
+	if _, err := Delete(ctx, c, Order{Now: clock.now()}, by(l)); err != nil {
+		t.Fatal(err)
+	}
+	first := there(t, dir)[0]
+	clock.pass(24 * time.Hour)
+	if err := l.keeper.round(ctx); err != nil || first == 1 || there(t, dir)[0] <= first {
+		t.Errorf("after the clock was confirmed: %v, segments from %d, then %v", err, first, there(t, dir))
+	}
 }

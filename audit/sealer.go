@@ -37,6 +37,9 @@ type sealer struct {
 // maxChains bounds the classes that policy can make the gate hold keys for. Those beyond share one.
 const maxChains = 64
 
+// sharedFolder has the keys that several classes share.
+const sharedFolder = "other"
+
 // errNoOfficers is why nothing can be sealed.
 var errNoOfficers = errors.New("policy asks for level sealed, and audit.sealing names no recipients")
 
@@ -54,7 +57,7 @@ func newSealer(c Config, d disk) (*sealer, error) {
 func (s *sealer) folder(class string) string {
 	name := classFolder(class)
 	if s.chains[name] == nil && len(s.chains) >= maxChains {
-		return "other"
+		return sharedFolder
 	}
 	return name
 }
