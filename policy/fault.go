@@ -50,10 +50,14 @@ func (f Faults) sorted() Faults {
 // faultsOf takes the parser's and the compiler's errors apart.
 func faultsOf(err error) Faults {
 	var list ast.Errors
+	var faults Faults
+	if errors.As(err, &faults) {
+		return faults
+	}
 	if !errors.As(err, &list) {
 		return Faults{{Text: err.Error()}}
 	}
-	faults := make(Faults, 0, len(list))
+	faults = make(Faults, 0, len(list))
 	for _, e := range list {
 		f := Fault{Text: e.Message}
 		if e.Location != nil {
@@ -97,12 +101,7 @@ func (f Faults) orNil() error {
 func join(errs ...error) error {
 	var all Faults
 	for _, err := range errs {
-		var f Faults
-		switch {
-		case err == nil:
-		case errors.As(err, &f):
-			all = append(all, f...)
-		default:
+		if err != nil {
 			all = append(all, faultsOf(err)...)
 		}
 	}

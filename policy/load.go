@@ -47,8 +47,8 @@ func build(c Config, m *material) (*Snapshot, error) {
 	}
 	link, linkErr := newQuestion(compiler, m.world, linkRule, Field.ofLink)
 	stanza, stanzaErr := newQuestion(compiler, m.world, stanzaRule, Field.ofStanza)
-	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), misfits(m.modules).orNil()); err != nil {
-		return nil, err
+	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), m.nowhere().orNil(), misfits(m.modules).orNil()); err != nil {
+		return nil, m.files.place(faultsOf(err)).sorted()
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
 	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, memo: newMemo[Decision](c.Cache), links: newMemo[LinkDecision](c.Cache / 8)}, nil

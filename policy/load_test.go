@@ -68,7 +68,7 @@ func TestLoadFaults(t *testing.T) {
 		{"values that an attribute never has", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if not input.link.proof in {\"pkix\", \"dialback-tls\"}\n\ndeny contains {\"rule\": \"y\"} if input.stanza.kind in [\"IQ\"]"},
 			[]string{"a.rego:3: input.link.proof is never \"dialback-tls\"", "a.rego:5: input.stanza.kind is never \"IQ\""}},
 		{"time zone that does not exist", map[string]string{"d.yaml": "hours: {zone: Mars, from: \"08:00\", to: \"18:00\"}"},
-			[]string{"data.hours.zone: \"Mars\" is not known here"}},
+			[]string{"d.yaml:1: data.hours.zone: \"Mars\" is not known here"}},
 		{"value that a list never has", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if \"files\" in input.stanza.class"},
 			[]string{"a.rego:3: input.stanza.class is never \"files\"; it is one of [\"admin\""}},
 		{"stanza asked of a link", map[string]string{"a.rego": link + "deny contains {\"rule\": \"x\"} if input.stanza.kind == \"iq\""},
@@ -86,7 +86,7 @@ func TestLoadFaults(t *testing.T) {
 		{"document that is not there", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if not data.grups.staff[input.from.bare]"},
 			[]string{"a.rego:3: no document gives data.grups"}},
 		{"base without what it needs", map[string]string{"a.rego": "package sallyport.inside\n\nrefusal := {\"rule\": \"x\"} if false"},
-			[]string{"base/link.rego:59: nothing defines data.sallyport.inside.domain"}},
+			[]string{"base/link.rego:60: nothing defines data.sallyport.inside.domain"}},
 		{"package replaced without its entry point", map[string]string{"a.rego": stanza + "first := 1"},
 			[]string{"nothing defines data.sallyport.stanza.decision"}},
 		{"set that becomes a value", map[string]string{"a.rego": stanza + "deny := {\"rule\": \"x\"}"}, []string{"a.rego:3: conflicting rules data.sallyport.stanza.deny"}},
@@ -114,9 +114,10 @@ func TestLoadFaults(t *testing.T) {
 		{"a list at the root", map[string]string{"d.json": "[]"}, []string{"d.json:1: must be an object"}},
 		{"names that would never match", map[string]string{"d.json": `{"internal": {"users": {"c\u0065\u0301o@corp.example": 1, "cfo\u200b@corp.example": 1, "cé\u200co@corp.example": 1},
 			"domains": {"*.mu\u0308ller.example": 1, "müller.example": 1}, "rooms": {"ｂoard@conference.corp.example": 1}}, "groups": {"g": {"a\u202e@corp.example": 1}}, "peers": {"ﬁrst.example": {}}}`},
-			[]string{`data.groups.g["a\u202e@corp.example"]: would never match`, `data.internal.domains["*.mu\u0308ller.example"]: would`, `data.internal.rooms["\uff42oard@conference.corp.example"]: would`,
-				`data.internal.users["ce\u0301o@corp.example"]: would`, `data.internal.users["cfo\u200b@corp.example"]: would`, `data.peers["\ufb01rst.example"]: would`}},
-		{"what base checks", map[string]string{"d.json": `{"internal": {"usres": {}}}`}, []string{"data.internal.usres: nothing enforces that name"}},
+			[]string{`d.json:1: data.internal.users["ce\u0301o@corp.example"]: would`, `d.json:1: data.internal.users["cfo\u200b@corp.example"]: would`,
+				`d.json:2: data.groups.g["a\u202e@corp.example"]: would never match`, `d.json:2: data.internal.domains["*.mu\u0308ller.example"]: would`,
+				`d.json:2: data.internal.rooms["\uff42oard@conference.corp.example"]: would`, `d.json:2: data.peers["\ufb01rst.example"]: would`}},
+		{"what base checks", map[string]string{"d.json": `{"internal": {"usres": {}}}`}, []string{"d.json:1: data.internal.usres: nothing enforces that name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

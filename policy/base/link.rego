@@ -33,7 +33,7 @@ watched contains member if {
 }
 
 observed(rule) if {
-	rule != "channel-floor"
+	not names.firm[rule]
 	some name in ["*", rule]
 	data.sallyport.ready[_].observed[name]
 }

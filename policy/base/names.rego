@@ -10,9 +10,9 @@ wildcards(domain) := [name |
 	name := concat(".", array.concat(["*"], array.slice(labels, i, count(labels))))
 ]
 
-# firm are the rules that no grant lifts: what crosses in clear or under a false name cannot be called back, the switch stops
-# everything, and what data.internal keeps inside is let out there and nowhere else.
+# firm are the rules that no grant lifts, and that are never only observed: what crosses in clear or under a false name cannot be called
+# back, the switch stops everything, and what data.internal keeps inside is let out there and nowhere else.
 firm := {
-	"channel-floor", "forged-envelope", "freeze",
+	"channel-floor", "forged-envelope", "freeze", "pin", "revoked",
 	"internal-domain", "internal-group", "internal-label", "internal-room", "internal-user",
 }

@@ -66,6 +66,7 @@ watched contains member if {
 }
 
 observed(rule) if {
+	not names.firm[rule]
 	some name in ["*", rule]
 	data.sallyport.ready[_].observed[name]
 }

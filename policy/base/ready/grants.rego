@@ -72,8 +72,8 @@ faults contains sprintf("data.grants[%q].until is %s, must be a day (2027-06-30)
 	some _ in [grant.until]
 }
 
-faults contains sprintf("data.grants[%q].rules: no grant lifts %s", [id, rule]) if {
+faults contains sprintf("data.grants[%q].rules[%d]: no grant lifts %s", [id, i, rule]) if {
 	some id, grant in data.grants
-	some rule in grant.rules
+	some i, rule in grant.rules
 	names.firm[rule]
 }

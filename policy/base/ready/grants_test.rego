@@ -42,9 +42,9 @@ test_links_are_excused_for_nobody_in_particular if {
 }
 
 test_what_no_grant_lifts[rule] if {
-	some rule in ["channel-floor", "forged-envelope", "freeze", "internal-user"]
+	some rule in ["channel-floor", "forged-envelope", "freeze", "internal-user", "pin", "revoked"]
 	documents := {"a": object.union(given, {"rules": [rule], "peers": ["x.example"]})}
-	grants.faults == {sprintf(`data.grants["a"].rules: no grant lifts %s`, [rule])} with data.grants as documents
+	grants.faults == {sprintf(`data.grants["a"].rules[0]: no grant lifts %s`, [rule])} with data.grants as documents
 }
 
 test_faults if {

@@ -23,3 +23,9 @@ faults contains sprintf("data.observe.%s: there are peers and rules", [name]) if
 	some name, _ in data.observe
 	not name in {"peers", "rules"}
 }
+
+faults contains sprintf("data.observe.rules[%q]: this rule is never only observed", [rule]) if {
+	some rule, on in data.observe.rules
+	on
+	names.firm[rule]
+}

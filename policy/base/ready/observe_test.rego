@@ -26,3 +26,9 @@ test_others_are_not[remote] if {
 test_faults if {
 	observe.faults == {"data.observe.rule: there are peers and rules"} with data.observe as {"rule": {}, "peers": {}}
 }
+
+test_what_is_never_only_observed[rule] if {
+	some rule in ["channel-floor", "forged-envelope", "freeze", "internal-label", "pin", "revoked"]
+	observe.faults == {sprintf("data.observe.rules[%q]: this rule is never only observed", [rule])} with data.observe as {"rules": {rule: true}}
+	observe.faults == set() with data.observe as {"rules": {rule: false}}
+}
