@@ -54,7 +54,7 @@ type Code uint16
 const (
 	Written = "written" // handed to the next server's connection, which does not acknowledge
 	Bounced = "bounced" // answered with a stanza error
-	Dropped = "dropped" // neither passed nor answered, because it is of a kind that gets no answer
+	Dropped = "dropped" // neither passed nor answered, because it is of a kind that gets no answer, or has another event since it was judged again
 	Lost    = "lost"    // accepted before a crash, and not known to have been written
 	Acked   = "acked"   // the next server says that it has taken it (XEP-0198)
 )

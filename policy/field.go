@@ -61,6 +61,9 @@ type FieldSet uint64
 // Has tells whether the attribute is in the set.
 func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
 
+// OfLink tells whether an attribute of the link is in the set.
+func (s FieldSet) OfLink() bool { return s&(1<<(FieldRoute+1)-1<<FieldLinkID) != 0 }
+
 func setOf(fields []Field) (s FieldSet) {
 	for _, f := range fields {
 		s |= 1 << f

@@ -171,3 +171,13 @@ func TestTruthsAreApart(t *testing.T) {
 		}
 	}
 }
+
+// A stanza is judged again by its link where policy reads what stands under input.link.
+func TestOfLink(t *testing.T) {
+	t.Parallel()
+	for f := Field(0); f < fieldCount; f++ {
+		if want := strings.HasPrefix(f.path(), "link."); setOf([]Field{f}).OfLink() != want {
+			t.Errorf("%s is of the link: %v", f, !want)
+		}
+	}
+}

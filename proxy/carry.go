@@ -26,6 +26,7 @@ type crossing struct {
 	change   audit.ChangePart
 	link     *policy.LinkFacts // of the outside leg
 	decision policy.Decision
+	sight    *sight
 }
 
 // load is what one read brought, on its way through. Loads are shared by all links: only those that carry hold one.
@@ -68,7 +69,9 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 		in.notify(c)
 		switch c.decision.Effect {
 		case policy.Allow:
-			in.contacted(rules, c)
+			if c.sight = in.sightOf(rules, c); c.sight == nil || c.sight.link != nil {
+				in.contacted(rules, c)
+			}
 			p.forward(in, c, e)
 		case policy.Drop:
 			p.drop(c, e)
@@ -87,6 +90,11 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 			Condition: cmp.Or(d.Condition, string(stanza.NotAllowed))}
 		return
 	}
+	p.judgeStanza(ctx, rules, in, c)
+}
+
+// judgeStanza is judge for a pair that may have a link.
+func (p *Proxy) judgeStanza(ctx context.Context, rules *policy.Snapshot, in *inbound, c *crossing) {
 	shadow := p.Policy.Shadow()
 	also, picked := shadow.Picks()
 	p.fill(rules.ReadSet()|also, in, c)
@@ -105,7 +113,7 @@ func (p *Proxy) forward(in *inbound, c *crossing, e *audit.Event) {
 	} else {
 		l.out = c.el.AppendTo(l.out[:0], c.rewrite(in.lang.added))
 	}
-	r, it := route{c.dir, c.pair}, queued{seq: e.Seq}
+	r, it := route{c.dir, c.pair}, queued{seq: e.Seq, sight: c.sight}
 	o, err := in.last, errEnded
 	if o != nil && o.r == r {
 		err = o.push(l.out, it, 0)

@@ -34,7 +34,7 @@ func Metrics() []Metric {
 			[]Label{door, {"reason", []string{refusedShutdown, refusedCaller, refusedTotal, refusedAddress, refusedRate}}}},
 		{"sallyport.dialback.verifications", "counter", "{verification}", "Keys that others asked us about, and whether they were ours.",
 			[]Label{door, {"ours", boolean}}},
-		{"sallyport.stanzas", "counter", "{stanza}", "Stanzas that came to the gate, by what policy said.",
+		{"sallyport.stanzas", "counter", "{stanza}", "Stanzas that came to the gate, by what policy said. One that policy judged otherwise when its link stood counts again.",
 			[]Label{direction, {"effect", []string{"allow", "deny", "drop"}}}},
 		{"sallyport.queue", "gauge", "{stanza}", "Stanzas that wait in the queues of outbound links.", []Label{door}},
 		{"sallyport.bounces", "counter", "{stanza}", "Allowed stanzas that could not be delivered, and whether their sender was told.",

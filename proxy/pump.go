@@ -125,7 +125,8 @@ func (o *outbound) flush(w *writer) (wrote bool, err error) {
 			return wrote, context.Cause(o.ctx)
 		default:
 		}
-		if o.fit(w.told.Bytes); o.current.empty() {
+		o.fit(w.told.Bytes)
+		if o.lookAgain(); o.current.empty() {
 			continue
 		}
 		if o.current.items[0].since.Add(limits.QueueAge).Before(time.Now()) {

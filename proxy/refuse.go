@@ -13,6 +13,14 @@ import (
 // refuse answers a stanza that policy does not let through, in words that its sender can pass on: the reason and the id under
 // which the record has the decision (POLICY "Answers to a deny").
 func (p *Proxy) refuse(c *crossing, e *audit.Event) {
+	a := &answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: !c.emptied, reason: c.refusal(e)}
+	if !p.bounce(a, c.el) && c.emptied {
+		p.settle(a, false)
+	}
+}
+
+// refusal is what the sender is told of a denial.
+func (c *crossing) refusal(e *audit.Event) stanza.Error {
 	d := &c.decision
 	text := d.Message
 	if text == "" && c.dir == Out {
@@ -23,11 +31,7 @@ func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 	if cond == "" {
 		cond = stanza.PolicyViolation
 	}
-	reason := stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")}
-	a := &answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: !c.emptied, reason: reason}
-	if !p.bounce(a, c.el) && c.emptied {
-		p.settle(a, false)
-	}
+	return stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")}
 }
 
 // drop is the end of a stanza that policy lets vanish. Where it was to pass, and nothing was left of it, the record says what became of it.
@@ -45,9 +49,12 @@ func (p *Proxy) unrecorded(in *inbound, l *load, err error) {
 	in.log.Error("the record takes no events; stanzas are refused", "stanzas", len(l.cross), "error", err, "advice", "see audit.dir: space, permissions, disk")
 	for i := range l.cross {
 		c := &l.cross[i]
-		reason := stanza.Error{Condition: stanza.ResourceConstraint, Type: "wait", By: c.pair.Local.String(), Text: "the message could not be recorded; try again later"}
-		p.undelivered(&answered{r: route{c.dir, c.pair}, seq: l.events[i].Seq, denied: c.decision.Effect != policy.Allow, reason: reason}, c.el)
+		p.undelivered(&answered{r: route{c.dir, c.pair}, seq: l.events[i].Seq, denied: c.decision.Effect != policy.Allow, reason: c.unrecordable()}, c.el)
 	}
+}
+
+func (c *crossing) unrecordable() stanza.Error {
+	return stanza.Error{Condition: stanza.ResourceConstraint, Type: "wait", By: c.pair.Local.String(), Text: "the message could not be recorded; try again later"}
 }
 
 // undeliverable turns the reason why a route took no stanza into what its sender is told.
