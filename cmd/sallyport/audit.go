@@ -18,7 +18,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), indexCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(), holdCommand(), deleteCommand(),
+	return group(&cobra.Command{Use: "audit", Short: "Read and verify the record"}, searchCommand(), exportCommand(), indexCommand(), tailCommand(), verifyCommand(), proveCommand(), consistencyCommand(), checkpointCommand(), keyCommand(), statementCommand(), holdCommand(), deleteCommand(),
 		openCommand(), askCommand(), destroyCommand())
 }
 

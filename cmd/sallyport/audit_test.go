@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,5 +90,37 @@ func TestIndexCommand(t *testing.T) {
 	}
 	if code, _, stderr := call("audit", "index", t.TempDir()); code != 1 || !strings.Contains(stderr, "there is no record in") {
 		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+// TestExportIsRecorded: the record says who took out what, and the sum of the manifest; a copy is exported without.
+func TestExportIsRecorded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	r := h.start()
+	c, err := config.Load(h.config)
+	must(t, err)
+	out := filepath.Join(t.TempDir(), "case")
+	code, stdout, stderr := call("audit", "export", "-c", h.config, "--kind", "node.*", "--out", out, "--why", "case 117")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	if code, _, stderr := call("audit", "export", "-c", h.config, "--out", out); code != 2 || !strings.Contains(stderr, "is there already") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	r.signal(syscall.SIGTERM)
+	r.end()
+	var found []audit.Record
+	must(t, audit.Search(context.Background(), c.Audit.Dir, audit.Query{Kind: "audit.export"}, func(_ []byte, r audit.Record) error {
+		found = append(found, r)
+		return nil
+	}))
+	if len(found) != 1 || found[0].Query != "kind=node.* format=jsonl" || found[0].Why != "case 117" || found[0].Count != 1 || stdout != "1 event in "+out+", manifest "+found[0].SHA256+"\n" {
+		t.Errorf("%+v\n%s", found, stdout)
+	}
+	manifest, err := os.ReadFile(filepath.Join(out, "manifest.json"))
+	must(t, err)
+	if sum := fmt.Sprintf("%x", sha256.Sum256(manifest)); len(found) == 1 && found[0].SHA256 != sum {
+		t.Errorf("recorded is %s, the manifest's sum is %s", found[0].SHA256, sum)
 	}
 }

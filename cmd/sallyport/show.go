@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
@@ -19,7 +18,7 @@ func shower(format string, w io.Writer) (func(audit.Hit) error, error) {
 	case "json":
 		return func(h audit.Hit) error { _, err := fmt.Fprintf(w, "%s\n", h.Line); return err }, nil
 	case "csv":
-		return csvShower(w), nil
+		return audit.CSV(w), nil
 	case "table":
 		return tableShower(w), nil
 	}
@@ -66,68 +65,4 @@ func tableShower(w io.Writer) func(audit.Hit) error {
 		}
 		return row(func(c column) string { return c.value(&h.Record) })
 	}
-}
-
-var csvColumns = []column{
-	{"time", 0, func(r *audit.Record) string { return r.Time.UTC().Format("2006-01-02T15:04:05.000000000Z") }},
-	{"node", 0, func(r *audit.Record) string { return r.Node }},
-	{"seq", 0, func(r *audit.Record) string { return strconv.FormatUint(r.Seq, 10) }},
-	{"id", 0, func(r *audit.Record) string { return r.ID.String() }},
-	{"kind", 0, func(r *audit.Record) string { return r.Kind }},
-	{"code", 0, func(r *audit.Record) string { return strconv.Itoa(int(r.Code)) }},
-	{"dir", 0, func(r *audit.Record) string { return r.Dir }},
-	{"local", 0, func(r *audit.Record) string { return r.Local }},
-	{"remote", 0, func(r *audit.Record) string { return r.Remote }},
-	{"from", 0, func(r *audit.Record) string { return r.From }},
-	{"to", 0, func(r *audit.Record) string { return r.To }},
-	{"stanza", 0, func(r *audit.Record) string { return r.Stanza.Kind }},
-	{"type", 0, func(r *audit.Record) string { return r.Stanza.Type }},
-	{"stanza_id", 0, func(r *audit.Record) string { return r.Stanza.ID }},
-	{"size", 0, func(r *audit.Record) string { return strconv.Itoa(r.Stanza.Size) }},
-	{"class", 0, func(r *audit.Record) string { return strings.Join(r.Stanza.Class, " ") }},
-	{"effect", 0, func(r *audit.Record) string { return r.Decision.Effect }},
-	{"rule", 0, func(r *audit.Record) string { return r.Decision.Rule }},
-	{"reason", 0, func(r *audit.Record) string { return r.Decision.Reason }},
-	{"revision", 0, func(r *audit.Record) string { return r.Decision.Revision }},
-	{"outcome", 0, func(r *audit.Record) string { return r.Outcome }},
-	{"condition", 0, func(r *audit.Record) string { return r.Condition }},
-	{"error", 0, func(r *audit.Record) string { return r.Error }},
-	{"text", 0, func(r *audit.Record) string { return r.Text }},
-	{"body", 0, func(r *audit.Record) string { return r.Content.Body }},
-}
-
-// csvShower writes RFC 4180, the names of the columns first.
-func csvShower(w io.Writer) func(audit.Hit) error {
-	c := csv.NewWriter(w)
-	row := make([]string, len(csvColumns))
-	first := true
-	return func(h audit.Hit) error {
-		if first {
-			first = false
-			for i, col := range csvColumns {
-				row[i] = col.name
-			}
-			if err := c.Write(row); err != nil {
-				return err
-			}
-		}
-		for i, col := range csvColumns {
-			row[i] = cell(col.value(&h.Record))
-		}
-		if err := c.Write(row); err != nil {
-			return err
-		}
-		c.Flush()
-		return c.Error()
-	}
-}
-
-// cell makes a value harmless in a spreadsheet: what could be read as a formula gets an apostrophe before it, as OWASP advises, and what
-// is not printable is escaped, so that a row is one line and reads in one direction.
-func cell(s string) string {
-	s = audit.Visible(s)
-	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " ")); strings.ContainsRune("=+-@'＝＋－＠", first) {
-		return "'" + s
-	}
-	return s
 }
