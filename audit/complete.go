@@ -23,7 +23,7 @@ type Statement struct {
 	Peer        string // remote domain; AllPeers
 	First, Last uint64 // seq of the day's lines, of all peers; 0: there are none
 	Lines       uint64 // that the record has of them
-	Missing     uint64 // that it should have between First and Last, and has not
+	Missing     uint64 // that it should have between First and Last, and has not; what was deleted as recorded does not count
 	Unrecorded  uint64 // events that the gate itself says it could not record (audit.gap), of all peers
 	Root        tlog.Hash
 	In, Out     Crossings
@@ -84,6 +84,13 @@ func Complete(ctx context.Context, dir, node string, day time.Time) ([]Statement
 	t := &c.total
 	if t.Lines > 0 {
 		t.Missing = t.Last - t.First + 1 - t.Lines
+	}
+	if t.Missing > 0 {
+		deleted, _, err := deletedSeqs(dir)
+		if err != nil {
+			return nil, err
+		}
+		t.Missing -= min(t.Missing, deleted.within(SeqRange{t.First, t.Last}))
 	}
 	stored, closer, err := openHashes(dir)
 	if err != nil {
@@ -289,8 +296,11 @@ func replaceFile(path string, b []byte) error {
 // ErrUnsigned: the gate has not signed a statement of that day, because the day is not over, or older than it looks back.
 var ErrUnsigned = errors.New("there is no signed statement of that day")
 
+// ErrDeleted: part of the day was deleted since, as recorded, so that it cannot be counted again. What is left agrees with the statement.
+var ErrDeleted = errors.New("lines of that day were deleted since, as the record says")
+
 // Stated gives what the gate signed about a day and a peer, after counting the day again: the error is for a statement that no key of k
-// signed, and for one that is not what the record has. ErrUnsigned comes with what was counted.
+// signed, and for one that is not what the record has. ErrUnsigned comes with what was counted, and ErrDeleted with what was signed.
 func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string) (text string, err error) {
 	c, err := LastCheckpoint(dir)
 	if err != nil {
@@ -300,16 +310,12 @@ func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(all, func(s Statement) bool { return s.Peer == peer })
-	if i < 0 {
-		return "", fmt.Errorf("nothing crossed to or from %s on %s", peer, day.Format(time.DateOnly))
+	counted := ""
+	if i := slices.IndexFunc(all, func(s Statement) bool { return s.Peer == peer }); i >= 0 {
+		counted = all[i].Text()
 	}
-	counted := all[i].Text()
 	b, err := os.ReadFile(statementsPath(dir, day))
-	if gone(err) {
-		return counted, ErrUnsigned
-	}
-	if err != nil {
+	if err != nil && !gone(err) {
 		return "", err
 	}
 	notes, _ := SplitNotes(b)
@@ -320,10 +326,49 @@ func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string
 		}
 		if strings.Contains(n.Text, "\npeer "+peer+"\n") {
 			if n.Text != counted {
-				return string(signed), fmt.Errorf("the statement is not what the record has now:\n%s", counted)
+				err = deletedOf(dir, n.Text, all[0])
 			}
-			return string(signed), nil
+			if err != nil && !errors.Is(err, ErrDeleted) {
+				err = fmt.Errorf("%w:\n%s", err, counted)
+			}
+			return string(signed), err
 		}
 	}
+	switch {
+	case counted == "":
+		return "", fmt.Errorf("nothing crossed to or from %s on %s", peer, day.Format(time.DateOnly))
+	case len(notes) == 0:
+		return counted, ErrUnsigned
+	}
 	return counted, fmt.Errorf("%w with %s in it", ErrUnsigned, peer)
+}
+
+var errStatement = errors.New("the statement is not what the record has now")
+
+// deletedOf says why a statement is not what is counted: ErrDeleted where deletion explains it, for the lines that are left are no more than
+// it says, none is missing without an order, and the tree has still the root that was signed.
+func deletedOf(dir, text string, left Statement) error {
+	var s Statement
+	var root string
+	_, rest, _ := strings.Cut(text, "\nlines ")
+	if _, err := fmt.Sscanf(rest, "%d from %d to %d, %d missing\nroot %s\n", &s.Lines, &s.First, &s.Last, &s.Missing, &root); err != nil {
+		return errStatement
+	}
+	order, _, err := deletedSeqs(dir)
+	if err != nil {
+		return err
+	}
+	deleted := order.within(SeqRange{s.First, s.Last})
+	if deleted == 0 || left.Lines > s.Lines || left.Lines+deleted < s.Lines {
+		return errStatement
+	}
+	stored, closer, err := openHashes(dir)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	if has, err := tlog.TreeHash(int64(s.Last), stored); err != nil || has.String() != root {
+		return errors.Join(errStatement, err)
+	}
+	return fmt.Errorf("%w: %d of its %d lines are left", ErrDeleted, left.Lines, s.Lines)
 }

@@ -163,3 +163,62 @@ func TestStatementsOfDaysOff(t *testing.T) {
 		}
 	})
 }
+
+// TestStatementOutlivesDeletion: a day of which a part, or all, was deleted as recorded is told as such, and is no fault. A line that went
+// without a word besides is one, and so is a statement that the tree contradicts.
+func TestStatementOutlivesDeletion(t *testing.T) {
+	t.Parallel()
+	dir, secrets := t.TempDir(), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour)
+		c := Config{Dir: dir, Secrets: secrets, SegmentBytes: 1, Checkpoint: time.Hour}
+		day := time.Now()
+		l := openWith(t, c, newTestDisk(), time.Now)
+		for i := range 3 {
+			e := stanzaEvent(i)
+			e.Decision.Effect, e.Remote = "deny", "partner.example"
+			appendAll(t, l, []Event{e})
+			time.Sleep(time.Hour)
+		}
+		time.Sleep(48 * time.Hour)
+		appendAll(t, l, stanzas(9, 1))
+		keys, err := RecordKeys(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stated := func(want error, words string) {
+			t.Helper()
+			for _, peer := range []string{AllPeers, "partner.example"} {
+				text, err := keys.Stated(t.Context(), dir, day, peer)
+				if !errors.Is(err, want) || err != nil && !strings.Contains(err.Error(), words) || !strings.Contains(text, "lines 3 from 1 to 3, 0 missing") {
+					t.Errorf("%s: %v\n%s", peer, err, text)
+				}
+			}
+		}
+		remove := func(before time.Time) {
+			t.Helper()
+			if _, err := Delete(t.Context(), c, Order{Before: before, Now: time.Now()}, by(l)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stated(nil, "")
+		remove(day.Add(30 * time.Minute))
+		stated(ErrDeleted, "2 of its 3 lines are left")
+		third, err := os.ReadFile(filepath.Join(dir, segmentName(3)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, segmentName(3)), nil)
+		stated(errStatement, "")
+		write(t, filepath.Join(dir, segmentName(3)), third)
+		remove(day.Add(24 * time.Hour))
+		stated(ErrDeleted, "0 of its 3 lines are left")
+		tree, err := os.ReadFile(filepath.Join(dir, treeName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree[2*tlog.HashSize] ^= 1 // of the first two lines
+		write(t, filepath.Join(dir, treeName), tree)
+		stated(errStatement, "")
+	})
+}

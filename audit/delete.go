@@ -127,6 +127,16 @@ func (rs ranges) covers(r SeqRange) bool {
 	return slices.ContainsFunc(rs, func(in SeqRange) bool { return in.First <= r.First && r.Last <= in.Last })
 }
 
+// within counts the seqs of a range that are in.
+func (rs ranges) within(r SeqRange) (n uint64) {
+	for _, in := range rs {
+		if first, last := max(in.First, r.First), min(in.Last, r.Last); first <= last {
+			n += last - first + 1
+		}
+	}
+	return n
+}
+
 // deletedSeqs reads from the newest audit.delete event, whose seq is by, which seqs are gone by order.
 func deletedSeqs(dir string) (gone ranges, by uint64, err error) {
 	numbers, err := segments(dir)

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -40,7 +39,7 @@ func (t *Term) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var errTerm = errors.New("not a number of days or years, such as 90d or 2y")
+var errTerm = fmt.Errorf("a whole number of days (90d) or years (2y), from 1d to %dy", maxTerm)
 
 // String writes a term as it is read.
 func (t Term) String() string {

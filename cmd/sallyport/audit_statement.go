@@ -44,6 +44,10 @@ func statementCommand() *cobra.Command {
 			if errors.Is(err, audit.ErrUnsigned) {
 				err = fmt.Errorf("%w: this was counted now", err)
 			}
+			if errors.Is(err, audit.ErrDeleted) { // the statement stands; it only cannot be counted again
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return nil
+			}
 			return fault(err)
 		},
 	}

@@ -91,6 +91,9 @@ func TestFaults(t *testing.T) {
 		{"sealed for nobody", "LEASTaudit: {level: sealed, content: 1GiB}\n", []string{"4: audit.level: sealed needs somebody who can open it", "4: audit.content: it must be from 1 to 512KiB"}},
 		{"officers who are none", "LEASTaudit:\n  level: seal\n  sealing:\n    recipients: [AGE-SECRET-KEY-1QQ]\n    threshold: 2\n    period: 90m\n    stanzas: 100000000\n", []string{
 			"5: audit.level: ", "7: audit.sealing.recipients[0]: \"AGE-SECRET-KEY-…", "8: audit.sealing.threshold: ", "9: audit.sealing.period: ", "10: audit.sealing.stanzas: "}},
+		{"terms that are none", "LEASTaudit:\n  retention:\n    default: 2 years\n    legal: 7y\n    short: 12h\n    long: 1001y\n    none: ''\n    list: [1d]\n", []string{
+			`6: audit.retention[default]: "2 years" must be number of days or years, such as 90d or 2y`, `8: audit.retention[short]: "12h"`, `9: audit.retention[long]: "1001y"`, `10: audit.retention[none]: ""`, "11: audit.retention[list] must be number"}},
+		{"retention that is no table", "LEASTaudit: {retention: 7y}\n", []string{"4: audit.retention holds keys"}},
 		{"empty path", "LEASTaudit: {dir: ''}\n", []string{"4: audit.dir: it cannot be empty"}},
 		{"socket path too long", "LEASTadmin: {socket: /" + strings.Repeat("x", 107) + "}\n", []string{"4: admin.socket: a socket's path has 107 bytes at the most"}},
 		{"an authority that is not named", "LEASTcerts:\n  acme: {email: admin@corp.example}\n", []string{
