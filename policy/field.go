@@ -136,7 +136,7 @@ func (in *Input) more(f Field) string {
 	case FieldKind:
 		return in.Stanza.Kind
 	case FieldType:
-		return in.Stanza.Type
+		return in.Stanza.meant()
 	case FieldID:
 		return in.Stanza.ID
 	case FieldLang:
@@ -153,6 +153,18 @@ func (in *Input) more(f Field) string {
 		return in.Stanza.Text
 	}
 	return in.Link.text(f)
+}
+
+// meant is the type that whoever gets the stanza reads. Only an iq asks and answers: a message whose type is not understood is one without
+// (RFC 6121 §5.2.2), so that it does not pass for an answer.
+func (s *StanzaFacts) meant() string {
+	switch s.Type {
+	case "get", "set", "result":
+		if s.Kind != "iq" {
+			return ""
+		}
+	}
+	return s.Type
 }
 
 func (l *LinkFacts) text(f Field) string {

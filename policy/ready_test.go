@@ -23,6 +23,21 @@ func TestReadyMadePoliciesAreSwitchedOnByData(t *testing.T) {
 	}
 }
 
+// Only an iq answers (RFC 6120 §8.2.3): a message that calls itself a result asks what it asks.
+func TestOnlyAnIQAnswers(t *testing.T) {
+	t.Parallel()
+	s := engine(t, Config{}, Data{"federation": "open", "surface": map[string]any{"refuse": map[string]any{"disclosure": true}}}).Snapshot()
+	for class, rule := range map[string]string{"admin": "admin", "archive": "archive", "register": "register", "disclosure": "surface"} {
+		for kind, want := range map[string]Effect{"message": Deny, "presence": Deny, "iq": Allow} {
+			in := between("in", "x@partner.example", "juliet@corp.example")
+			in.Stanza.Kind, in.Stanza.Type, in.Stanza.Class = kind, "result", []string{class}
+			if d := s.Stanza(t.Context(), in); d.Effect != want || want == Deny && d.Rule != rule {
+				t.Errorf("a result with %s in %s: %+v", class, kind, d)
+			}
+		}
+	}
+}
+
 // What an operator adds to a ready-made policy's place is collected like the others, though none of them is loaded.
 func TestOperatorsReadyPackage(t *testing.T) {
 	t.Parallel()
