@@ -147,6 +147,8 @@ func (c *carrier) dial(ctx context.Context) (receiver, audit.Place, error) {
 		return dialSyslog(ctx, c.cfg, c.rec.Node, c.done)
 	case NATS:
 		return dialNATS(ctx, c.cfg, c.rec.Node, c.done)
+	case OTLP:
+		return dialOTLP(ctx, c.cfg, c.rec.Node, c.done)
 	}
 	return nil, c.done, fmt.Errorf("type %q: not known", c.cfg.Type)
 }

@@ -17,17 +17,18 @@ const (
 	Postgres = "postgres"
 	Syslog   = "syslog"
 	NATS     = "nats"
+	OTLP     = "otlp"
 )
 
 // Config is one sink. A zero value means its default.
 type Config struct {
 	Name     string        `yaml:"name" doc:"what the sink is called in status, metrics and its cursor's file: small letters, digits and hyphens"`
-	Type     string        `yaml:"type" oneof:"postgres|syslog|nats" doc:"what is at the other end"`
-	URL      string        `yaml:"url" doc:"where: postgres://user@host/db, tls://host:6514 (syslog), tls://host:4222 (nats); never with a password"`
+	Type     string        `yaml:"type" oneof:"postgres|syslog|nats|otlp" doc:"what is at the other end"`
+	URL      string        `yaml:"url" doc:"where: postgres://user@host/db, tls://host:6514 (syslog), tls://host:4222 (nats), https://host:4318/v1/logs (otlp); never with a password"`
 	Required bool          `yaml:"required" default:"false" doc:"stanzas are refused while the sink is further behind than lag; otherwise a dead sink stops nothing"`
 	Lag      time.Duration `yaml:"lag" default:"1m" doc:"how old the oldest event may be that a required sink does not have"`
 	Batch    int           `yaml:"batch" default:"1000" doc:"events that are sent in one piece at the most"`
-	Secret   string        `yaml:"secret_file" doc:"file with the password (postgres) or the token (nats)"`
+	Secret   string        `yaml:"secret_file" doc:"file with the password (postgres) or the token (nats, otlp)"`
 	Roots    string        `yaml:"roots" doc:"PEM file of the authorities that may vouch for the receiver; left out: the system's"`
 	Cert     string        `yaml:"cert" doc:"PEM file of our certificate for the receiver"`
 	Key      string        `yaml:"key" doc:"PEM file of its key"`
@@ -72,11 +73,11 @@ func (c Config) Check() error {
 	if !nameForm.MatchString(c.Name) {
 		add("name %q: must be 1 to 32 small letters, digits and hyphens", c.Name)
 	}
-	schemes := map[string][]string{Postgres: {"postgres", "postgresql"}, Syslog: {"tls"}, NATS: {"tls", "nats"}}[c.Type]
+	schemes := map[string][]string{Postgres: {"postgres", "postgresql"}, Syslog: {"tls"}, NATS: {"tls", "nats"}, OTLP: {"https", "http"}}[c.Type]
 	u, err := url.Parse(c.URL)
 	switch {
 	case schemes == nil:
-		add("type %q: must be postgres, syslog or nats", c.Type)
+		add("type %q: must be postgres, syslog, nats or otlp", c.Type)
 	case err != nil: // the error would repeat the URL, and with it a password
 		add("url: not a URL")
 	case !strings.Contains(" "+strings.Join(schemes, " ")+" ", " "+u.Scheme+" "):

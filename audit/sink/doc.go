@@ -1,5 +1,5 @@
 // Package sink carries the record of a gate to where others keep it: PostgreSQL, a syslog server over TLS (RFC 5424, RFC 5425),
-// NATS JetStream.
+// NATS JetStream, a collector that speaks OTLP.
 //
 // A sink follows the record's files and nothing else. It never holds back a commit: what a receiver does not take now, waits in the record,
 // and is read again from there. Where a sink has got to is its cursor, a small file in sinks/ beside the record; PostgreSQL keeps its own in
