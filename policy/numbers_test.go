@@ -44,18 +44,22 @@ func TestNumbersAreFoundInTime(t *testing.T) {
 	t.Parallel()
 	finders := M{"cards": M{"kind": "card", "do": "mask"}, "accounts": M{"kind": "iban", "do": "mask"}}
 	s := engine(t, Config{}, Data{"federation": "open", "dlp": M{"finders": finders}}).Snapshot()
+	bound := 50 * time.Millisecond
+	if underRace {
+		bound *= 10 // for its own slowness
+	}
 	for name, piece := range map[string]string{"digits": "4", "cards": "4111111111111111x", "apart": "4 - ", "accounts": "DE89370400440532013000", "letters": "DE89"} {
 		in := crossing()
 		in.Stanza.Text = strings.Repeat(piece, 10_000/len(piece))
 		best := time.Hour
-		for range 3 { // the machine may be busy
+		for tries := 0; tries < 20 && best > bound; tries++ { // the machine may be busy
 			start := time.Now()
 			if _, _, err := s.judge(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
 			best = min(best, time.Since(start))
 		}
-		if best > 50*time.Millisecond {
+		if best > bound {
 			t.Errorf("%s: %v", name, best)
 		}
 		t.Logf("%s: %v", name, best)
