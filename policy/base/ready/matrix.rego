@@ -13,14 +13,17 @@ rows := [found |
 
 cell := row[input.direction]
 
-# A cell is true, for everything, or names kinds and classes: {message: true, "call.audio": true}.
+# A cell is true, for everything, or names kinds and classes: {message: true, "call.audio": true}. Where it is by classes that a stanza is
+# let through, each of its own has to be there: a file is not let through by the text beside it.
 allowed if cell == true
 
 allowed if cell[input.stanza.kind]
 
 allowed if {
-	some class in input.stanza.class
-	cell[class]
+	input.stanza.class != []
+	every class in input.stanza.class {
+		cell[class]
+	}
 }
 
 deny contains {

@@ -6,6 +6,7 @@ rows := {"corp.example": {
 	"partner.example": {"in": true, "out": {"message": true, "call.audio": true}},
 	"*.group.example": {"out": {"presence": true}, "in": {}},
 	"nofiles.example": {"in": true, "out": {"message": true, "file": false}},
+	"texts.example": {"out": {"text": true, "signal": true}},
 	"default": {"in": {"message": true}},
 }}
 
@@ -17,6 +18,9 @@ test_cells[note] if {
 		"a kind": ["out", "partner.example", "message", ["text"], true],
 		"a class": ["out", "partner.example", "iq", ["call.audio"], true],
 		"neither": ["out", "partner.example", "iq", ["file"], false],
+		"each class": ["out", "texts.example", "message", ["signal", "text"], true],
+		"one class of two": ["out", "texts.example", "message", ["file", "text"], false],
+		"no class": ["out", "texts.example", "message", [], false],
 		"a wildcard": ["out", "a.group.example", "presence", ["presence"], true],
 		"a wildcard is not its domain": ["out", "group.example", "presence", ["presence"], false],
 		"said no to": ["out", "nofiles.example", "message", ["file", "text"], false],
