@@ -47,7 +47,7 @@ func build(c Config, m *material) (*Snapshot, error) {
 	}
 	link, linkErr := newQuestion(compiler, m.world, linkRule, Field.ofLink)
 	stanza, stanzaErr := newQuestion(compiler, m.world, stanzaRule, Field.ofStanza)
-	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), m.nowhere().orNil(), misfits(m.modules).orNil()); err != nil {
+	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), m.nowhere().orNil(), m.blank().orNil(), misfits(m.modules).orNil()); err != nil {
 		return nil, m.files.place(faultsOf(err)).sorted()
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout

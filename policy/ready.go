@@ -25,6 +25,17 @@ func wanted(base map[string]*ast.Module, data map[string]any) map[string]*ast.Mo
 	return all
 }
 
+// blank finds documents that are null: whoever wrote the key meant to switch something on, and nothing is.
+func (m *material) blank() (faults Faults) {
+	for name := range m.base {
+		document, ready := readyFor(name)
+		if value, given := m.data[document]; ready && given && value == nil {
+			faults = append(faults, Fault{Text: "data." + document + " is null, must be an object; {} asks for the defaults"})
+		}
+	}
+	return faults
+}
+
 // readyPackages are the packages whose members base collects.
 var readyPackages = ast.MustParseRef("data.sallyport.ready")
 

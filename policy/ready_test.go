@@ -79,6 +79,9 @@ func TestReadyMadePolicies(t *testing.T) {
 		t.Errorf("policies %q, tests for %q", names, tested)
 	}
 	for _, name := range names {
+		if got, want := faultsOfLoad(t, map[string]string{"d.yaml": name + ":\n"}, nil), "d.yaml:1: data."+name+" is null, must be an object"; len(got) == 0 || !strings.HasPrefix(got[0], want) {
+			t.Errorf("data.%s without a value: %q", name, got)
+		}
 		bad := Data{"federation": "open"}
 		maps.Copy(bad, Data{name: map[string]any{"no such key": true}})
 		if _, err := New(Config{}, bad); err == nil || !strings.Contains(err.Error(), "data."+name) {

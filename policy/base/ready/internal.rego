@@ -5,18 +5,27 @@ package sallyport.ready.mentions
 import data.sallyport.inside
 import data.sallyport.names
 
-deny contains inside.kept("internal-user", "it names an address of data.internal.users") if {
+named contains jid if some jid in input.stanza.jids
+
+# A gateway's name for somebody has that address in its localpart, escaped (XEP-0106) or with a % (XEP-0100).
+named contains inner if {
 	some jid in input.stanza.jids
+	inner := regex.replace(split(jid, "@")[0], `\\40|%`, "@")
+	contains(inner, "@")
+}
+
+deny contains inside.kept("internal-user", "it names an address of data.internal.users") if {
+	some jid in named
 	data.internal.users[jid]
 }
 
 deny contains inside.kept("internal-room", "it names an address of data.internal.rooms") if {
-	some jid in input.stanza.jids
+	some jid in named
 	data.internal.rooms[jid]
 }
 
 deny contains inside.kept("internal-group", "it names an address in a group of data.internal.groups") if {
-	some jid in input.stanza.jids
+	some jid in named
 	some name, closed in data.internal.groups
 	closed
 	data.groups[name][jid]
@@ -24,7 +33,7 @@ deny contains inside.kept("internal-group", "it names an address in a group of d
 
 deny contains inside.kept("internal-domain", "it names an address at a domain of data.internal.domains") if {
 	data.internal.domains
-	some jid in input.stanza.jids
+	some jid in named
 	domain := regex.replace(jid, "^.*@", "")
 	some name in array.concat([domain], names.wildcards(domain))
 	data.internal.domains[name]

@@ -17,6 +17,8 @@ naming(jids, label) := {"direction": "out", "stanza": {"jids": jids, "label": la
 test_named[note] if {
 	some note, [jids, label, rule] in {
 		"user": [["carol@corp.example"], "", "internal-user"],
+		"user, as a gateway escapes it": [[`carol\40corp.example@gateway.example`], "", "internal-user"],
+		"user, as a gateway writes it": [["carol%corp.example@gateway.example"], "", "internal-user"],
 		"room": [["board@conference.corp.example"], "", "internal-room"],
 		"group": [["rep@corp.example"], "", "internal-group"],
 		"domain": [["irc.corp.example"], "", "internal-domain"],
