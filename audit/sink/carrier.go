@@ -60,6 +60,7 @@ type carrier struct {
 	seq        atomic.Uint64 // taken up to here
 
 	// Owned by run.
+	opened bool
 	done   audit.Place // all before it has arrived
 	saved  cursor
 	savedA time.Time
@@ -72,9 +73,23 @@ type carrier struct {
 	postAt time.Time
 }
 
+// open takes up the cursor.
+func (c *carrier) open() error {
+	cur, err := readCursor(c.rec.Dir, c.cfg.Name)
+	if err != nil {
+		return err
+	}
+	cur.Required = c.cfg.Required
+	if err := cur.write(c.rec.Dir, c.cfg.Name); err != nil {
+		return err
+	}
+	c.saved, c.done, c.opened = cur, cur.Place, true
+	c.seq.Store(c.done.Seq)
+	return nil
+}
+
 // run carries until ctx ends, from the cursor anew after each failure.
 func (c *carrier) run(ctx context.Context) {
-	c.seq.Store(c.done.Seq)
 	wait := firstWait
 	for ctx.Err() == nil {
 		before := c.sent.Load()
@@ -99,6 +114,11 @@ func (c *carrier) run(ctx context.Context) {
 
 // carry delivers over one connection until something fails.
 func (c *carrier) carry(ctx context.Context) error {
+	if !c.opened {
+		if err := c.open(); err != nil {
+			return err
+		}
+	}
 	r := audit.NewReader(c.rec.Dir, c.done)
 	defer func() { r.Close() }()
 	// The events first: how far behind the sink is, is known also while nobody answers.

@@ -24,7 +24,8 @@ type Record struct {
 	Committed func() uint64
 }
 
-// Open prepares sinks. Its error has all faults of their configuration and of their cursors' files; whether receivers answer shows in Run.
+// Open prepares sinks. Its error has all faults of their configuration, and of the cursors' files of those
+// that are required. The others' cursors are tried again in Run, where it also shows whether receivers answer.
 func Open(rec Record, configs []Config, log *slog.Logger) (*Set, error) {
 	s := new(Set)
 	var faults []error
@@ -40,18 +41,17 @@ func Open(rec Record, configs []Config, log *slog.Logger) (*Set, error) {
 			continue
 		}
 		names = append(names, c.Name)
-		cur, err := readCursor(rec.Dir, c.Name)
-		if err == nil {
-			cur.Required = c.Required
-			err = cur.write(rec.Dir, c.Name)
-		}
-		if err != nil {
+		one := &carrier{cfg: c, rec: rec, log: log.With("sink", c.Name), news: make(chan struct{}, 1)}
+		if err := one.open(); err != nil && c.Required {
 			faults = append(faults, err)
 			continue
 		}
-		s.sinks = append(s.sinks, &carrier{cfg: c, rec: rec, log: log.With("sink", c.Name), saved: cur, done: cur.Place, news: make(chan struct{}, 1)})
+		s.sinks = append(s.sinks, one)
 	}
-	return s, errors.Join(append(faults, release(rec.Dir, names))...)
+	if err := release(rec.Dir, names); err != nil {
+		log.Warn("a sink that is no longer configured may keep segments from being deleted", "error", err)
+	}
+	return s, errors.Join(faults...)
 }
 
 // release lets segments go that were kept for sinks which are no longer configured. Their cursors stay, for the case that they come back.
