@@ -151,14 +151,20 @@ func (k SealingKey) Destroy() error {
 		return nil
 	}
 	dir := filepath.Dir(k.Files[0])
-	tomb := filepath.Join(dir, filepath.Base(k.Name)+tombSuffix)
-	f, err := os.OpenFile(tomb, os.O_WRONLY|os.O_CREATE, 0o600)
+	record, err := os.OpenRoot(filepath.Dir(filepath.Dir(dir))) // whoever owns the record could set links to what root alone may write
+	if err != nil {
+		return fmt.Errorf("destroying key %s: %w", k.Name, err)
+	}
+	defer record.Close()
+	below := filepath.Join(keysDir, filepath.Base(dir))
+	f, err := record.OpenFile(filepath.Join(below, filepath.Base(k.Name)+tombSuffix), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("destroying key %s: %w", k.Name, err)
 	}
 	errs := []error{f.Sync(), f.Close()}
 	for _, path := range k.Files {
-		errs = append(errs, overwrite(path), os.Remove(path))
+		name := filepath.Join(below, filepath.Base(path))
+		errs = append(errs, overwrite(record, name), record.Remove(name))
 	}
 	if err := errors.Join(append(errs, osDisk{}.syncDir(dir))...); err != nil {
 		return fmt.Errorf("destroying key %s: %w", k.Name, err)
@@ -167,8 +173,8 @@ func (k SealingKey) Destroy() error {
 }
 
 // overwrite puts zeros where a file's bytes are, for disks that write in place.
-func overwrite(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+func overwrite(record *os.Root, name string) error {
+	f, err := record.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -78,6 +79,9 @@ func classFolder(class string) string {
 
 var className = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
+// maxNumber is the last that keyName takes. Nobody would find a key with a longer one.
+const maxNumber = 999_999_999
+
 // nextNumber is one above all that a period's keys in a folder have had, be they destroyed or half written.
 func nextNumber(dir, period string) (int, error) {
 	entries, err := os.ReadDir(dir)
@@ -91,6 +95,9 @@ func nextNumber(dir, period string) (int, error) {
 		if n, err := strconv.Atoi(digits); ok && err == nil {
 			last = max(last, n)
 		}
+	}
+	if last >= maxNumber {
+		return 0, fmt.Errorf("%s has no numbers left for the keys of %s", dir, period)
 	}
 	return last + 1, nil
 }
@@ -125,7 +132,7 @@ func (s *sealer) sealed(c *chain) ([]namedFile, error) {
 }
 
 func encrypt(k KeyFile, to ...age.Recipient) ([]byte, error) {
-	text, err := json.Marshal(k)
+	text, err := k.text()
 	if err != nil {
 		return nil, err
 	}
@@ -135,13 +142,29 @@ func encrypt(k KeyFile, to ...age.Recipient) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(append(text, '\n')); err != nil {
+	if _, err := w.Write(text); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// text is the file before it is encrypted. The secret is in no buffer but this one, which can be cleared: encoding/json would keep it in
+// buffers of its own.
+func (k KeyFile) text() ([]byte, error) {
+	secret := k.Secret
+	k.Secret = nil
+	frame, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	before, after, _ := bytes.Cut(frame, []byte(`"secret":null`))
+	text := make([]byte, 0, len(frame)+base64.StdEncoding.EncodedLen(len(secret)))
+	text = append(append(text, before...), `"secret":"`...)
+	text = base64.StdEncoding.AppendEncode(text, secret)
+	return append(append(append(text, '"'), after...), '\n'), nil
 }
 
 // decrypt reads a key file with whichever of the identities it is for.
@@ -151,13 +174,14 @@ func decrypt(path string, identities []age.Identity) (KeyFile, error) {
 		return KeyFile{}, err
 	}
 	defer f.Close()
-	r, err := age.Decrypt(f, identities...)
+	name := Visible(filepath.Base(path))
+	r, err := age.Decrypt(io.LimitReader(f, maxKeyFile), identities...) // its header alone could fill the memory
 	if err != nil {
-		return KeyFile{}, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		return KeyFile{}, fmt.Errorf("%s: %w", name, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxKeyFile))
+	text, err := io.ReadAll(r)
 	if err != nil {
-		return KeyFile{}, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		return KeyFile{}, fmt.Errorf("%s: %w", name, err)
 	}
 	defer clear(text)
 	return ParseKeyFile(text)

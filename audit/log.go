@@ -310,6 +310,11 @@ func (l *Log) Close() error {
 	l.signal()
 	<-l.stopped
 	l.sealer.making.Wait()
+	l.mu.Lock()
+	for _, c := range l.sealer.chains {
+		clear(c.key[:])
+	}
+	l.mu.Unlock()
 	l.keeper.close()
 	err := l.w.close()
 	l.mu.Lock()

@@ -50,10 +50,10 @@ func (o *Opener) Open(line []byte, r Record) (ContentRecord, error) {
 	var c ContentRecord
 	plain, err := o.open(line, r)
 	if err != nil {
-		return c, fmt.Errorf("event %s: %w", r.ID, err)
+		return c, fmt.Errorf("event %s: %w", Visible(r.ID.String()), err)
 	}
 	if err := json.Unmarshal(plain, &c); err != nil {
-		return c, fmt.Errorf("event %s: reading the content: %w", r.ID, err)
+		return c, fmt.Errorf("event %s: reading the content: %w", Visible(r.ID.String()), err)
 	}
 	return c, nil
 }

@@ -625,3 +625,100 @@ func TestSealingDoesNotAllocate(t *testing.T) {
 		c = &chain{name: "default/2026-07-30-1"}
 	}
 }
+
+// TestOneOfficerTwice: with a threshold nobody gets two shares, in whatever file he is named.
+func TestOneOfficerTwice(t *testing.T) {
+	t.Parallel()
+	a, b := officer(t), officer(t)
+	file := filepath.Join(t.TempDir(), "officers")
+	write(t, file, []byte(a.Recipient().String()+"\n"))
+	for _, c := range []struct {
+		sealing Sealing
+		fine    bool
+	}{
+		{Sealing{Recipients: recipients(a, b, a), Threshold: 2}, false},
+		{Sealing{Recipients: recipients(a), RecipientsFile: file, Threshold: 2}, false},
+		{Sealing{Recipients: recipients(b), RecipientsFile: file, Threshold: 2}, true},
+		{Sealing{Recipients: recipients(a, b, a)}, true},
+	} {
+		if _, err := c.sealing.withDefaults().officers(); (err == nil) != c.fine {
+			t.Errorf("%+v: %v", c.sealing, err)
+		}
+	}
+}
+
+// TestNoKeyForThePeriod: with on_failure: pass, what passes while no key can be made is recorded without its content, not under a key
+// whose time is over.
+func TestNoKeyForThePeriod(t *testing.T) {
+	t.Parallel()
+	dir, d := t.TempDir(), newTestDisk()
+	clock := &hand{at: time.Date(2026, 7, 30, 12, 0, 0, 0, time.UTC)}
+	l := openWith(t, Config{Dir: dir, OnFailure: Pass, Sealing: Sealing{Recipients: recipients(officer(t))}}, d, clock.now)
+	appendAll(t, l, []Event{secretStanza(1, "one")})
+	d.set(func(d *testDisk) { d.noProof = errors.New("bad sector") })
+	clock.turn(24 * time.Hour)
+	appendAll(t, l, []Event{secretStanza(2, "two")})
+	d.set(func(d *testDisk) { d.noProof = nil })
+	closeLog(t, l)
+	if lines := sealedLines(t, dir); len(lines) != 1 || lines[0].Stanza.ID != "purple00000001" {
+		t.Errorf("%d are sealed", len(lines))
+	}
+	for _, r := range records(t, dir) {
+		if r.Stanza.ID == "purple00000002" && (r.Level != "metadata" || r.Asked != "sealed") {
+			t.Errorf("level %s, asked %s", r.Level, r.Asked)
+		}
+	}
+}
+
+// TestKeyNumbers: whatever stands in a folder, a key gets a name that an opener finds, or none.
+func TestKeyNumbers(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[string]int{"7": 8, "999999998": 999999999, "999999999": 0, "9223372036854775807": 0, "x": 1} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "2026-07-30-"+last+".age"), nil)
+		if n, err := nextNumber(dir, "2026-07-30"); n != want || (err == nil) != (want > 0) {
+			t.Errorf("after %s: %d, %v", last, n, err)
+		}
+	}
+}
+
+// TestHugeKeyFile: an officer's program reads no more of a key file than one can have.
+func TestHugeKeyFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "2026-07-30-1.\x1b[2J.age")
+	stanza := "-> x y\n" + strings.Repeat("A", 60) + "\n"
+	write(t, path, []byte("age-encryption.org/v1\n"+strings.Repeat(stanza, 2*maxKeyFile/len(stanza))))
+	if _, err := decrypt(path, []age.Identity{officer(t)}); err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%q", err)
+	}
+	k := KeyFile{V: 1, Key: "default/2026-07-30-1", Node: `"secret":null`, Secret: bytes.Repeat([]byte{7}, keySize), Share: 1, Of: 3, Needed: 2}
+	if text, err := k.text(); err != nil {
+		t.Error(err)
+	} else if again, err := ParseKeyFile(text); err != nil || fmt.Sprint(again) != fmt.Sprint(k) {
+		t.Errorf("%s reads as %+v, %v", text, again, err)
+	}
+}
+
+// TestDestroyFollowsNoLinkOut: root destroys keys in a directory that is another user's. Links of theirs lead it nowhere.
+func TestDestroyFollowsNoLinkOut(t *testing.T) {
+	t.Parallel()
+	dir, away := t.TempDir(), filepath.Join(t.TempDir(), "shadow")
+	write(t, away, []byte("root's"))
+	folder := filepath.Join(dir, keysDir, "default")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(away, filepath.Join(folder, "2026-07-30-1.age")); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := SealingKeys(dir)
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	if err := keys[0].Destroy(); err == nil {
+		t.Error("a link was destroyed like a key")
+	}
+	if text, err := os.ReadFile(away); err != nil || string(text) != "root's" {
+		t.Errorf("behind the link is %q, %v", text, err)
+	}
+}

@@ -160,6 +160,10 @@ func (l *Log) newChain(class string) error {
 			l.cfg.Log.Error("what is to be sealed cannot be: no key can be made", "class", folder, "error", err, "on_failure", l.cfg.OnFailure)
 		}
 		s.failed, s.again = err, time.Now().Add(retryEvery)
+		clear(c.key[:])
+		if old != nil && l.cfg.OnFailure == Pass {
+			l.retire(folder)
+		}
 		return unrecorded(err)
 	}
 	if s.failed != nil {
@@ -178,6 +182,17 @@ func (l *Log) newChain(class string) error {
 	l.note(event)
 	l.signal()
 	return nil
+}
+
+// retire ends a chain that is over and that no other can follow. What passes meanwhile is recorded without its content, and says so: under
+// the old key it could not be opened any more when that is destroyed.
+func (l *Log) retire(folder string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old := l.sealer.chains[folder]; old != nil {
+		clear(old.key[:])
+		delete(l.sealer.chains, folder)
+	}
 }
 
 // write puts a chain's first key on the disk, for the officers alone.

@@ -91,10 +91,26 @@ func (s Sealing) officers() ([]age.Recipient, error) {
 	if s.Threshold > len(recipients) || s.Threshold > 1 && len(recipients) > 255 {
 		return nil, fmt.Errorf("audit.sealing.threshold %d: there are %d recipients", s.Threshold, len(recipients))
 	}
+	if twice := doubled(recipients); twice != "" && s.Threshold > 1 {
+		return nil, fmt.Errorf("audit.sealing: recipient %s is named twice; with a threshold one officer would have two shares", twice)
+	}
 	if _, err := age.Encrypt(io.Discard, recipients...); err != nil && s.Threshold <= 1 {
 		return nil, fmt.Errorf("audit.sealing: %w", err)
 	}
 	return recipients, nil
+}
+
+// doubled is a recipient that is named more than once, if there is one.
+func doubled(recipients []age.Recipient) string {
+	seen := map[string]bool{}
+	for _, r := range recipients {
+		name := fmt.Sprint(r)
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+	}
+	return ""
 }
 
 // terms says in words who can open.
