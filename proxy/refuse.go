@@ -14,6 +14,10 @@ import (
 // which the record has the decision (POLICY "Answers to a deny").
 func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 	a := &answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: !c.emptied, reason: c.refusal(e)}
+	if c.el.Kind() == stanza.Presence && string(c.el.Type()) == "subscribe" {
+		p.unsubscribe(a, c)
+		return
+	}
 	if !p.bounce(a, c.el) && c.emptied {
 		p.settle(a, false)
 	}
@@ -32,6 +36,15 @@ func (c *crossing) refusal(e *audit.Event) stanza.Error {
 		cond = stanza.PolicyViolation
 	}
 	return stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")}
+}
+
+// unsubscribe answers a request for somebody's presence as that person would who declines it, and from the bare address (RFC 6121
+// §3.1.4): it must not be asked again at each login, and it must not show whether the address exists.
+func (p *Proxy) unsubscribe(a *answered, c *crossing) {
+	reply := stanza.AppendUnsubscribed(nil, c.el, c.from.Bare, c.to.Bare, a.reason.Text)
+	if !p.reply(a, reply) && c.emptied {
+		p.settle(a, false)
+	}
 }
 
 // drop is the end of a stanza that policy lets vanish. Where it was to pass, and nothing was left of it, the record says what became of it.
@@ -127,12 +140,14 @@ func (p *Proxy) bounce(a *answered, el *stanza.Element) bool {
 func (p *Proxy) answer(a *answered, el *stanza.Element, from, to string) bool {
 	legacy := a.r.dir == Out // old servers inside read the numeric code (XEP-0086)
 	reply, ok := stanza.AppendBounce(nil, el, from, to, a.reason, legacy)
-	if !ok {
-		return false
-	}
+	return ok && p.reply(a, reply)
+}
+
+// reply sends what answers a stanza by the link of the opposite direction.
+func (p *Proxy) reply(a *answered, reply []byte) bool {
 	o, err := p.router.send(route{a.r.dir.reverse(), a.r.pair}, reply, queued{answer: a}, 0)
 	if err != nil {
-		p.Log.Warn("a bounce could not be sent", "from", to, "to", from, "reason", err)
+		p.Log.Warn("a bounce could not be sent", "from", a.r.pair.receiver(a.r.dir).String(), "to", a.r.pair.sender(a.r.dir).String(), "reason", err)
 		return false
 	}
 	o.nudge()

@@ -89,6 +89,25 @@ func AppendBounce(dst []byte, e *Element, from, to string, err Error, legacy boo
 	return append(dst, '>'), true
 }
 
+// AppendUnsubscribed appends what declines e, a request for presence (RFC 6121 §3.1.3). from and to are the bare addresses of e itself;
+// the answer goes from to to from. text is its status, for a person; empty for none.
+func AppendUnsubscribed(dst []byte, e *Element, from, to, text string) []byte {
+	dst = append(dst, "<presence"...)
+	dst = appendPresent(dst, "from", to)
+	dst = appendPresent(dst, "to", from)
+	if v := e.ID(); v != nil {
+		dst = append(dst, " id"...)
+		dst = appendQuoted(dst, v)
+	}
+	dst = append(dst, " type='unsubscribed'>"...)
+	if text != "" {
+		dst = append(dst, "<status>"...)
+		dst = AppendText(dst, text)
+		dst = append(dst, "</status>"...)
+	}
+	return append(dst, "</presence>"...)
+}
+
 // appendError appends the <error/> child (RFC 6120 §8.3.2).
 func appendError(dst []byte, err Error, legacy bool) []byte {
 	condition := err.condition()

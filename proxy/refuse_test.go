@@ -1,0 +1,76 @@
+package proxy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"sallyport/internal/xmpptest"
+)
+
+// denied are all kinds of stanzas and their types, with what their sender hears when policy denies them (POLICY "Answers to a deny",
+// [A07]): error, unsubscribed, or nothing at all.
+var denied = []struct{ kind, typ, payload, answer string }{
+	{"message", "", "<body>x</body>", "error"},
+	{"message", "normal", "<body>x</body>", "error"},
+	{"message", "chat", "<body>x</body>", "error"},
+	{"message", "groupchat", "<body>x</body>", "error"},
+	{"message", "headline", "<body>x</body>", ""},
+	{"message", "error", "<error type='cancel'/>", ""},
+	{"iq", "get", "<query xmlns='jabber:iq:version'/>", "error"},
+	{"iq", "set", "<query xmlns='jabber:iq:version'/>", "error"},
+	{"iq", "result", "<query xmlns='jabber:iq:version'/>", ""},
+	{"iq", "error", "<error type='cancel'/>", ""},
+	{"presence", "", "", ""},
+	{"presence", "", "<x xmlns='http://jabber.org/protocol/muc'/>", "error"},
+	{"presence", "unavailable", "", ""},
+	{"presence", "subscribe", "<status>please</status>", "unsubscribed"},
+	{"presence", "subscribed", "", ""},
+	{"presence", "unsubscribe", "", ""},
+	{"presence", "unsubscribed", "", ""},
+	{"presence", "probe", "", ""},
+	{"presence", "error", "<error type='cancel'/>", ""},
+}
+
+// deniedScript sends all of denied over part, from from to to, and has answers come over back in their order.
+func deniedScript(part, from, to, code, back, words string) string {
+	var sent, heard strings.Builder
+	for i, d := range denied {
+		typ := ""
+		if d.typ != "" {
+			typ = " type='" + d.typ + "'"
+		}
+		fmt.Fprintf(&sent, "%s sends <%s from='%s' to='%s' id='d%d'%s>%s</%s>\n", part, d.kind, from, to, i, typ, d.payload, d.kind)
+		switch d.answer {
+		case "error":
+			fmt.Fprintf(&heard, "%s receives <%s from='%s' to='%s' id='d%d' type='error'><error %sby='corp.example' type='auth'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…%s(decision …)…</error></%s>\n",
+				back, d.kind, to, from, i, code, words, d.kind)
+		case "unsubscribed":
+			fromBare, _, _ := strings.Cut(from, "/")
+			toBare, _, _ := strings.Cut(to, "/")
+			fmt.Fprintf(&heard, "%s receives <presence from='%s' to='%s' id='d%d' type='unsubscribed'><status>%s(decision …)</status></presence>\n", back, toBare, fromBare, i, words)
+		}
+	}
+	return sent.String() + "@answers@\n" + heard.String()
+}
+
+const denying = `package sallyport.stanza
+deny contains {"rule": "nothing-passes", "reason": "a secret reason", "condition": "forbidden"}`
+
+// What is denied is answered as its kind and type ask for, inside in words that help, outside without the reason, and never where an
+// answer could be answered in turn.
+func TestAnswersToADeny(t *testing.T) {
+	t.Parallel()
+	t.Run("from inside", func(t *testing.T) {
+		t.Parallel()
+		script := deniedScript("l", "romeo@corp.example/pc", "juliet@remote.example/x", "code='403' ", "b", "not allowed by the federation policy of corp.example ")
+		xmpptest.Converse(t, newStage(t, options{rego: denying}).Stage, include(t, "_backend_speaks")+strings.Replace(script, "@answers@\n", include(t, "_backend_takes"), 1)+
+			"b receives nothing\n")
+	})
+	t.Run("from outside", func(t *testing.T) {
+		t.Parallel()
+		script := deniedScript("s", "juliet@remote.example/x", "romeo@corp.example/pc", "", "r", "")
+		xmpptest.Converse(t, newStage(t, options{rego: denying}).Stage, recast(include(t, "_remote_proved"), "r", "s")+strings.Replace(script, "@answers@\n", include(t, "_remote_takes"), 1)+
+			"r receives nothing\n")
+	})
+}
