@@ -3,7 +3,9 @@ package audit
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -80,5 +82,40 @@ func TestPostedBehindHalfANote(t *testing.T) {
 		if c, err := keys.OpenPosted(posted[len(posted)-1]); err != nil || c.Number != 4 {
 			t.Errorf("cut at %d: %+v, %v", cut, c, err)
 		}
+	}
+}
+
+// TestPipeInPlace: a pipe in the place of a file, which has no writer, holds no reader up.
+func TestPipeInPlace(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{segmentName(2), treeName, checkpointsName} {
+		dir := sound(t)
+		a := kept(t, dir)
+		path := filepath.Join(dir, name)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := a.Verify(dir); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+// TestStartWithoutCheckpoints: a gate that has a key, and finds lines without a checkpoint, says so before it signs them.
+func TestStartWithoutCheckpoints(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir(), Secrets: t.TempDir()}
+	l := open(t, c)
+	appendAll(t, l, stanzas(0, 3))
+	closeLog(t, l)
+	for _, name := range []string{checkpointsName, treeName, publicKeysName} {
+		change(t, c.Dir, name, func([]byte) []byte { return nil })
+	}
+	closeLog(t, open(t, c))
+	if got := kindsOf(records(t, c.Dir)); !slices.Contains(got, "audit.mismatch") {
+		t.Errorf("the record has %v", got)
 	}
 }

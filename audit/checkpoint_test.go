@@ -291,7 +291,11 @@ func TestTreeIsMadeAnew(t *testing.T) {
 			appendAll(t, l, stanzas(10, 2))
 			closeLog(t, l)
 			checkTree(t, dir)
-			if all := records(t, dir); len(all) != 18 || all[17].Kind != "stanza" {
+			want := 18
+			if len(b) == 0 { // and the key is there: somebody took the checkpoints away
+				want++
+			}
+			if all := records(t, dir); len(all) != want || all[want-1].Kind != "stanza" || slices.Contains(kindsOf(all), "audit.mismatch") != (want > 18) {
 				t.Errorf("recorded %v", kindsOf(all))
 			}
 		})

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -133,6 +134,7 @@ func (l *Log) checkpoint(event string) {
 func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	c, n := l.cfg, &l.w.notary
 	*n = notary{disk: l.w.disk, dir: c.Dir, log: c.Log, now: l.now, every: c.Checkpoint, durability: c.Durability, leaf: newLeafHasher()}
+	_, newKey := os.Stat(filepath.Join(c.Secrets, signingKeyName))
 	if n.signer, err = openSigner(c); err != nil {
 		return nil, err
 	}
@@ -154,6 +156,9 @@ func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	if lines >= farthest {
 		n.off, odd = true, "its lines have numbers that no gate has given"
 	}
+	if odd == "" && lines > 0 && last.Note == nil && newKey == nil { // what this key is to sign, it should have signed before
+		odd = fmt.Sprintf("it has %d lines, and no checkpoint of them is left", lines)
+	}
 	if odd != "" {
 		c.Log.Error("the audit record is not what it was when its last checkpoint was signed", "reason", odd, "advice", "sallyport audit verify says where; the gate goes on behind it")
 		say = append(say, Event{Kind: AuditMismatch, Error: odd})
@@ -171,7 +176,7 @@ func (n *notary) resume() (last Checkpoint, err error) {
 	if old, err := RecordKeys(n.dir); err == nil {
 		keys = keys.Join(old)
 	}
-	f, err := os.Open(filepath.Join(n.dir, checkpointsName))
+	f, err := openRegular(filepath.Join(n.dir, checkpointsName))
 	if gone(err) {
 		return last, nil
 	}

@@ -52,7 +52,7 @@ func (e *blockError) Is(is error) bool { return is == errPassedOver }
 
 // openPacked opens a compressed segment and finds its frames.
 func openPacked(path string) (*packed, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -134,7 +133,7 @@ func LastCheckpoint(dir string) (Checkpoint, error) {
 }
 
 func lastCheckpoint(dir string, keys Keys) (Checkpoint, error) {
-	f, err := os.Open(filepath.Join(dir, checkpointsName))
+	f, err := openRegular(filepath.Join(dir, checkpointsName))
 	if err != nil {
 		return Checkpoint{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 const segmentSuffix = ".jsonl"
@@ -65,7 +66,7 @@ func (f plainFile) size() (int64, error) {
 // openSegment opens a segment in the form that it has. Of two forms the plain one counts: the other may have been left half made.
 func openSegment(dir string, number int) (source, error) {
 	path := filepath.Join(dir, segmentName(number))
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if gone(err) {
 		var p *packed
 		if p, err = openPacked(path + packedSuffix); err == nil {
@@ -77,6 +78,25 @@ func openSegment(dir string, number int) (source, error) {
 	}
 	return plainFile{f}, nil
 }
+
+// openRegular opens a file to be read. A pipe or device that somebody put in its place, on which a reader would wait for ever, is refused.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: path, Err: errNotRegular}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+var errNotRegular = errors.New("not a regular file")
 
 // maxLine is the longest line that readers take in, far above what this version writes.
 const maxLine = 16 << 20

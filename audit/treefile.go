@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -68,7 +67,7 @@ func leavesIn(size int64) int64 {
 
 // openHashes opens the tree of a record for reading. Without one there are no leaves. Close it afterwards.
 func openHashes(dir string) (hashFile, io.Closer, error) {
-	f, err := os.Open(filepath.Join(dir, treeName))
+	f, err := openRegular(filepath.Join(dir, treeName))
 	if gone(err) {
 		return hashFile{}, io.NopCloser(nil), nil
 	}

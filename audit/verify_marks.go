@@ -49,7 +49,7 @@ func (m *markReader) open(path string, keys Keys, v *verifier) (err error) {
 	for _, c := range v.proof.outside {
 		m.shown[c.Number] = c
 	}
-	if m.f, err = os.Open(path); gone(err) {
+	if m.f, err = openRegular(path); gone(err) {
 		m.f = nil
 		return nil
 	} else if err != nil {
