@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sallyport/internal/peer"
 	"sallyport/internal/xmpptest"
 )
 
@@ -129,6 +130,27 @@ r ends
 	if now := h.shown(); now == before {
 		t.Error("the old certificate is shown still")
 	}
+}
+
+// A reload holds the links that stand against the trust anchors of now: what none of them proves any more has to prove itself anew.
+func TestReloadTakesAnAnchor(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	g := h.start()
+	other, err := peer.NewAuthority("Another Authority")
+	must(t, err)
+	stage := h.stage(map[string]func() error{"reload": func() error {
+		h.write("ca.pem", string(other.PEM))
+		if faults, _ := g.reloaded(); faults != nil {
+			t.Errorf("reload: %s", faults)
+		}
+		return nil
+	}})
+	xmpptest.Converse(t, stage, proved+`
+do reload
+r receives <stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>…</stream:error>
+r ends
+`)
 }
 
 // shown is the serial number of the certificate that the outside door shows.
