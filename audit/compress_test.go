@@ -330,3 +330,27 @@ func TestShortSegmentsCompress(t *testing.T) {
 		t.Errorf("%d bytes came back of %d", len(got), len(want))
 	}
 }
+
+// TestTwoFormsAreOne: a compressed form that is left beside the plain one says the same, or verify tells.
+func TestTwoFormsAreOne(t *testing.T) {
+	t.Parallel()
+	dir := longRecord(t)
+	plain := segmentBytes(t, dir, 1)
+	packAll(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, segmentName(1)), plain, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Verify(dir); err != nil || !report.OK() {
+		t.Errorf("the same twice: %+v, %v", report.Faults, err)
+	}
+	other, err := os.ReadFile(filepath.Join(dir, segmentName(2)+packedSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, segmentName(1)+packedSuffix), other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Verify(dir); err != nil || report.OK() || report.Faults[0].Segment != segmentName(1)+packedSuffix {
+		t.Errorf("another one beside it: %+v, %v", report.Faults, err)
+	}
+}

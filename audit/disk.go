@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // disk is the part of a file system that the record writes through. Tests put one in its place that fills up, fails and loses
@@ -88,7 +89,7 @@ type osDisk struct{}
 func (osDisk) mkdir(dir string) error { return os.Mkdir(dir, 0o700) }
 
 func (osDisk) create(path string) (file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (osDisk) remove(path string) error { return os.Remove(path) }
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 
 func (osDisk) open(path string) (file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

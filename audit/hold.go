@@ -230,7 +230,7 @@ func ReleaseHold(ctx context.Context, dir, name string, note func(Event) error) 
 // withHolds calls f while no hold can be placed or released and nothing be deleted by anybody else. The error of a damaged record is
 // returned: what it would hold is not known.
 func withHolds(ctx context.Context, dir string, f func([]Hold) error) error {
-	lock, err := os.OpenFile(filepath.Join(dir, holdLockName), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, holdLockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -269,7 +270,12 @@ func (f hashFile) leavesOf(first, end int64) ([sha256.Size]byte, error) {
 // writeIndex puts an index beside its segment. It need not survive a power cut.
 func writeIndex(dir string, number int, content []byte) error {
 	path := indexPath(dir, number)
-	if err := os.WriteFile(path+".tmp", content, 0o600); err != nil {
+	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
+	if err == nil {
+		_, err = f.Write(content)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return errors.Join(err, ignoreGone(os.Remove(path+".tmp")))
 	}
 	return os.Rename(path+".tmp", path)

@@ -27,7 +27,7 @@ func (e *LockedError) Error() string {
 // lockDir takes the directory for this process until the file is closed, be it by the process's end. Two writers would number
 // their events alike.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -341,3 +341,25 @@ func TestClockGoesBackAndNoSegmentCanBeBegun(t *testing.T) {
 		}
 	})
 }
+
+// TestLinksAreNotFollowed: who may write to the record's directory may not have root write elsewhere.
+func TestLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{segmentName(1), treeName, "lock"} {
+		dir, foreign := t.TempDir(), filepath.Join(t.TempDir(), "foreign")
+		if err := os.WriteFile(foreign, []byte("not the record's\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(foreign, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(Config{Dir: dir, Node: "gate-1"})
+		if err == nil {
+			l.Note(Event{Kind: NodeStart})
+			l.Close()
+		}
+		if text, _ := os.ReadFile(foreign); string(text) != "not the record's\n" {
+			t.Errorf("%s: what the link leads to is now %q", name, text)
+		}
+	}
+}

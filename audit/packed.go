@@ -92,7 +92,7 @@ func frameAt(f io.ReaderAt, at int64) (frame, error) {
 		return frame{}, err
 	}
 	var h zstd.Header
-	if h.Decode(b[:n]) != nil || h.Skippable || !h.HasFCS || h.FrameContentSize > maxBlock {
+	if h.Decode(b[:n]) != nil || h.Skippable || !h.HasFCS || h.FrameContentSize == 0 || h.FrameContentSize > maxBlock {
 		return frame{}, errFrame
 	}
 	end := at + int64(h.HeaderSize)

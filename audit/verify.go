@@ -2,11 +2,14 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -176,6 +179,9 @@ func (v *verifier) here(format string, args ...any) {
 
 func (v *verifier) segment(dir string, number int, last bool) error {
 	v.place = Fault{Segment: segmentName(number)}
+	if err := v.twoForms(dir, number); err != nil {
+		return err
+	}
 	r, err := openLines(dir, number, 0)
 	if err != nil {
 		return err
@@ -202,6 +208,27 @@ func (v *verifier) segment(dir string, number int, last bool) error {
 			return err
 		}
 	}
+}
+
+// twoForms holds the compressed form of a segment against the plain one where both are there, as after a crash: readers take the plain
+// one, and other programs might not.
+func (v *verifier) twoForms(dir string, number int) error {
+	path := filepath.Join(dir, segmentName(number))
+	if _, err := os.Lstat(path + packedSuffix); gone(err) {
+		return nil
+	}
+	plain, err := openRegular(path)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	if err := same(context.Background(), plain, path+packedSuffix); err != nil && !gone(err) {
+		v.fault(segmentName(number)+packedSuffix, 0, fmt.Sprintf("beside the plain form: %v", err))
+	}
+	return nil
 }
 
 // line checks one line against those before it and the tree. One whose hash is the recorded one is what a gate wrote, and need not be

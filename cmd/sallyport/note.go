@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -87,18 +86,32 @@ func giveBack(dir, secrets string) error {
 	if !ok || owner.Uid == 0 {
 		return nil
 	}
-	give := func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid == 0 {
-			return os.Lchown(path, int(owner.Uid), int(owner.Gid))
-		}
+	return errors.Join(chownNew(dir, owner), chownNew(secrets, owner))
+}
+
+// chownNew gives the files and folders of root's in dir to their owner. Whoever owns dir may move them under our hands: nothing outside of
+// it is touched, and nothing that has another name.
+func chownNew(dir string, owner *syscall.Stat_t) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(filepath.WalkDir(dir, give), filepath.WalkDir(secrets, give))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := root.Lstat(path)
+		if err != nil {
+			return err
+		}
+		s, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || s.Uid != 0 || info.Mode().IsRegular() && s.Nlink != 1 {
+			return nil
+		}
+		return root.Lchown(path, int(owner.Uid), int(owner.Gid))
+	})
 }

@@ -67,7 +67,16 @@ func TestRootGivesTheRecordBack(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "keys"), 0o700))
 	must(t, os.WriteFile(filepath.Join(dir, "keys", "k"), nil, 0o600))
 	must(t, os.Chown(dir, 12345, 12345))
+	foreign := filepath.Join(t.TempDir(), "foreign")
+	must(t, os.WriteFile(foreign, nil, 0o600))
+	must(t, os.Symlink(foreign, filepath.Join(dir, "link")))
+	must(t, os.Link(foreign, filepath.Join(dir, "keys", "other-name")))
 	must(t, giveBack(dir, dir))
+	info, err := os.Stat(foreign)
+	must(t, err)
+	if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 0 {
+		t.Errorf("what is not the record's was given away, to uid %d", uid)
+	}
 	for _, name := range []string{"keys", "keys/k"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		must(t, err)
