@@ -12,15 +12,15 @@ import (
 // TestSearchAll: the records of two gates, one of them given twice, are one in order of time, and nothing of them is lost.
 func TestSearchAll(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	clock := func() time.Time { now = now.Add(time.Millisecond); return now }
+	clock := &hand{at: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	var dirs []string
 	var logs []*Log
 	for _, node := range []string{"gate-a", "gate-b"} {
 		dirs = append(dirs, filepath.Join(t.TempDir(), "audit"))
-		logs = append(logs, openWith(t, Config{Dir: dirs[len(dirs)-1], Node: node}, osDisk{}, clock))
+		logs = append(logs, openWith(t, Config{Dir: dirs[len(dirs)-1], Node: node}, osDisk{}, clock.now))
 	}
 	for n := range 20 {
+		clock.turn(time.Millisecond)
 		appendAll(t, logs[n%2], stanzas(n*3, 3))
 	}
 	for _, l := range logs {
