@@ -123,10 +123,7 @@ func segmentBytes(t testing.TB, dir string, number int) []byte {
 // TestZstdcatReadsIt: the form is nobody's own.
 func TestZstdcatReadsIt(t *testing.T) {
 	t.Parallel()
-	zstdcat, err := exec.LookPath("zstdcat")
-	if err != nil {
-		t.Skip("no zstdcat here")
-	}
+	zstdcat := program(t, "zstdcat")
 	dir := longRecord(t)
 	plain := segmentBytes(t, dir, 1)
 	packAll(t, dir)

@@ -204,10 +204,7 @@ func TestLetters(t *testing.T) {
 		}
 		readParts(t, msg, keys, []int{3, 1, 1, 1, 1, 1}[i])
 	}
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 here")
-	}
+	python := program(t, "python3")
 	script := `
 import email, email.policy, sys
 for path in sys.argv[1:]:

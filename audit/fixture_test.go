@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -144,6 +145,18 @@ func (f *testFile) sync() error {
 func open(t testing.TB, c Config) *Log {
 	t.Helper()
 	return openWith(t, c, osDisk{}, time.Now)
+}
+
+// program finds another's program that reads what we wrote. CI has it (internal/xmpptest/lab/install.sh); elsewhere the test is skipped.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed", name)
+	} else if err != nil {
+		t.Skipf("%s is not installed (make peers)", name)
+	}
+	return path
 }
 
 // hand is a clock that a test turns, while others read it.

@@ -543,9 +543,7 @@ func TestDestroy(t *testing.T) {
 // the record. An officer needs nothing of ours to hold a share.
 func TestAgeOpensTheKey(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("age"); err != nil {
-		t.Skip("age is not installed (make peers)")
-	}
+	program(t, "age")
 	for _, threshold := range []int{1, 2} {
 		dir, keys := t.TempDir(), t.TempDir()
 		var officers []string
