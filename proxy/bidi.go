@@ -185,12 +185,27 @@ func errTurned(e *stream.Error) error {
 	return errors.Join(errors.New("the peer may not send on it any more"), e)
 }
 
-// returns remembers by which peer's stream a pair's stanzas may go out. A call that failed just now says nothing any more.
+// returns remembers by which peer's stream a pair's stanzas may go out. A call that failed just now says nothing any more, and one that
+// is under way may take longer than its stanzas can wait.
 func (rt *router) returns(pair Pair, in *inbound) {
+	r := route{Out, pair}
 	rt.mu.Lock()
-	defer rt.mu.Unlock()
 	rt.back[pair] = in
-	delete(rt.refused, route{Out, pair})
+	delete(rt.refused, r)
+	o := rt.links[r]
+	rt.mu.Unlock()
+	if o != nil {
+		o.comeBack()
+	}
+}
+
+// comeBack ends a call that is under way, since the peer has come by itself.
+func (o *outbound) comeBack() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state == Opening && o.hangUp != nil {
+		o.hangUp()
+	}
 }
 
 func (rt *router) withdraw(in *inbound, pairs []Pair) {

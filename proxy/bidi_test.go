@@ -132,6 +132,18 @@ func TestBidiCarriesToTheEnd(t *testing.T) {
 func TestReturningStreamForgives(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, options{bidi: true})
+	s.Do["returns"] = func() error { // it is told its features a moment before it is proved
+		eventually(t, "the peer is proved", func() bool { return s.proxy.Returns("corp.example", "remote.example") })
+		return nil
+	}
 	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\ns accepts remote\ns closes\n"+include(t, "_backend_takes")+
-		bounced("m1", "juliet@remote.example", "504", "remote-server-timeout")+include(t, "_bidi_external")+"l sends "+message("m2", 0)+"\nr receives "+message("m2", 0))
+		bounced("m1", "juliet@remote.example", "504", "remote-server-timeout")+include(t, "_bidi_external")+"do returns\nl sends "+message("m2", 0)+"\nr receives "+message("m2", 0))
+}
+
+// A peer that does not pick up is not waited for once it has come by itself.
+func TestReturningStreamEndsTheCall(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{bidi: true})
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\ns accepts remote\ns receives header\n"+include(t, "_bidi_external")+
+		"r receives "+message("m1", 0)+"\ns closed")
 }

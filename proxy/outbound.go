@@ -52,6 +52,7 @@ type outbound struct {
 	over      string    // the link on whose stream it writes; empty: its own
 	by        judged    // what proves the peer of the stream that stands
 	due       time.Time // when the link has to be judged again; zero: when the policy changes
+	hangUp    func()    // ends the call that is under way; nil before the first
 
 	// Owned by run.
 	current queue

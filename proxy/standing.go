@@ -11,8 +11,16 @@ import (
 // once opens the stream and pumps until it ends. stood says that the stream came up; the error is why it did not, or why it ended.
 func (o *outbound) once() (stood bool, err error) {
 	ctx, cancel := context.WithDeadline(o.ctx, o.deadline())
+	o.mu.Lock()
+	o.hangUp = cancel
+	o.mu.Unlock()
 	c, err := o.open(ctx)
 	cancel()
+	if err != nil && o.ctx.Err() == nil {
+		if back := o.returning(); back != nil {
+			c, err = back, nil // the peer came by itself in the meantime
+		}
+	}
 	if err != nil {
 		return false, err
 	}

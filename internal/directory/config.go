@@ -86,14 +86,14 @@ func New(c Config) (*policy.Feed, error) {
 		}
 	}
 	var faults []error
-	for key, dn := range map[string]string{"bind_dn": c.BindDN, "base": c.Base, "group_base": c.GroupBase} {
-		if _, err := ldap.ParseDN(dn); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %q is no distinguished name", key, dn))
+	for _, name := range []struct{ key, dn string }{{"bind_dn", c.BindDN}, {"base", c.Base}, {"group_base", c.GroupBase}} {
+		if _, err := ldap.ParseDN(name.dn); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %q is no distinguished name", name.key, name.dn))
 		}
 	}
-	for key, filter := range map[string]string{"filter": c.Filter, "group_filter": c.GroupFilter} {
-		if _, err := ldap.CompileFilter(filter); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", key, err))
+	for _, search := range []struct{ key, filter string }{{"filter", c.Filter}, {"group_filter", c.GroupFilter}} {
+		if _, err := ldap.CompileFilter(search.filter); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", search.key, err))
 		}
 	}
 	if (c.BindDN == "") != (c.SecretFile == "") {
