@@ -132,17 +132,17 @@ func secretFile(dir, name string, generate func() ([]byte, error)) ([]byte, erro
 	path := filepath.Join(dir, name)
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		secret, err := generate()
-		if err != nil {
-			return nil, err
+		secret, failed := generate()
+		if failed == nil {
+			failed = makeSecret(dir, path, secret)
 		}
-		if err = makeSecret(dir, path, secret); err == nil {
+		if failed == nil {
 			return secret, nil
 		}
-		if !errors.Is(err, fs.ErrExist) { // somebody made it meanwhile
-			return nil, err
+		if !errors.Is(failed, fs.ErrExist) {
+			return nil, failed
 		}
-		st, err = os.Stat(path)
+		st, err = os.Stat(path) // somebody made it meanwhile
 	}
 	if err != nil {
 		return nil, err

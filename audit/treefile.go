@@ -142,7 +142,6 @@ type planting struct {
 	leaf    leafHasher
 	atLast  tlog.Hash // the root at the size of last
 	odd     string    // the first line that is not the one that was recorded
-	where   int64     // its seq
 }
 
 // plant gives the tree over a record's lines, and a file that has its hashes. odd says how the record is not what its last checkpoint
