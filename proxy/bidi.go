@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"sallyport/certs"
 	"sallyport/dialback"
@@ -199,13 +200,29 @@ func (rt *router) returns(pair Pair, in *inbound) {
 	}
 }
 
-// comeBack ends a call that is under way, since the peer has come by itself.
+// grace is how long a call may still take when its peer has come by itself: two gates that call each other at the same time must not
+// both hang up.
+const grace = time.Second
+
+// errCame ends a call whose peer has come by itself.
+var errCame = errors.New("the peer has come by itself")
+
+// comeBack ends a call that is under way and comes to nothing, where the stanzas can go out on the stream of the peer instead.
 func (o *outbound) comeBack() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.state == Opening && o.hangUp != nil {
-		o.hangUp()
+	hangUp := o.hangUp
+	if o.state != Opening {
+		hangUp = nil
 	}
+	o.mu.Unlock()
+	if hangUp == nil {
+		return
+	}
+	time.AfterFunc(grace, func() {
+		if o.returning() != nil {
+			hangUp(errCame)
+		}
+	})
 }
 
 func (rt *router) withdraw(in *inbound, pairs []Pair) {

@@ -147,3 +147,20 @@ func TestReturningStreamEndsTheCall(t *testing.T) {
 	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\ns accepts remote\ns receives header\n"+include(t, "_bidi_external")+
 		"r receives "+message("m1", 0)+"\ns closed")
 }
+
+// A call under way goes on where the stream of a peer that has come by itself is none for our stanzas.
+func TestUselessReturningStreamEndsNoCall(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{bidi: true, rego: `package sallyport.link
+deny contains {"rule": "only-certified", "condition": "not-allowed"} if { input.direction == "out"; input.link.proof != ""; input.link.proof != "pkix" }`})
+	inbound := strings.Replace(include(t, "_bidi_external"), "client good", "client none", 1)
+	inbound = inbound[:strings.Index(inbound, "r receives <stream:features><mechanisms")]
+	call := calledBy(t, "s", true)
+	first := strings.Index(call, "s sends header")
+	xmpptest.Converse(t, s.Stage, include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\n"+call[:first]+inbound+`
+r receives <stream:features>…</stream:features>
+r sends <bidi xmlns='urn:xmpp:bidi'/><db:result from='remote.example' to='corp.example'>k</db:result>
+`+strings.ReplaceAll(askedBack, "{p}", "{p2}")+`
+r receives <db:result from='corp.example' to='remote.example' type='valid'/>
+`+call[first:]+"s sends <stream:features/>\ns receives "+message("m1", 0))
+}

@@ -48,11 +48,11 @@ type outbound struct {
 	keptBytes int           // and how long they are
 	remote    string
 	since     time.Time
-	backend   string    // inside: where the stream leads
-	over      string    // the link on whose stream it writes; empty: its own
-	by        judged    // what proves the peer of the stream that stands
-	due       time.Time // when the link has to be judged again; zero: when the policy changes
-	hangUp    func()    // ends the call that is under way; nil before the first
+	backend   string                  // inside: where the stream leads
+	over      string                  // the link on whose stream it writes; empty: its own
+	by        judged                  // what proves the peer of the stream that stands
+	due       time.Time               // when the link has to be judged again; zero: when the policy changes
+	hangUp    context.CancelCauseFunc // ends the call that is under way; nil before the first
 
 	// Owned by run.
 	current queue

@@ -10,17 +10,7 @@ import (
 
 // once opens the stream and pumps until it ends. stood says that the stream came up; the error is why it did not, or why it ended.
 func (o *outbound) once() (stood bool, err error) {
-	ctx, cancel := context.WithDeadline(o.ctx, o.deadline())
-	o.mu.Lock()
-	o.hangUp = cancel
-	o.mu.Unlock()
-	c, err := o.open(ctx)
-	cancel()
-	if err != nil && o.ctx.Err() == nil {
-		if back := o.returning(); back != nil {
-			c, err = back, nil // the peer came by itself in the meantime
-		}
-	}
+	c, err := o.call()
 	if err != nil {
 		return false, err
 	}
@@ -33,6 +23,30 @@ func (o *outbound) once() (stood bool, err error) {
 		o.stop(f) // the policy or the settings changed while the link was made
 	}
 	return true, o.pump(c)
+}
+
+// call opens a stream, or finds that of a peer that has come by itself in the meantime.
+func (o *outbound) call() (*connection, error) {
+	for {
+		called, hangUp := context.WithCancelCause(o.ctx)
+		ctx, cancel := context.WithDeadline(called, o.deadline())
+		o.mu.Lock()
+		o.hangUp = hangUp
+		o.mu.Unlock()
+		c, err := o.open(ctx)
+		came := errors.Is(context.Cause(ctx), errCame)
+		cancel()
+		hangUp(nil)
+		if err == nil || o.ctx.Err() != nil {
+			return c, err
+		}
+		if back := o.returning(); back != nil {
+			return back, nil
+		}
+		if !came { // else it has gone again
+			return nil, err
+		}
+	}
 }
 
 // open connects and proves us, within the time that the queue may wait. A peer that ends the stream because of our certificate gets
