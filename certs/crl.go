@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -25,8 +26,9 @@ type serial [20]byte
 type crl struct {
 	since   time.Time
 	until   time.Time
-	serials map[serial]struct{}
+	serials []serial // sorted, each once
 	scope   scope
+	partial bool // the rest had to make room: what is not in it may have been taken back, too
 }
 
 // scope is what an issuingDistributionPoint limits a list to; the zero scope is everything that its issuer issued.
@@ -49,7 +51,7 @@ func parseCRL(raw []byte, issuer *x509.Certificate, now time.Time) (*crl, error)
 	if now.Before(list.ThisUpdate.Add(-clockSkew)) || now.After(list.NextUpdate) {
 		return nil, fmt.Errorf("%w: its time is from %s to %s", errCRL, list.ThisUpdate.Format(time.DateTime), list.NextUpdate.Format(time.DateTime))
 	}
-	out := &crl{since: list.ThisUpdate, until: list.NextUpdate, serials: make(map[serial]struct{}, len(list.RevokedCertificateEntries))}
+	out := &crl{since: list.ThisUpdate, until: list.NextUpdate, serials: make([]serial, 0, len(list.RevokedCertificateEntries))}
 	for _, ext := range list.Extensions {
 		switch {
 		case ext.Id.Equal(oidIssuingPoint):
@@ -63,11 +65,15 @@ func parseCRL(raw []byte, issuer *x509.Certificate, now time.Time) (*crl, error)
 	for _, entry := range list.RevokedCertificateEntries {
 		const removed = 8 // removeFromCRL: no longer on hold
 		if number, ok := serialOf(entry.SerialNumber.Bytes()); ok && entry.ReasonCode != removed {
-			out.serials[number] = struct{}{}
+			out.serials = append(out.serials, number)
 		}
 	}
+	slices.SortFunc(out.serials, serial.compare)
+	out.serials = slices.Compact(out.serials)
 	return out, nil
 }
+
+func (s serial) compare(other serial) int { return bytes.Compare(s[:], other[:]) }
 
 func serialOf(b []byte) (s serial, ok bool) {
 	if len(b) > len(s) {
@@ -79,8 +85,30 @@ func serialOf(b []byte) (s serial, ok bool) {
 
 func (c *crl) has(cert *x509.Certificate) bool {
 	number, ok := serialOf(cert.SerialNumber.Bytes())
-	_, found := c.serials[number]
-	return ok && found
+	if !ok {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(c.serials, number, serial.compare)
+	return found
+}
+
+// size is the memory that the list takes; nil takes none.
+func (c *crl) size() int {
+	if c == nil {
+		return 0
+	}
+	n := cap(c.serials) * len(serial{})
+	for _, url := range c.scope.urls {
+		n += len(url)
+	}
+	return n
+}
+
+// only is what is left of the list when it has to make room: the certificates that somebody showed although they were taken back.
+func (c *crl) only(met []serial) *crl {
+	met = slices.Clone(met)
+	slices.SortFunc(met, serial.compare)
+	return &crl{since: c.since, until: c.until, serials: met, scope: c.scope, partial: true}
 }
 
 // covers reports whether the list speaks of cert, which points to it as url.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,7 +33,6 @@ var ErrRevoked = errors.New("certificate was revoked by its authority")
 
 const (
 	maxCRLSize = 8 << 20
-	maxCRLs    = 64
 	maxPoints  = 3         // distribution points of one certificate that are looked at
 	crlFresh   = time.Hour // a copy older than this is fetched again when it is next asked for
 	crlRetry   = 5 * time.Minute
@@ -57,19 +55,20 @@ type Revocations struct {
 
 	fetches fetches
 
+	reading sync.Mutex // one list is read at a time, for that takes several times its size
+
 	mu       sync.Mutex
-	lists    map[string]*crlCopy // by URL and issuer
+	shelf    shelf
 	fetching int
 	idle     chan struct{} // closed when fetching is zero again; nil: nobody waits for that
 }
 
-// crlCopy is what is known of one list.
-type crlCopy struct {
-	list    *crl // nil until one came
-	next    time.Time
-	used    time.Time
-	pending bool
-	err     error
+// Limit says how many bytes all lists together may take in memory; zero is DefaultListBytes.
+func (rv *Revocations) Limit(n int) {
+	rv.mu.Lock()
+	defer rv.mu.Unlock()
+	rv.shelf.limit = n
+	rv.shelf.fit(0, nil, time.Now())
 }
 
 // Check says how the chain of a proof stands. staple is the OCSP answer of the handshake, nil for none. For a result that is proved
@@ -130,37 +129,43 @@ func answersFor(responder, issuer *x509.Certificate, now time.Time) bool {
 // listed looks a certificate up in the lists that it points to. One that is good is enough, one that has it is, too.
 func (rv *Revocations) listed(cert, issuer *x509.Certificate) Standing {
 	standing := Unknown
-	for _, url := range cert.CRLDistributionPoints[:min(len(cert.CRLDistributionPoints), maxPoints)] {
-		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-			continue
-		}
-		list := rv.list(url, issuer)
-		if list == nil || time.Now().After(list.until) || !list.covers(cert, url) {
+	for _, key := range pointsOf(cert, issuer) {
+		list := rv.list(key, issuer)
+		if list == nil || time.Now().After(list.until) || !list.covers(cert, key.url) {
 			continue
 		}
 		if list.has(cert) {
+			rv.met(key, cert)
 			return Revoked
 		}
-		standing = Good
+		if !list.partial {
+			standing = Good
+		}
 	}
 	return standing
 }
 
+// pointsOf are the lists that a certificate points to, as far as they are looked at.
+func pointsOf(cert, issuer *x509.Certificate) (all []listKey) {
+	for _, url := range cert.CRLDistributionPoints[:min(len(cert.CRLDistributionPoints), maxPoints)] {
+		if strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://") {
+			all = append(all, listKey{url, SPKI(issuer)})
+		}
+	}
+	return all
+}
+
 // list gives the copy of a list, nil for none, and sees to it that a fresh one comes.
-func (rv *Revocations) list(url string, issuer *x509.Certificate) *crl {
+func (rv *Revocations) list(key listKey, issuer *x509.Certificate) *crl {
 	rv.mu.Lock()
 	defer rv.mu.Unlock()
 	now := time.Now()
-	key := url + "\x00" + SPKI(issuer)
-	c := rv.lists[key]
+	c := rv.shelf.at(key, now)
 	if c == nil {
-		rv.makeRoom()
-		c = &crlCopy{}
-		rv.lists[key] = c
+		return nil
 	}
-	c.used = now
 	if !c.pending && !now.Before(c.next) && rv.fetching < crlAtOnce {
-		if rv.fetches.start(func(ctx context.Context) { rv.refresh(ctx, c, url, issuer) }) {
+		if rv.fetches.start(func(ctx context.Context) { rv.refresh(ctx, c, key.url, issuer) }) {
 			c.pending = true
 			rv.fetching++
 		}
@@ -168,21 +173,14 @@ func (rv *Revocations) list(url string, issuer *x509.Certificate) *crl {
 	return c.list
 }
 
-// makeRoom drops the list that was not asked for the longest time.
-func (rv *Revocations) makeRoom() {
-	if rv.lists == nil {
-		rv.lists = make(map[string]*crlCopy)
+// met notes that a certificate was shown which a list has.
+func (rv *Revocations) met(key listKey, cert *x509.Certificate) {
+	number, _ := serialOf(cert.SerialNumber.Bytes())
+	rv.mu.Lock()
+	defer rv.mu.Unlock()
+	if c := rv.shelf.copies[key]; c != nil && len(c.met) < maxMet && !slices.Contains(c.met, number) {
+		c.met = append(c.met, number)
 	}
-	if len(rv.lists) < maxCRLs {
-		return
-	}
-	oldest, since := "", time.Time{}
-	for key, c := range rv.lists {
-		if !c.pending && (oldest == "" || c.used.Before(since)) {
-			oldest, since = key, c.used
-		}
-	}
-	delete(rv.lists, oldest)
 }
 
 // refresh fetches a list. A list that cannot be had, or that its issuer did not sign, leaves the old one, which holds until its end.
@@ -195,15 +193,19 @@ func (rv *Revocations) refresh(ctx context.Context, c *crlCopy, url string, issu
 	}
 	c.pending = false
 	changed := false
-	if err == nil && c.list != nil && next.since.Before(c.list.since) {
+	switch {
+	case err != nil:
+	case c.list != nil && next.since.Before(c.list.since):
 		// Lists travel in clear: whoever sits on the wire may have kept one from before the certificate was taken back.
 		err = fmt.Errorf("%w: it is older than the one from %s", errCRL, c.list.since.Format(time.DateTime))
+	case !rv.shelf.fit(next.size()-c.list.size(), c, time.Now()):
+		err = errNoRoom
 	}
 	begins := err != nil && c.err == nil
 	c.err = err
 	if err == nil {
-		changed = c.list == nil || !maps.Equal(next.serials, c.list.serials)
-		c.list = next
+		changed = c.list == nil || !slices.Equal(next.serials, c.list.serials)
+		rv.shelf.put(c, next)
 		c.next = time.Now().Add(crlFresh)
 	} else {
 		c.next = time.Now().Add(crlRetry)
@@ -228,6 +230,8 @@ func (rv *Revocations) load(ctx context.Context, url string, issuer *x509.Certif
 	if err != nil {
 		return nil, err
 	}
+	rv.reading.Lock()
+	defer rv.reading.Unlock()
 	return parseCRL(der, issuer, time.Now())
 }
 
@@ -259,11 +263,32 @@ func (rv *Revocations) Troubles() map[string]error {
 	rv.mu.Lock()
 	defer rv.mu.Unlock()
 	all := make(map[string]error)
-	for key, c := range rv.lists {
+	for key, c := range rv.shelf.copies {
 		if c.err != nil {
-			url, _, _ := strings.Cut(key, "\x00")
-			all[printable(url)] = c.err
+			all[printable(key.url)] = c.err
 		}
 	}
 	return all
+}
+
+// Trouble says why nobody knows how the chain of a proof stands; nil when all its lists are there, or on their way. It
+// is for a result that Check was asked about.
+func (rv *Revocations) Trouble(r Result) error {
+	if len(r.way) < 2 {
+		return nil
+	}
+	rv.mu.Lock()
+	defer rv.mu.Unlock()
+	for i, cert := range r.way[:len(r.way)-1] {
+		for _, key := range pointsOf(cert, r.way[i+1]) {
+			c := rv.shelf.copies[key]
+			switch {
+			case c == nil:
+				return fmt.Errorf("the revocation list %s: %w", printable(key.url), errNoRoom)
+			case c != nil && c.err != nil:
+				return fmt.Errorf("the revocation list %s: %w", printable(key.url), c.err)
+			}
+		}
+	}
+	return nil
 }

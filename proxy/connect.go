@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -268,8 +269,8 @@ func (p *Proxy) enough(r route, c *connection, use Direction, v certs.Result) er
 	}
 	p.downgraded(use, r.pair, d, &facts, p.noteFor(c, use))
 	reason := error(&ruledOut{d})
-	if v.Err != nil {
-		reason = fmt.Errorf("%w: %w", reason, v.Err)
+	if err := cmp.Or(v.Err, p.unsure(facts, v)); err != nil {
+		reason = fmt.Errorf("%w: %w", reason, err)
 	}
 	return &Failure{Step: StepCert, Peer: c.s.RemoteAddr().String(), Cert: c.cert, Permanent: true, Err: reason,
 		Advice: adviceUnproved}

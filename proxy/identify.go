@@ -153,6 +153,14 @@ func (p *Proxy) describeCert(f *policy.LinkFacts, state *tls.ConnectionState, v 
 	}
 }
 
+// unsure says why nobody knows whether the authority of a certificate took it back; nil: it is known, or will be.
+func (p *Proxy) unsure(f policy.LinkFacts, v certs.Result) error {
+	if p.Revoked == nil || f.Revocation != certs.Unknown.String() {
+		return nil
+	}
+	return p.Revoked.Trouble(v)
+}
+
 // sighting is what a link shows of a remote domain.
 func sighting(d Direction, pair Pair, f *policy.LinkFacts) ratchet.Sighting {
 	return ratchet.Sighting{Domain: pair.Remote.String(), Direction: d.String(), Channel: f.Channel, Proof: f.Proof, SPKI: f.CertSPKI, Issuer: f.CertIssuer}

@@ -14,6 +14,7 @@ import (
 
 	"sallyport/certs"
 	"sallyport/internal/xmpptest"
+	"sallyport/proxy"
 )
 
 // web is a pretend web: each document by its address. What is not there yet is waited for, until the asker has had enough.
@@ -158,6 +159,35 @@ record has link.fail revocation-unknown
 	s.proxy.Recheck() // as the list's arrival does, at about this time
 	c.Play(replaced(tls, "{p", "{q") + ask + "r receives <db:result from='corp.example' to='remote.example' type='valid'/>\nr closes\n")
 	c.Play("l sends " + message("m2", 0) + "\n" + remoteTakes(t, "it") + "r receives " + message("m2", 0))
+}
+
+// A list that finds no room leaves nobody knowing: with hard the peer is refused, by a line that names the limit, with soft it passes
+// (limits.revocation_bytes).
+func TestRevocationBytes(t *testing.T) {
+	t.Parallel()
+	for terms, answer := range map[string]string{
+		"hard": refusedResult("r", "corp.example", remote, "auth", "not-authorized") + "record has dialback.error revocation-unknown limits.revocation_bytes\n",
+		"soft": "r receives <db:result from='corp.example' to='remote.example' type='valid'/>\n",
+	} {
+		t.Run(terms, func(t *testing.T) {
+			t.Parallel()
+			var w web
+			s := newStage(t, options{prepare: revoking(&w), limits: func(l *proxy.Limits) { l.RevocationBytes = 1 },
+				data: policyData(t, `{"federation":"open","peers":{"remote.example":{"proof":"pkix","revocation":"`+terms+`"}}}`)})
+			s.shows("it", s.listed(t, remote))
+			w.publish(list, s.ca.lists(t, 1))
+			c := xmpptest.Begin(t, s.Stage)
+			c.Play(replaced(include(t, "_tls"), "client good", "client it") + "r sends <db:result from='remote.example' to='corp.example'>k</db:result>\n" + answer)
+			if terms == "hard" {
+				c.Play("r closes\n" + include(t, "_backend_speaks") + replaced(include(t, "_gate_calls"), "server good", "server it") + `
+r sends header from='remote.example' to='corp.example' id='r2' version='1.0'
+r sends <stream:features/>
+r closed
+record has link.fail revocation-unknown limits.revocation_bytes
+`)
+			}
+		})
+	}
 }
 
 // Verdicts are never those of other trust anchors: when one goes, the links that it proved begin anew, and a peer that is in the middle

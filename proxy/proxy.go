@@ -74,7 +74,7 @@ func (p *Proxy) Start(s Settings) error {
 	}
 	p.outside = p.Secret.Derive("outside")
 	p.inside = p.Secret.Derive("inside")
-	p.settings.Store(&s)
+	p.use(s)
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.started = time.Now()
 	p.router.init(p)
@@ -99,8 +99,15 @@ func (p *Proxy) secret(d Door) *dialback.Secrets {
 
 // Apply puts new settings in force and judges the live links again: one that the new policy forbids is closed.
 func (p *Proxy) Apply(s Settings) {
-	p.settings.Store(&s)
+	p.use(s)
 	p.Review()
+}
+
+func (p *Proxy) use(s Settings) {
+	p.settings.Store(&s)
+	if p.Revoked != nil {
+		p.Revoked.Limit(s.Limits.RevocationBytes)
+	}
 }
 
 // Review judges the live links again, as is due when what is known of peers or their certificates has changed.

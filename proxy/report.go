@@ -93,15 +93,20 @@ func (in *inbound) certFacts(s *stream.Stream) string {
 	return certFacts(in.p.Certs.Verifier().Verify(state.PeerCertificates, s.PeerHeader().From.ASCII()))
 }
 
-// flaw says why the certificate of this connection does not prove the pair's sender, as the end of a sentence; empty when it does, or
+// flaw says why the certificate of this connection does not prove the pair's sender, or not with certainty, as the end of a sentence; empty when it does, or
 // when there is none.
 func (in *inbound) flaw(s *stream.Stream, pair Pair) string {
 	state := s.TLS()
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return ""
 	}
-	if v := in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII()); v.Err != nil {
-		return ": " + v.Err.Error()
+	v := in.p.Certs.Verifier().Verify(state.PeerCertificates, pair.Remote.ASCII())
+	err := v.Err
+	if err == nil {
+		err = in.p.unsure(in.factsFor(s, pair), v)
+	}
+	if err != nil {
+		return ": " + err.Error()
 	}
 	return ""
 }

@@ -129,6 +129,7 @@ type Limits struct {
 	NegativeVerify     time.Duration // a domain whose authoritative server could not be asked is not asked again
 	Drain              time.Duration // emptying the queues at shutdown
 	OutboundLinks      int           // links we keep open at once; bounces may open a tenth more
+	RevocationBytes    int           // lists of revoked certificates
 	PairsPerStream     int           // pairs that one stream from outside may prove
 	AddressesPerStream int           // parsed addresses remembered per inbound stream
 }
@@ -146,6 +147,6 @@ func DefaultLimits() Limits {
 		BackendDown: 10 * time.Second, Write: 30 * time.Second, Ack: 30 * time.Second, Idle: 30 * time.Minute, Keepalive: 5 * time.Minute, OutsideIdle: 2 * time.Hour,
 		Close: 5 * time.Second, NegativeMin: 10 * time.Second, NegativeMax: 10 * time.Minute, NegativeVerify: 60 * time.Second,
 		Drain:         25 * time.Second,
-		OutboundLinks: 20000, PairsPerStream: 256, AddressesPerStream: 256,
+		OutboundLinks: 20000, RevocationBytes: certs.DefaultListBytes, PairsPerStream: 256, AddressesPerStream: 256,
 	}
 }

@@ -4,14 +4,15 @@ import "time"
 
 // Limits are the bounds of everything that a peer or a backend can make grow. Sizes count bytes.
 type Limits struct {
-	Connections           int `yaml:"connections" default:"10000" doc:"inbound connections at once, at each of the two sides"`
-	ConnectionsPerAddress int `yaml:"connections_per_address" default:"100" doc:"inbound connections at once from one remote address, or IPv6 network of 64 bits, outside"`
-	FailuresPerAddress    int `yaml:"failures_per_address" default:"60" doc:"failed proofs and the like of one remote address, or IPv6 network of 64 bits, that are recorded and logged in a minute; what is beyond is counted and told when the minute is over"`
-	Failures              int `yaml:"failures" default:"600" doc:"the same of all remote addresses together"`
-	ConnectionRate        int `yaml:"connection_rate" default:"600" doc:"new inbound connections in a minute from one remote address, or IPv6 network of 64 bits, outside"`
-	Links                 int `yaml:"links" default:"20000" doc:"outbound streams at once, both sides together; bounces may open a tenth more"`
-	PairsPerStream        int `yaml:"pairs_per_stream" default:"256" doc:"domain pairs that a remote server may prove on one stream"`
-	AddressesPerStream    int `yaml:"addresses_per_stream" default:"256" doc:"parsed addresses that are remembered for one inbound stream"`
+	Connections           int   `yaml:"connections" default:"10000" doc:"inbound connections at once, at each of the two sides"`
+	ConnectionsPerAddress int   `yaml:"connections_per_address" default:"100" doc:"inbound connections at once from one remote address, or IPv6 network of 64 bits, outside"`
+	FailuresPerAddress    int   `yaml:"failures_per_address" default:"60" doc:"failed proofs and the like of one remote address, or IPv6 network of 64 bits, that are recorded and logged in a minute; what is beyond is counted and told when the minute is over"`
+	Failures              int   `yaml:"failures" default:"600" doc:"the same of all remote addresses together"`
+	ConnectionRate        int   `yaml:"connection_rate" default:"600" doc:"new inbound connections in a minute from one remote address, or IPv6 network of 64 bits, outside"`
+	Links                 int   `yaml:"links" default:"20000" doc:"outbound streams at once, both sides together; bounces may open a tenth more"`
+	PairsPerStream        int   `yaml:"pairs_per_stream" default:"256" doc:"domain pairs that a remote server may prove on one stream"`
+	AddressesPerStream    int   `yaml:"addresses_per_stream" default:"256" doc:"parsed addresses that are remembered for one inbound stream"`
+	RevocationBytes       int64 `yaml:"revocation_bytes" default:"64MiB" doc:"all lists of revoked certificates together, as they are held in memory; one that was not asked for in two hours makes room, and what finds none is as if its server were down"`
 
 	StanzaBytes      int64 `yaml:"stanza_bytes" default:"512KiB" doc:"one stanza, from '<' to '>'; at least 10000 (RFC 6120 §13.12)"`
 	HeaderBytes      int64 `yaml:"header_bytes" default:"8KiB" doc:"one stream header"`

@@ -75,6 +75,7 @@ func (l Limits) proxy() proxy.Limits {
 		NegativeVerify:     l.NegativeVerify,
 		Drain:              l.Drain,
 		OutboundLinks:      l.Links,
+		RevocationBytes:    int(l.RevocationBytes),
 		PairsPerStream:     l.PairsPerStream,
 		AddressesPerStream: l.AddressesPerStream,
 	}
