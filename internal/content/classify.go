@@ -22,8 +22,9 @@ type Facts struct {
 const NoMarking = "?"
 
 const (
-	nsLabel = "urn:xmpp:sec-label:0"
-	nsXHTML = "http://www.w3.org/1999/xhtml"
+	nsLabel   = "urn:xmpp:sec-label:0"
+	nsXHTML   = "http://www.w3.org/1999/xhtml"
+	nsXHTMLIM = "http://jabber.org/protocol/xhtml-im"
 )
 
 // Classify walks over the stanza once. from and to are its addresses' localparts, which tell users of gateways (XEP-0100).
@@ -125,35 +126,43 @@ func (w *walk) tag() {
 		w.facts.Class |= Unknown
 	}
 	space, local := w.cursor.Name()
-	at := elsewhere
-	if serverOrClient(space) {
+	at, core := elsewhere, serverOrClient(space)
+	if core || w.topmost(depth) && Shown(string(local)) { // there are clients that look for a body by its name alone
 		at = w.core(local, depth)
-	} else {
-		m, known := of(space)
-		w.facts.Class |= m.class
-		w.seen |= m.sign
-		if m.special != plain {
-			class, sign := m.special.of(local, &w.cursor)
-			w.facts.Class, w.seen = w.facts.Class|class, w.seen|sign
-		}
-		switch {
-		case !known && w.topmost(depth):
-			w.facts.Class |= Unknown
-		case !known && string(local) == "description":
-			w.seen |= otherSession
-		case string(space) != nsLabel:
-		case string(local) == "securitylabel":
-			w.label, at = true, inLabel
-		case string(local) == "displaymarking" && depth <= len(w.inside) && w.inside[depth-1] == inLabel:
-			at = inMarking
-			if len(w.marking) > 0 {
-				w.marking = append(w.marking, '\n') // a second one, which makes neither of them the label
-			}
-		}
+	}
+	if !core {
+		at = max(at, w.extension(space, local, depth))
 	}
 	if depth < len(w.inside) {
 		w.inside[depth] = at
 	}
+}
+
+// extension is what an element of any other namespace makes of the stanza.
+func (w *walk) extension(space, local []byte, depth int) place {
+	m, known := of(space)
+	w.facts.Class |= m.class
+	w.seen |= m.sign
+	if m.special != plain {
+		class, sign := m.special.of(local, &w.cursor)
+		w.facts.Class, w.seen = w.facts.Class|class, w.seen|sign
+	}
+	switch {
+	case !known && w.topmost(depth):
+		w.facts.Class |= Unknown
+	case !known && string(local) == "description":
+		w.seen |= otherSession
+	case string(space) != nsLabel:
+	case string(local) == "securitylabel":
+		w.label = true
+		return inLabel
+	case string(local) == "displaymarking" && depth <= len(w.inside) && w.inside[depth-1] == inLabel:
+		if len(w.marking) > 0 {
+			w.marking = append(w.marking, '\n') // a second one, which makes neither of them the label
+		}
+		return inMarking
+	}
+	return elsewhere
 }
 
 // topmost tells whether what stands at the depth is a payload of a stanza, be it a nested one.

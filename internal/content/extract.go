@@ -36,18 +36,15 @@ func Extract(el *stanza.Element) Words {
 type extraction struct {
 	Words
 	body, subject []string
-	line          strings.Builder // of XHTML, as far as it is read
+	line, shorter strings.Builder // of XHTML, as far as it is read; and without what is not XHTML
 	beside        []string        // what its attributes say
 	urls          map[string]bool
 	jids          map[string]bool
 }
 
-// core takes the texts that a message itself has. Each language's counts: a rule must not be passed by writing in a second one. The
-// namespace of clients counts as that of servers, for whoever shows the stanza in the end shows either (RFC 6120 §4.8.3).
+// core takes the texts that a message itself has. Each language's counts, and each namespace's: a rule must not be passed by writing in a
+// second one, and there are clients that look for a body by its name alone.
 func (x *extraction) core(n *stanza.Node, texts []string) {
-	if !serverOrClient([]byte(n.Space)) {
-		return
-	}
 	switch n.Local {
 	case "body":
 		x.HasBody = true
@@ -77,9 +74,7 @@ func through(b *strings.Builder, n *stanza.Node) {
 	for _, c := range n.Children {
 		b.WriteString(n.Text[at:c.At])
 		at = c.At
-		if !opaque(c) {
-			through(b, c)
-		}
+		through(b, c)
 	}
 	b.WriteString(n.Text[at:])
 }
@@ -90,11 +85,11 @@ func (x *extraction) into(n *stanza.Node, within bool) (texts []string) {
 	switch {
 	case opaque(n):
 		return nil
-	case n.Space == nsXHTML:
-		x.markup(n)
+	case Markup(n.Space):
+		x.markup(n, false)
 		x.endLine()
 		return nil
-	case !within && shown(n):
+	case !within && Shown(n.Local):
 		within, texts = true, readings(n)
 	default:
 		texts = []string{Plain(n.Text)}
@@ -112,20 +107,23 @@ func (x *extraction) into(n *stanza.Node, within bool) (texts []string) {
 	return texts
 }
 
-// shown tells the texts of a stanza that programs show.
-func shown(n *stanza.Node) bool {
-	return serverOrClient([]byte(n.Space)) && (n.Local == "body" || n.Local == "subject" || n.Local == "status")
-}
+// Shown tells the elements whose text programs show. Not all of them look at the namespace.
+func Shown(local string) bool { return local == "body" || local == "subject" || local == "status" }
 
-// markup goes through XHTML in the order of the document: words are not cut where a part of them is marked, not even by an element that
-// nobody knows, for that is shown as if it were not there (XEP-0071 §8).
-func (x *extraction) markup(n *stanza.Node) {
-	if opaque(n) {
-		return
-	}
-	ends := n.Space == nsXHTML && EndsLine(n.Local)
+// Markup tells the namespaces of XHTML, and of the envelope that it comes in (XEP-0071): there are programs that show what is in that,
+// whatever it is.
+func Markup(space string) bool { return space == nsXHTML || space == nsXHTMLIM }
+
+// markup goes through XHTML in the order of the document: words are not cut where a part of them is marked. An element that nobody knows is
+// shown as if it were not there (XEP-0071 §8), or not at all, or as what it is called: each is judged.
+func (x *extraction) markup(n *stanza.Node, foreign bool) {
+	foreign = foreign || !Markup(n.Space)
+	ends := Markup(n.Space) && EndsLine(n.Local)
 	if ends {
 		x.endLine()
+	}
+	if !Markup(n.Space) {
+		x.beside = append(x.beside, Plain(n.Text))
 	}
 	x.address(n.Local, strings.TrimSpace(Plain(n.Text)))
 	for _, a := range n.Attrs {
@@ -133,22 +131,33 @@ func (x *extraction) markup(n *stanza.Node) {
 	}
 	at := 0
 	for _, c := range n.Children {
-		x.line.WriteString(n.Text[at:c.At])
+		x.write(n.Text[at:c.At], foreign)
 		at = c.At
-		x.markup(c)
+		x.markup(c, foreign)
 	}
-	x.line.WriteString(n.Text[at:])
+	x.write(n.Text[at:], foreign)
 	if ends {
 		x.endLine()
 	}
 }
 
+func (x *extraction) write(text string, foreign bool) {
+	x.line.WriteString(text)
+	if !foreign {
+		x.shorter.WriteString(text)
+	}
+}
+
 func (x *extraction) endLine() {
 	x.piece(Plain(x.line.String()))
+	if x.shorter.Len() < x.line.Len() {
+		x.piece(Plain(x.shorter.String()))
+	}
 	for _, text := range x.beside {
 		x.piece(text)
 	}
 	x.line.Reset()
+	x.shorter.Reset()
 	x.beside = x.beside[:0]
 }
 
@@ -162,7 +171,7 @@ func (x *extraction) piece(text string) {
 func opaque(n *stanza.Node) bool {
 	m, _ := of([]byte(n.Space))
 	switch {
-	case n.Local == "BINVAL", n.Local == "data" && (m.class&(FileInband|File) != 0):
+	case n.Local == "BINVAL" && m.special == isVCard, n.Local == "data" && (m.class&(FileInband|File) != 0):
 		return true
 	case m.special == isOMEMO, m.special == isOpenPGP, m.class&OpenPGP != 0, n.Space == "jabber:x:signed":
 		return true

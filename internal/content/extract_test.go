@@ -14,7 +14,8 @@ func TestBodiesInEveryDress(t *testing.T) {
 		{"<message><body xmlns='jabber:client'>b</body><subject xmlns='jabber:client'>s</subject></message>", "b", "s"},
 		{"<message><c:body xmlns:c='jabber:client'>b</c:body></message>", "b", ""},
 		{"<message><body>b</body><body xmlns='jabber:client'>hidden</body></message>", "b\nhidden", ""},
-		{"<message><body xmlns='urn:x'>b</body><x xmlns='urn:x'><body xmlns='jabber:server'>b</body></x></message>", "", ""},
+		{"<message><body xmlns='urn:x'>b</body><subject xmlns=''>s</subject></message>", "b", "s"},
+		{"<message><x xmlns='urn:x'><body>b</body><body xmlns='jabber:server'>b</body></x></message>", "", ""},
 	} {
 		w := Extract(parsed(t, v.in))
 		if w.Body != v.body || w.HasBody != (v.body != "") || w.Subject != v.subject {
@@ -67,11 +68,11 @@ func TestMarkupCutsNoWord(t *testing.T) {
 		"<p>se<b>cr</b>et</p>":                    "secret",
 		"a<p>b</p>c":                              "a|b|c",
 		"a<br/>b":                                 "a|b",
-		"<p>see <a href='https://h/p'>the</a> page</p>":    "see the page|https://h/p",
-		"<p>se<z xmlns='urn:z'>cr<p>e</p></z>t</p>":        "secret",
-		"<p>se<data xmlns='urn:xmpp:bob'>QQ==</data>c</p>": "sec",
-		"<p>caf<b>e</b>&#x301;</p>":                        "caf\u00E9",
-		"<ul><li>a</li><li>b</li></ul>":                    "a|b",
+		"<p>see <a href='https://h/p'>the</a> page</p>":   "see the page|https://h/p",
+		"<p>se<z xmlns='urn:z'>cr<p>e</p></z>t</p>":       "secret|set|cr|e",
+		"<p>se<data xmlns='urn:xmpp:bob'>cr</data>et</p>": "secret|seet|cr",
+		"<p>caf<b>e</b>&#x301;</p>":                       "caf\u00E9",
+		"<ul><li>a</li><li>b</li></ul>":                   "a|b",
 	} {
 		w := Extract(parsed(t, "<message><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"+in+"</body></html></message>"))
 		if got := strings.Join(w.Pieces, "|"); got != want || w.Text != strings.Join(w.Pieces, "\n") {
@@ -83,8 +84,33 @@ func TestMarkupCutsNoWord(t *testing.T) {
 // A body has no elements in it (RFC 6121 §5.2.3). Programs that meet one there read on behind it, or through it: both are judged.
 func TestElementsInBodies(t *testing.T) {
 	t.Parallel()
-	w := Extract(parsed(t, "<message><body>se<b xmlns='urn:b'>cr</b>et</body><subject>a<body/>b</subject></message>"))
-	if got := strings.Join(w.Pieces, "|"); got != "seet|secret|cr|ab" || w.Body != "seet\nsecret" || w.Subject != "ab" {
-		t.Errorf("pieces %q, body %q, subject %q", got, w.Body, w.Subject)
+	for _, within := range []string{"<b xmlns='urn:b'>cr</b>", "<BINVAL>cr</BINVAL>"} {
+		w := Extract(parsed(t, "<message><body>se"+within+"et</body><subject>a<body/>b</subject></message>"))
+		if got := strings.Join(w.Pieces, "|"); got != "seet|secret|cr|ab" || w.Body != "seet\nsecret" || w.Subject != "ab" {
+			t.Errorf("%s: pieces %q, body %q, subject %q", within, got, w.Body, w.Subject)
+		}
+	}
+	// What is a file or a cipher elsewhere is shown here.
+	for _, within := range []string{"<data xmlns='urn:xmpp:bob'>cr</data>", "<BINVAL xmlns='vcard-temp'>cr</BINVAL>", "<openpgp xmlns='urn:xmpp:openpgp:0'>cr</openpgp>"} {
+		if w := Extract(parsed(t, "<message><body>se"+within+"et</body></message>")); w.Body != "seet\nsecret" {
+			t.Errorf("%s: body %q", within, w.Body)
+		}
+	}
+}
+
+// There are programs that take the first body in XHTML's envelope for it, of whatever namespace, and show all that is in it.
+func TestMarkupOfAnyNamespace(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"<body>se<b>cr</b>et</body>":                          "secret",
+		"<body><p>a</p><p>b</p></body>":                       "a|b",
+		"<body xmlns='urn:x'>se<b>cr</b>et</body>":            "secret|seet|cr",
+		"<body xmlns='jabber:client'>se<b>cr</b>et</body>":    "secret|seet|cr",
+		"<z:body xmlns:z='urn:z'>se<z:b>cr</z:b>et</z:body>x": "secretx|x|seet|cr",
+	} {
+		w := Extract(parsed(t, "<message><html xmlns='http://jabber.org/protocol/xhtml-im'>"+in+"</html></message>"))
+		if got := strings.Join(w.Pieces, "|"); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
 	}
 }

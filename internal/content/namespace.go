@@ -18,7 +18,7 @@ var spaces = map[string]meaning{
 	"jabber:server": {}, "jabber:client": {}, // see Classify
 	"urn:ietf:params:xml:ns:xmpp-stanzas": {},
 
-	"http://jabber.org/protocol/xhtml-im": {class: Text},
+	nsXHTMLIM:                             {class: Text, special: isXHTML},
 	nsXHTML:                               {class: Text, special: isXHTML},
 	"urn:xmpp:message-correct":            {class: Text},
 	"urn:xmpp:message-retract":            {class: Text},

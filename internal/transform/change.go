@@ -24,8 +24,9 @@ var (
 )
 
 const (
-	nsXHTML = "http://www.w3.org/1999/xhtml"
-	nsLabel = "urn:xmpp:sec-label:0"
+	nsXHTML   = "http://www.w3.org/1999/xhtml"
+	nsXHTMLIM = "http://jabber.org/protocol/xhtml-im"
+	nsLabel   = "urn:xmpp:sec-label:0"
 )
 
 // has tells whether a child of the core namespaces is there.

@@ -8,8 +8,6 @@ import (
 	"sallyport/internal/stanza"
 )
 
-const nsXHTMLIM = "http://jabber.org/protocol/xhtml-im"
-
 // FirstLine puts text before each body, and the XHTML of it. What counts places in the body counts on; what does not count is taken out.
 // The error is ErrSealed.
 func (s *Stanza) FirstLine(text string) error {
@@ -21,11 +19,11 @@ func (s *Stanza) FirstLine(text string) error {
 		e := n.element
 		switch {
 		case e == nil:
-		case e.core("body"):
+		case e.local == "body": // of whatever namespace: there are clients that do not look
 			bodies = append(bodies, e)
 		case e.space == nsXHTMLIM && e.local == "html":
 			for _, in := range e.inside {
-				if in.element != nil && in.element.space == nsXHTML && in.element.local == "body" {
+				if in.element != nil && in.element.local == "body" {
 					markups = append(markups, in.element)
 				}
 			}
@@ -41,7 +39,7 @@ func (s *Stanza) FirstLine(text string) error {
 		e.inside = append([]node{{text: text}}, e.inside...)
 	}
 	for _, e := range markups {
-		line := &element{space: nsXHTML, local: "p", inside: []node{{text: strings.TrimSpace(text)}}}
+		line := &element{space: e.space, local: "p", inside: []node{{text: strings.TrimSpace(text)}}}
 		e.inside = append([]node{{element: line}}, e.inside...)
 	}
 	n := uint64(utf8.RuneCountInString(text)) // XEP-0426 §3

@@ -44,3 +44,16 @@ func TestFirstLineOfMarkupAlone(t *testing.T) {
 		t.Errorf("signed: %v", err)
 	}
 }
+
+// There are programs that take a body by its name alone, and XHTML by that of its envelope.
+func TestFirstLineInEveryNamespace(t *testing.T) {
+	t.Parallel()
+	s := read(t, "<message><body xmlns='urn:x'>hi</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body>hi</body></html></message>")
+	if err := s.FirstLine("[x] "); err != nil {
+		t.Error(err)
+	}
+	want := "<message><body xmlns='urn:x'>[x] hi</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body><p>[x]</p>hi</body></html></message>"
+	if got := string(s.Append(nil, stanza.Rewrite{})); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

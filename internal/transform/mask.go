@@ -68,17 +68,19 @@ func (e *element) mask(pattern *regexp.Regexp, with string, within bool) {
 		c := n.element
 		switch {
 		case c == nil:
-		case c.core("body"), c.core("subject"), c.core("status"):
+		case content.Markup(c.space):
+			for _, foreign := range []bool{false, true} {
+				for _, line := range c.lines(foreign) {
+					mask(pattern, with, line)
+				}
+			}
+		case content.Shown(c.local):
 			own := c.own()
 			mask(pattern, with, own)
 			if through := c.through(nil); !within && len(through) > len(own) {
 				mask(pattern, with, through)
 			}
 			c.mask(pattern, with, true)
-		case c.space == nsXHTML:
-			for _, line := range c.lines() {
-				mask(pattern, with, line)
-			}
 		default:
 			c.mask(pattern, with, within)
 		}
@@ -108,11 +110,11 @@ func (e *element) through(pieces []*node) []*node {
 	return pieces
 }
 
-// lines are the pieces of text in e, by the lines that XHTML shows them in.
-func (e *element) lines() (lines [][]*node) {
+// lines are the pieces of text in e, by the lines that XHTML shows them in: with those in elements of other namespaces, or without.
+func (e *element) lines(foreign bool) (lines [][]*node) {
 	lines = [][]*node{nil}
 	end := func(e *element) {
-		if e.space == nsXHTML && content.EndsLine(e.local) {
+		if content.Markup(e.space) && content.EndsLine(e.local) {
 			lines = append(lines, nil)
 		}
 	}
@@ -120,10 +122,11 @@ func (e *element) lines() (lines [][]*node) {
 	into = func(e *element) {
 		end(e)
 		for i := range e.inside {
-			if n := &e.inside[i]; n.element != nil {
-				into(n.element)
-			} else {
+			switch n := &e.inside[i]; {
+			case n.element == nil:
 				lines[len(lines)-1] = append(lines[len(lines)-1], n)
+			case foreign || content.Markup(n.element.space):
+				into(n.element)
 			}
 		}
 		end(e)
