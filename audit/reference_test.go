@@ -68,7 +68,7 @@ func examples() []Event {
 		}),
 		{Kind: PolicyNotify, Dir: "out", Local: "corp.example", Remote: "partner.example", From: "juliet@corp.example/balcony", To: "romeo@partner.example", Link: "5b1d0c6a9e2f",
 			Stanza: StanzaPart{Kind: "message", Type: "chat", ID: []byte("m7"), Size: 312}, Decision: DecisionPart{Rule: "dlp"}, Address: "officer", Text: "2 card numbers"},
-		{Kind: AuthFlood, Dir: "in", Count: 1840, Since: noon, Until: noon.Add(time.Minute), Address: "203.0.113.9", Text: "failed proofs and the like, beyond limits.failures_per_address or limits.failures; the last from 203.0.113.9"},
+		{Kind: AuthFlood, Dir: "in", Count: 1840, Since: noon, Until: noon.Add(time.Minute), Address: "203.0.113.9", Text: "failed proofs and the like, beyond limits.failures_per_address or limits.failures: 1830 from 203.0.113.9, 10 from 198.51.100.7"},
 		{Kind: ConfigPeer, Remote: "partner.example", Text: "forgive"},
 		as(DialbackValid, dialback, none),
 		as(DialbackInvalid, dialback, func(e *Event) { e.Text = "asked as authoritative server: not a key of ours" }),

@@ -131,8 +131,11 @@ func (in *inbound) dialback(ctx context.Context, s *stream.Stream, m dialback.Me
 		return &stream.Error{Condition: stream.BadFormat, Err: err}
 	case m.Type != "":
 		// Answers that nobody asked for change nothing ([B21], ABUSE 1). The first is told; if each were, the peer could fill the disk.
-		if !in.strayed && in.loud() {
-			in.strayed = true
+		if in.strayed {
+			return nil
+		}
+		in.strayed = true
+		if in.loud() {
 			in.note(audit.Event{Kind: audit.AuthUnsolicited, From: m.From, To: m.To, Text: clip(m.Type, 16)})
 			in.log.Warn("unsolicited dialback answer ignored, and any further one on this stream", "from", m.From, "to", m.To)
 		}

@@ -66,6 +66,9 @@ func (st *strays) pass(el *stanza.Element) {
 		return
 	}
 	st.told = true
+	if !st.p.loudAt(st.s.RemoteAddr().Addr()) {
+		return
+	}
 	peer := st.s.RemoteAddr().String()
 	st.p.Record.Note(audit.Event{Kind: audit.AuthUnsolicited, Address: peer, From: m.From, To: m.To, Text: clip(m.Type, 16)})
 	st.p.Log.Warn("unsolicited dialback answer ignored, and any further one on this stream", "peer", peer, "from", m.From, "to", m.To)

@@ -186,9 +186,10 @@ func (g *gate) leave(in *inbound) {
 }
 
 // origin is whom the limits by address hold. Whoever has one IPv6 address has the 2^64 around it (RFC 4291 §2.5.1).
-func (in *inbound) origin() netip.Addr {
-	addr := in.peer.Addr()
-	if addr.Is4() {
+func (in *inbound) origin() netip.Addr { return originOf(in.peer.Addr()) }
+
+func originOf(addr netip.Addr) netip.Addr {
+	if addr = addr.Unmap(); addr.Is4() {
 		return addr
 	}
 	net, _ := addr.WithZone("").Prefix(64)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,12 +41,16 @@ func TestNoiseIsBounded(t *testing.T) {
 			}
 			return n
 		}
-		if one, two, three := told("192.0.2.1", 100), told("192.0.2.2", 100), told("192.0.2.3", 100); one != 3 || two != 2 || three != 0 {
-			t.Errorf("%d, %d and %d are told of three addresses, want 3, 2 and 0", one, two, three)
+		if one, two, three := told("192.0.2.1", 100), told("192.0.2.2", 100), told("192.0.2.3", 110); one != 3 || two != 0 || three != 0 {
+			t.Errorf("%d, %d and %d are told of three addresses of a network, want 3, 0 and 0", one, two, three)
+		}
+		if one, two, three := told("198.51.100.1", 10), told("203.0.113.1", 10), told("2001:db8::", 10); one != 1 || two != 1 || three != 0 {
+			t.Errorf("%d, %d and %d are told of further networks, want 1, 1 and 0", one, two, three)
 		}
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
-		if len(record.events) != 1 || record.events[0].Kind != audit.AuthFlood || record.events[0].Count != 295 || record.events[0].Address != "192.0.2.3" {
+		if len(record.events) != 1 || record.events[0].Kind != audit.AuthFlood || record.events[0].Count != 335 || record.events[0].Address != "192.0.2.3" ||
+			!strings.HasSuffix(record.events[0].Text, ": 110 from 192.0.2.3, 100 from 192.0.2.2, 97 from 192.0.2.1, the rest from others") {
 			t.Fatalf("after the minute the record has %+v", record.events)
 		}
 		if n := told("192.0.2.1", 2); n != 2 {
@@ -56,8 +61,8 @@ func TestNoiseIsBounded(t *testing.T) {
 		if len(record.events) != 1 {
 			t.Errorf("a minute in which all was told is told again: %+v", record.events[1:])
 		}
-		told("192.0.2.1", 4)
-		p.noise.flush(p) // as the shutdown does
+		told("192.0.2.1", 4) // one too many
+		p.noise.flush(p)     // as the shutdown does
 		if len(record.events) != 2 || record.events[1].Count != 1 {
 			t.Errorf("at the end the record has %+v", record.events[1:])
 		}

@@ -58,6 +58,9 @@ func (in *inbound) report(err error) {
 		in.log.Debug("stream ended", "reason", reason)
 	case harmless(err):
 		endSpan(in.setUp, nil)
+		if !in.loud() {
+			return
+		}
 		in.log.Info("stream ended before it asked for anything", "reason", reason)
 	default:
 		f := in.failure(err)

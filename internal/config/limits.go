@@ -7,7 +7,7 @@ type Limits struct {
 	Connections           int   `yaml:"connections" default:"10000" doc:"inbound connections at once, at each of the two sides"`
 	ConnectionsPerAddress int   `yaml:"connections_per_address" default:"100" doc:"inbound connections at once from one remote address, or IPv6 network of 64 bits, outside"`
 	FailuresPerAddress    int   `yaml:"failures_per_address" default:"60" doc:"failed proofs and the like of one remote address, or IPv6 network of 64 bits, that are recorded and logged in a minute; what is beyond is counted and told when the minute is over"`
-	Failures              int   `yaml:"failures" default:"600" doc:"the same of all remote addresses together"`
+	Failures              int   `yaml:"failures" default:"600" doc:"the same of all remote addresses together; the second half is kept for networks, IPv4 of 24 bits or IPv6 of 48, of which nothing was told in the minute"`
 	ConnectionRate        int   `yaml:"connection_rate" default:"600" doc:"new inbound connections in a minute from one remote address, or IPv6 network of 64 bits, outside"`
 	Links                 int   `yaml:"links" default:"20000" doc:"outbound streams at once, both sides together; bounces may open a tenth more"`
 	PairsPerStream        int   `yaml:"pairs_per_stream" default:"256" doc:"domain pairs that a remote server may prove on one stream"`
