@@ -287,6 +287,7 @@ func TestTreeIsMadeAnew(t *testing.T) {
 			a, b = damage(a, b)
 			write(t, filepath.Join(dir, treeName), a)
 			write(t, filepath.Join(dir, checkpointsName), b)
+			change(t, dir+".secrets", lastName, func([]byte) []byte { return nil })
 			l := open(t, Config{Dir: dir, SegmentBytes: 1})
 			appendAll(t, l, stanzas(10, 2))
 			closeLog(t, l)

@@ -291,6 +291,34 @@ func strip(t testing.TB, dir string) {
 	}
 }
 
+// copySecrets copies a directory of secrets.
+func copySecrets(t testing.TB, to, from string) {
+	t.Helper()
+	entries, err := os.ReadDir(from)
+	if err == nil {
+		err = os.MkdirAll(to, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(from, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(to, e.Name()), b)
+	}
+}
+
+// unstopped takes back the checkpoint that a gate has made at its end, as if it had been killed.
+func unstopped(t testing.TB, c Config) {
+	t.Helper()
+	changeNotes(t, c.Dir, func(n [][]byte) [][]byte {
+		write(t, filepath.Join(c.SecretsDir(), lastName), n[len(n)-2])
+		return n[:len(n)-1]
+	})
+}
+
 // edit changes the newest segment.
 func edit(t testing.TB, dir string, f func(lines [][]byte) [][]byte) {
 	t.Helper()

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 type notary struct {
 	disk       disk
 	dir        string
+	secrets    string // where the copy of the last checkpoint is
 	log        *slog.Logger
 	now        func() time.Time
 	every      time.Duration
@@ -69,8 +71,11 @@ func (n *notary) checkpoint(event string) {
 	if !n.told(n.write(c.Note)) {
 		return
 	}
-	n.number, n.due, n.ailing = c.Number, time.Now().Add(n.every), false
+	n.number, n.due = c.Number, time.Now().Add(n.every)
 	n.outside.post(c.Note)
+	if n.told(replaceFile(filepath.Join(n.secrets, lastName), c.Note)) {
+		n.ailing = false
+	}
 }
 
 // write brings a note to the disk, behind those that are there.
@@ -133,7 +138,7 @@ func (l *Log) checkpoint(event string) {
 // checkpoints went on. The events are what has to be said of it in the record.
 func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	c, n := l.cfg, &l.w.notary
-	*n = notary{disk: l.w.disk, dir: c.Dir, log: c.Log, now: l.now, every: c.Checkpoint, durability: c.Durability, leaf: newLeafHasher()}
+	*n = notary{disk: l.w.disk, dir: c.Dir, secrets: c.Secrets, log: c.Log, now: l.now, every: c.Checkpoint, durability: c.Durability, leaf: newLeafHasher()}
 	_, newKey := os.Stat(filepath.Join(c.Secrets, signingKeyName))
 	if n.signer, err = openSigner(c); err != nil {
 		return nil, err
@@ -145,14 +150,20 @@ func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	if before != "" && before != n.signer.public {
 		say = append(say, Event{Kind: AuditSigner, Text: n.signer.public, Error: "the key before it was " + before})
 	}
-	last, err := n.resume()
+	last, kept, err := n.resume()
 	if err != nil {
 		return nil, err
+	}
+	behind := ""
+	if kept.Number > last.Number {
+		behind = fmt.Sprintf("its last checkpoint has number %d, and this gate has signed %s, of %d lines", last.Number, kept.name(), kept.Size)
+		last, n.number = kept, kept.Number
 	}
 	var odd string
 	if n.tree, n.treeFile, odd, err = plant(n.disk, n.dir, int64(min(lines, farthest)), last); err != nil {
 		return nil, err
 	}
+	odd = cmp.Or(behind, odd, n.strange(lines, last, kept))
 	if lines >= farthest {
 		n.off, odd = true, "its lines have numbers that no gate has given"
 	}
@@ -167,24 +178,55 @@ func (l *Log) appoint(lines uint64) (say []Event, err error) {
 	return say, nil
 }
 
-// resume finds where the checkpoints go on, and the last one that a key of the record has signed.
-func (n *notary) resume() (last Checkpoint, err error) {
+// lastName is a copy of the last checkpoint, in Config.Secrets: who can write to the record alone cannot take it back to an earlier state
+// without the gate's notice.
+const lastName = "last.checkpoint"
+
+// strange says what is wrong with a record that is as its own last checkpoint says: it is not as the one says that was kept with the
+// secrets, or it has grown while no gate wrote to it.
+func (n *notary) strange(lines uint64, last, kept Checkpoint) string {
+	if last.Event == CheckpointStop && lines > uint64(last.Size) {
+		return fmt.Sprintf("it had %d lines when the gate stopped at %s, and has %d", last.Size, appendTime(nil, last.Time), lines)
+	}
+	stored, closer, err := openHashes(n.dir)
+	if err != nil || len(n.treeFile.pending) > 0 || n.treeFile.lost {
+		return ""
+	}
+	defer closer.Close()
+	if 0 < kept.Size && kept.Size <= min(last.Size, stored.leaves) && !stored.holds(kept) {
+		return fmt.Sprintf("its first %d lines are not those that this gate has signed in checkpoint %s", kept.Size, kept.name())
+	}
+	return ""
+}
+
+// resume finds where the checkpoints go on, the last one that a key of the record has signed, and the one that was kept with the secrets.
+// Who lies there could sign: it is taken as it is.
+func (n *notary) resume() (last, kept Checkpoint, err error) {
+	signed, err := os.ReadFile(filepath.Join(n.secrets, lastName))
+	if err == nil {
+		text, _ := noteText(signed)
+		kept, err = parseCheckpoint(text)
+	}
+	if err != nil && !gone(err) {
+		return last, kept, fmt.Errorf("reading %s, the copy of the last checkpoint: %w; without it a record that was cut off is taken for whole", filepath.Join(n.secrets, lastName), err)
+	}
+	kept.Note = signed
 	keys, err := ParseKeys(n.signer.public)
 	if err != nil {
-		return last, err
+		return last, kept, err
 	}
 	if old, err := RecordKeys(n.dir); err == nil {
 		keys = keys.Join(old)
 	}
 	f, err := openRegular(filepath.Join(n.dir, checkpointsName))
 	if gone(err) {
-		return last, nil
+		return last, kept, nil
 	}
 	if err != nil {
-		return last, err
+		return last, kept, err
 	}
 	defer f.Close()
 	last, n.end, err = newestOf(f, keys)
 	n.number = last.Number
-	return last, err
+	return last, kept, err
 }

@@ -323,6 +323,9 @@ func (c *crasher) check(dir string) {
 func (c *crasher) crash(top string) {
 	defer c.l.Close() // in what is no longer looked at
 	synctest.Wait()
+	secrets := top + ".secrets"
+	copySecrets(c.t, secrets, c.secrets)
+	c.secrets = secrets
 	if c.d.chance.IntN(2) == 0 {
 		c.d = c.d.kill(c.t, top)
 		return
@@ -371,6 +374,7 @@ func TestKilledBeforeTheNextSegment(t *testing.T) {
 		appendAll(t, l2, stanzas(0, 2))
 		_, two := lastSegment(t, l2.cfg.Dir)
 		second := bytes.SplitAfter(two, []byte("\n"))[1]
+		unstopped(t, c)
 		write(t, path, slices.Concat(content, second, []byte(`{"v":1`)))
 		if _, err := d.create(filepath.Join(c.Dir, segmentName(2))); err != nil {
 			t.Fatal(err)
@@ -385,7 +389,7 @@ func TestKilledBeforeTheNextSegment(t *testing.T) {
 }
 
 // TestEveryFileCut: whichever file beside the open segment a power cut shortens, at any of some thirty places, the gate starts again. What is
-// derived from the lines is made anew and the record is sound; a compressed segment that is cut shows, and so does a sealing key.
+// derived from the lines is made anew and the record is sound; a compressed segment that is cut shows, and so do checkpoints and a sealing key.
 func TestEveryFileCut(t *testing.T) {
 	t.Parallel()
 	whole, secrets, id := t.TempDir(), t.TempDir(), officer(t)
@@ -425,11 +429,12 @@ func TestEveryFileCut(t *testing.T) {
 				if err := os.Truncate(filepath.Join(dir, name), int64(n)); err != nil {
 					t.Fatal(err)
 				}
-				c.Dir, c.SegmentBytes, c.Compress = dir, 1<<20, None
+				c.Dir, c.Secrets, c.SegmentBytes, c.Compress = dir, dir+".secrets", 1<<20, None
+				copySecrets(t, c.Secrets, secrets)
 				l := openWith(t, c, newTestDisk(), time.Now)
 				appendAll(t, l, []Event{secretStanza(20, "later")})
 				closeLog(t, l)
-				if strings.HasSuffix(name, packedSuffix) {
+				if strings.HasSuffix(name, packedSuffix) || name == checkpointsName {
 					if r, err := Verify(dir); err != nil || r.OK() {
 						t.Errorf("cut to %d of %d bytes, and nobody says so: %v", n, size, err)
 					}

@@ -27,10 +27,14 @@ type signer struct {
 	public string // the key that verifies, as text
 }
 
-// openSigner reads the key, or makes one where there is none.
+// openSigner reads the key, or makes one where there is none. A record keeps the name under which it was first signed.
 func openSigner(c Config) (s signer, err error) {
 	secret, err := secretFile(c.Secrets, signingKeyName, func() ([]byte, error) {
-		secret, _, err := note.GenerateKey(rand.Reader, originOf(c.Node))
+		name := originOf(c.Node)
+		if keys, err := RecordKeys(c.Dir); err == nil && !keys.None() {
+			name = keys.list[len(keys.list)-1].Name()
+		}
+		secret, _, err := note.GenerateKey(rand.Reader, name)
 		return []byte(secret + "\n"), err
 	})
 	if err != nil {

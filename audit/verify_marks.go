@@ -152,6 +152,9 @@ func (m *markReader) follow(c Checkpoint) {
 	if c.Size < m.last.Size {
 		fault("checkpoint %s has %d lines, the one before it %d", c.name(), c.Size, m.last.Size)
 	}
+	if m.last.Event == CheckpointStop && c.Event == CheckpointStart && c.Size > m.last.Size {
+		fault("checkpoint %s begins with %d lines, and the gate had stopped with %d: some were put in while it was stopped", c.name(), c.Size, m.last.Size)
+	}
 	m.pause(c)
 }
 
@@ -187,6 +190,9 @@ func (m *markReader) finish() {
 		if m.count > 0 && c.Origin != m.last.Origin {
 			m.v.fault(checkpointsName, 0, fmt.Sprintf("they are of %s, the one that was shown is of %s", m.last.Origin, c.Origin))
 		}
+	}
+	if m.last.Event == CheckpointStop && m.v.report.Last > uint64(m.last.Size) {
+		m.v.here("the gate had stopped with %d lines, and %d are here: some were put in, or it was started just now", m.last.Size, m.v.report.Last)
 	}
 	if m.count > 0 && m.last.Event != CheckpointStop && m.v.now.Sub(m.last.Time) > late(m.last) {
 		m.add(m.v.now, "no checkpoint since: the gate ended without a word, or this is an old copy")

@@ -333,6 +333,7 @@ func TestTwoCheckpointsOfOneNumber(t *testing.T) {
 	appendAll(t, l, stanzas(0, 3))
 	closeLog(t, l)
 	a := kept(t, dir)
+	change(t, secrets, lastName, func([]byte) []byte { return nil }) // or it would go on behind that one's number
 	other := Config{Dir: t.TempDir(), Secrets: secrets}
 	l = open(t, other)
 	appendAll(t, l, stanzas(10, 3))
@@ -365,6 +366,7 @@ func TestPausesShow(t *testing.T) {
 		if err := os.CopyFS(filepath.Join(killed, "audit"), os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
+		copySecrets(t, secrets+".killed", secrets)
 		closeLog(t, l)
 		time.Sleep(time.Hour)
 		closeLog(t, openWith(t, c, d, time.Now))
@@ -372,7 +374,7 @@ func TestPausesShow(t *testing.T) {
 		if err != nil || !r.OK() || len(r.Pauses) != 2 || !strings.Contains(r.Pauses[0].Why, "no checkpoint was made") || r.Pauses[1].Why != "the gate was stopped" || r.Pauses[1].To.Sub(r.Pauses[1].From) != time.Hour {
 			t.Errorf("%+v, %v", r, err)
 		}
-		c.Dir = filepath.Join(killed, "audit")
+		c.Dir, c.Secrets = filepath.Join(killed, "audit"), secrets+".killed"
 		r, err = Verify(c.Dir)
 		if err != nil || !r.OK() || len(r.Pauses) != 2 || !strings.Contains(r.Pauses[1].Why, "no checkpoint since") {
 			t.Errorf("%+v, %v", r, err)

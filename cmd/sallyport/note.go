@@ -33,7 +33,7 @@ func noteDeed(ctx context.Context, c *config.Config, n console.Note) error {
 		_, err = console.Noted(ctx, c.Admin.Socket, n)
 	} else if err == nil {
 		_, err = appendDeed(ctx, record, deed(kind, os.Getuid(), n))
-		err = errors.Join(err, giveBack(c.Audit.Dir, c.Audit.SecretsDir()), record.Close())
+		err = errors.Join(err, record.Close(), giveBack(c.Audit.Dir, c.Audit.SecretsDir())) // Close writes too
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be recorded, so it is not done: %w", n.Kind, err)
