@@ -26,6 +26,7 @@ type crossing struct {
 	change   audit.ChangePart
 	link     *policy.LinkFacts // of the outside leg
 	decision policy.Decision
+	shutOut  bool // its pair may have no link at all
 	sight    *sight
 }
 
@@ -88,6 +89,7 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 	if d := in.linkDecision(ctx, rules, c); d.Effect != policy.Allow {
 		c.decision = policy.Decision{Effect: policy.Deny, Rule: d.Rule, Reason: d.Reason, Message: d.Message, Revision: d.Revision, Labels: d.Labels,
 			Condition: cmp.Or(d.Condition, string(stanza.NotAllowed))}
+		c.shutOut = true
 		return
 	}
 	p.judgeStanza(ctx, rules, in, c)

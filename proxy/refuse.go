@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
 	"sallyport/audit"
+	"sallyport/certs"
 	"sallyport/internal/jid"
 	"sallyport/internal/stanza"
 	"sallyport/policy"
@@ -26,16 +28,24 @@ func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 // refusal is what the sender is told of a denial.
 func (c *crossing) refusal(e *audit.Event) stanza.Error {
 	d := &c.decision
-	text := d.Message
-	if text == "" && c.dir == Out {
-		// Strangers learn the id alone: a reason could tell who exists.
-		text = "not allowed by the federation policy of " + c.pair.Local.String()
+	var text string
+	switch {
+	case c.dir == Out:
+		text = cmp.Or(d.Message, "not allowed by the federation policy of "+c.pair.Local.String())
+	case c.ofPartner():
+		text = d.Message
 	}
 	cond := stanza.Condition(d.Condition)
 	if cond == "" {
 		cond = stanza.PolicyViolation
 	}
 	return stanza.Error{Condition: cond, By: c.pair.Local.String(), Text: strings.TrimSpace(text + " (decision " + e.ID.String() + ")")}
+}
+
+// ofPartner says whether a stanza comes from a domain that policy lets have a link and that proved itself where nobody could listen or
+// put in a word. All others learn the condition and the id alone: words could tell who exists, and what is forbidden to whom.
+func (c *crossing) ofPartner() bool {
+	return !c.shutOut && c.link != nil && c.link.Channel == "tls" && certs.Strength(c.link.Proof) > 0
 }
 
 // unsubscribe answers a request for somebody's presence as that person would who declines it, and from the bare address (RFC 6121

@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/jid"
 	"sallyport/internal/xmpptest"
+	"sallyport/policy"
+	"sallyport/proxy"
 )
 
 // denied are all kinds of stanzas and their types, with what their sender hears when policy denies them (POLICY "Answers to a deny",
@@ -54,6 +57,36 @@ func deniedScript(part, from, to, code, back, words string) string {
 	return sent.String() + "@answers@\n" + heard.String()
 }
 
+// partners are links from outside, by whether what policy says in so many words goes out on them.
+var partners = map[string]struct {
+	facts   policy.LinkFacts
+	shutOut bool
+	told    bool
+}{
+	"by a certificate":          {facts: policy.LinkFacts{Channel: "tls", Proof: "pkix"}, told: true},
+	"by dialback, over TLS":     {facts: policy.LinkFacts{Channel: "tls", Proof: "dialback+tls"}, told: true},
+	"by dialback, in clear":     {facts: policy.LinkFacts{Channel: "plaintext", Proof: "dialback"}},
+	"not proved":                {facts: policy.LinkFacts{Channel: "tls", Proof: "none"}},
+	"of which nothing is known": {},
+	"that may be no longer":     {facts: policy.LinkFacts{Channel: "tls", Proof: "pkix"}, shutOut: true},
+}
+
+// What policy has to say to the sender is for partners; a stranger gets the condition and the decision's id alone (POLICY "Answers to a
+// deny").
+func TestWordsOfADeny(t *testing.T) {
+	t.Parallel()
+	pair := proxy.Pair{Local: jid.MustDomain(local), Remote: jid.MustDomain(remote)}
+	for name, x := range partners {
+		text := proxy.DenialText(proxy.In, pair, x.facts, x.shutOut, "Files are not taken.")
+		if told := strings.HasPrefix(text, "Files are not taken. (decision "); told != x.told || !told && !strings.HasPrefix(text, "(decision ") {
+			t.Errorf("a link %s is told %q", name, text)
+		}
+	}
+	if text := proxy.DenialText(proxy.Out, pair, policy.LinkFacts{}, true, "Not that one."); !strings.HasPrefix(text, "Not that one. (decision ") {
+		t.Errorf("our own user is told %q", text)
+	}
+}
+
 const denying = `package sallyport.stanza
 deny contains {"rule": "nothing-passes", "reason": "a secret reason", "condition": "forbidden"}`
 
@@ -66,6 +99,12 @@ func TestAnswersToADeny(t *testing.T) {
 		script := deniedScript("l", "romeo@corp.example/pc", "juliet@remote.example/x", "code='403' ", "b", "not allowed by the federation policy of corp.example ")
 		xmpptest.Converse(t, newStage(t, options{rego: denying}).Stage, include(t, "_backend_speaks")+strings.Replace(script, "@answers@\n", include(t, "_backend_takes"), 1)+
 			"b receives nothing\n")
+	})
+	t.Run("from a partner", func(t *testing.T) {
+		t.Parallel()
+		rego := strings.Replace(denying, "}", `, "message": "Closed."}`, 1)
+		script := deniedScript("s", "juliet@remote.example/x", "romeo@corp.example/pc", "", "r", "Closed. ")
+		xmpptest.Converse(t, newStage(t, options{rego: rego}).Stage, recast(include(t, "_remote_proved"), "r", "s")+strings.Replace(script, "@answers@\n", include(t, "_remote_takes"), 1))
 	})
 	t.Run("from outside", func(t *testing.T) {
 		t.Parallel()
