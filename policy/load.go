@@ -51,7 +51,8 @@ func build(c Config, m *material) (*Snapshot, error) {
 		return nil, m.files.place(faultsOf(err)).sorted()
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
-	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, memo: newMemo[Decision](c.Cache), links: newMemo[LinkDecision](c.Cache / 8)}, nil
+	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, patterns: new(patterns),
+		memo: newMemo[Decision](c.Cache), links: newMemo[LinkDecision](c.Cache / 8)}, nil
 }
 
 // material is what a revision is made of.

@@ -21,6 +21,7 @@ type question struct {
 	reads    []Field
 	set      FieldSet // the same
 	timeout  time.Duration
+	at       time.Time // that the clock shows; zero: the present
 	shape    *branch
 	lenient  bool // errors of built-in functions are undefined, as the checks of data want it
 }
@@ -72,7 +73,7 @@ func (q *question) ask(ctx context.Context, in *Input) (answer ast.Value, clock 
 	watched := builtins.NDBCache{}
 	err = topdown.NewQuery(q.query).
 		WithCompiler(q.compiler).WithStore(q.world.store).WithTransaction(q.world.txn).
-		WithInput(ast.NewTerm(q.shape.object(in))).WithBuiltins(ourBuiltins).
+		WithInput(ast.NewTerm(q.shape.object(in))).WithBuiltins(ourBuiltins).WithTime(q.at).
 		WithCancel(cancel).WithStrictBuiltinErrors(!q.lenient).WithNDBuiltinCache(watched).WithMetrics(metrics.NoOp()).
 		Iter(ctx, func(r topdown.QueryResult) error {
 			answer = r[answerVar].Value

@@ -19,7 +19,7 @@ type Snapshot struct {
 	memo         *memo[Decision]
 	links        *memo[LinkDecision]
 	failures     *failures // of the engine
-	patterns     patterns
+	patterns     *patterns
 }
 
 // Revision names the rules and the data that decide: twelve hexadecimal digits, and behind them, with an @ each, what the makers of
@@ -58,7 +58,7 @@ func (s *Snapshot) Stanza(ctx context.Context, in *Input) Decision {
 func (s *Snapshot) judge(ctx context.Context, in *Input) (d Decision, clock bool, err error) {
 	answer, clock, err := s.stanza.ask(ctx, in)
 	if err == nil {
-		d, err = stanzaAnswer(answer, &s.patterns)
+		d, err = stanzaAnswer(answer, s.patterns)
 	}
 	if err != nil {
 		d = Decision{Rule: RuleEngineError, Reason: oneLine(err), Condition: "internal-server-error"}

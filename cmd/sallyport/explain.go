@@ -129,16 +129,40 @@ func inputOf(r *audit.Record, s *policy.Snapshot) (in *policy.Input, missing []s
 		Link: policy.LinkFacts{ID: l.ID, Channel: l.Channel, Proof: l.Proof, TLSVersion: l.TLS, Cipher: l.Cipher, ALPN: l.ALPN, RemoteIP: l.RemoteIP, Route: l.Route,
 			CertSPKI: r.Cert.SPKI, CertIssuer: r.Cert.Issuer, CertNotAfter: r.Cert.NotAfter},
 		Stanza: policy.StanzaFacts{Kind: r.Stanza.Kind, Type: r.Stanza.Type, ID: r.Stanza.ID, Size: r.Stanza.Size, Class: r.Stanza.Class, Label: r.Stanza.Label, E2EE: r.Stanza.E2EE}}
-	for _, f := range s.ReadsStanza() {
-		switch f {
-		case policy.FieldLang, policy.FieldPayloads, policy.FieldHasBody, policy.FieldBody, policy.FieldSubject, policy.FieldText, policy.FieldURLs, policy.FieldJIDs,
-			policy.FieldContact, policy.FieldCertSPKI, policy.FieldCertIssuer, policy.FieldCertNotAfter, policy.FieldRevocation:
-			if r.Kind == "stanza" {
-				missing = append(missing, f.String())
-			}
+	if r.Kind != "stanza" {
+		return in, nil
+	}
+	bare := r.Level == audit.LevelLink.String()
+	if in.From.Domain, in.To.Domain = r.Remote, r.Local; r.Dir == "out" {
+		in.From.Domain, in.To.Domain = r.Local, r.Remote
+	}
+	for _, f := range append(s.ReadsStanza(), s.ReadsLink()...) {
+		if name := f.String(); (unrecorded(f) || bare && personal(f)) && !slices.Contains(missing, name) {
+			missing = append(missing, name)
 		}
 	}
 	return in, missing
+}
+
+// unrecorded are the attributes that no event of a stanza has.
+func unrecorded(f policy.Field) bool {
+	switch f {
+	case policy.FieldLang, policy.FieldPayloads, policy.FieldHasBody, policy.FieldBody, policy.FieldSubject, policy.FieldText, policy.FieldURLs, policy.FieldJIDs,
+		policy.FieldContact, policy.FieldALPN, policy.FieldRoute, policy.FieldCertSPKI, policy.FieldCertIssuer, policy.FieldCertNotAfter, policy.FieldRevocation,
+		policy.FieldKnownChannel, policy.FieldKnownProof, policy.FieldKnownPin:
+		return true
+	}
+	return false
+}
+
+// personal are those that one has from level metadata on.
+func personal(f policy.Field) bool {
+	switch f {
+	case policy.FieldFromBare, policy.FieldFromLocal, policy.FieldFromResource, policy.FieldToBare, policy.FieldToLocal, policy.FieldToResource,
+		policy.FieldType, policy.FieldID, policy.FieldClass, policy.FieldLabel, policy.FieldE2EE:
+		return true
+	}
+	return false
 }
 
 func addressOf(s string) policy.Address {

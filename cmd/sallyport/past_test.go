@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/internal/config"
@@ -104,5 +106,39 @@ func TestReplayAsksTheRevisionThatDecided(t *testing.T) {
 	}
 	if code, _, stderr := o.call("replay", "--revision", "0123456789ab"); code != 1 || !strings.Contains(stderr, "not among those that are kept") {
 		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+// A certificate is not in the event of a stanza, and at level link neither are the people: what rests on them cannot be told.
+func TestJudgedWithoutCertificatesAndPeople(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, map[string]string{
+		"peers.yaml":  "peers: {pinned.example: {pins: [\"sha256/" + strings.Repeat("A", 43) + "=\"]}}\n",
+		"rights.yaml": "rights: {default: none, users: {carol@corp.example: {default: both}}}\n",
+	})
+	pinned, bare, stranger := crossed("in", "pinned.example", "allow", "allow", "text"), crossed("out", "partner.example", "allow", "allow", "text"), crossed("out", "partner.example", "allow", "allow", "text")
+	pinned.Channel, pinned.Proof, pinned.TLS = "tls", "pkix", "TLS 1.3"
+	bare.Level = audit.LevelLink
+	id := o.record(t, pinned, bare, stranger)
+	_, out, stderr := o.call("explain", id)
+	if !strings.Contains(out, "The record does not hold input.link.cert.spki") {
+		t.Errorf("explain says nothing of the certificate:\n%s%s", out, stderr)
+	}
+	_, out, stderr = o.call("replay")
+	for _, want := range []string{"would be deny by rights", ", 1 would come out otherwise", "of 2 it cannot be told", "input.from.bare", "input.link.cert.spki"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s%s", want, out, stderr)
+		}
+	}
+}
+
+// What is past is judged by the clock of then.
+func TestReplayAtTheTimeOfThen(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	o.record(t, crossed("out", "partner.example", "allow", "allow", "text"))
+	o.write(t, "clock.rego", fmt.Sprintf("package sallyport.stanza\n\ndeny contains {\"rule\": \"too-late\"} if time.now_ns() > %d\n", time.Now().UnixNano()))
+	if _, out, stderr := o.call("replay"); !strings.Contains(out, "1 stanzas judged by revision") || !strings.Contains(out, ", 0 would come out otherwise") {
+		t.Errorf("%s%s", out, stderr)
 	}
 }

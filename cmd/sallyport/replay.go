@@ -115,24 +115,27 @@ const flipGroups = 10000
 
 var errNothing = errors.New("the record has no stanza in that time")
 
-// replay judges as the gate would have: by what policy asked for then, whether or not it was obeyed. A decision that rests on what the
+// replay judges as the gate would have, at the time of then: by what policy asked for, whether or not it was obeyed. A decision that rests on what the
 // record does not hold is none; nor is one that the revision which decided then would not make again out of the record.
 func replay(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot, kept *past) (*replayed, error) {
 	r := &replayed{Revision: s.Revision()}
 	groups := map[flip]*flip{}
-	rests := map[string]bool{} // whether a rule rests on what is missing
+	rests := map[string]bool{} // whether a rule rests on what is missing, by level of the record
 	err := audit.Search(ctx, dir, q, func(_ []byte, e audit.Record) error {
 		in, missing := inputOf(&e, s)
-		r.Missing = missing
-		now := judged(ctx, s, in)
+		if len(missing) > len(r.Missing) {
+			r.Missing = missing
+		}
+		now := judged(ctx, s.At(e.Time), in)
 		r.Judged++
 		was, is := cmp.Or(e.Decision.Would, e.Decision.Effect), cmp.Or(now.Would, now.Effect)
-		lacks, known := rests[now.About+now.Rule]
+		rule := e.Level + " " + now.About + " " + now.Rule
+		lacks, known := rests[rule]
 		if !known {
 			lacks = len(lacking(s, now, in, missing)) > 0
-			rests[now.About+now.Rule] = lacks
+			rests[rule] = lacks
 		}
-		if lacks || was != is && !reproduced(ctx, kept.of(e.Decision.Revision), in, was) {
+		if lacks || was != is && !reproduced(ctx, kept.of(e.Decision.Revision), &e, in, was) {
 			r.Unknown++
 			return nil
 		}
@@ -165,11 +168,11 @@ func replay(ctx context.Context, dir string, q audit.Query, s *policy.Snapshot, 
 }
 
 // reproduced says whether the revision that decided then comes to the same out of what the record holds; one that is not kept is believed to.
-func reproduced(ctx context.Context, then *policy.Snapshot, in *policy.Input, was string) bool {
+func reproduced(ctx context.Context, then *policy.Snapshot, e *audit.Record, in *policy.Input, was string) bool {
 	if then == nil {
 		return true
 	}
-	v := judged(ctx, then, in)
+	v := judged(ctx, then.At(e.Time), in)
 	return cmp.Or(v.Would, v.Effect) == was
 }
 
