@@ -53,14 +53,17 @@ type carrier struct {
 	rec  Record
 	log  *slog.Logger
 	news chan struct{} // there is a checkpoint
+	told chan struct{} // closed when the first attempt has ended, well or not
 
 	checkpoint atomic.Pointer[string] // the newest
 	oldest     atomic.Int64           // Unix nanoseconds of the oldest event that was not taken; 0: none
 	sent       atomic.Uint64
+	answered   atomic.Bool   // the receiver has taken something since the start
 	seq        atomic.Uint64 // taken up to here
 
 	// Owned by run.
 	opened bool
+	tried  bool        // told is closed
 	done   audit.Place // all before it has arrived
 	saved  cursor
 	savedA time.Time
@@ -190,6 +193,8 @@ func (c *carrier) collect(r *audit.Reader) ([]event, error) {
 	}
 	if len(events) > 0 {
 		c.oldest.Store(events[0].Time.UnixNano())
+	} else {
+		c.oldest.Store(0)
 	}
 	return events, nil
 }
@@ -207,15 +212,18 @@ func (c *carrier) deliver(ctx context.Context, out receiver, events []event, at 
 		c.seq.Store(at.Seq)
 		c.sent.Add(uint64(len(events)))
 	}
-	c.oldest.Store(0)
+	took := len(events) > 0
 	if text := c.checkpoint.Load(); text != nil && text != c.posted {
 		if err := out.post(ctx, newCheckpoint(c.rec.Node, *text)); err != nil {
 			return fmt.Errorf("posting a checkpoint: %w", err)
 		}
-		c.posted = text
+		c.posted, took = text, true
 		c.mu.Lock()
 		c.postAt = time.Now()
 		c.mu.Unlock()
+	}
+	if took {
+		c.answered.Store(true)
 	}
 	c.fail(nil)
 	return c.save(false)
@@ -236,6 +244,10 @@ func (c *carrier) fail(err error) {
 	if err != nil {
 		text = err.Error()
 	}
+	if !c.tried && (err != nil || c.answered.Load()) {
+		c.tried = true
+		defer close(c.told)
+	}
 	c.mu.Lock()
 	before := c.err
 	if c.err = text; before == "" || text == "" {
@@ -253,7 +265,10 @@ func (c *carrier) fail(err error) {
 func (c *carrier) lastError() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == "" {
+	switch {
+	case c.err == "" && !c.answered.Load():
+		return "it is being tried"
+	case c.err == "":
 		return "it is too slow"
 	}
 	return c.err

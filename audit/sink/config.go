@@ -100,7 +100,7 @@ func (c Config) Check() error {
 		add("message_bytes %d: must be between %d and %d", c.Message, minMessage, maxMessage)
 	}
 	if (c.Cert == "") != (c.Key == "") {
-		add("cert and key: one needs the other")
+		add("cert: it and key need each other")
 	}
 	return errors.Join(faults...)
 }

@@ -11,6 +11,31 @@ import (
 	"sallyport/audit/sink"
 )
 
+// TestGuardAtStart: a required sink that has never answered since the start has everything refused, with why; a start does not wait for
+// it longer than its first attempt takes. When it has taken something, its lag counts.
+func TestGuardAtStart(t *testing.T) {
+	t.Parallel()
+	s := &otlpServer{t: t, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	g := openGate(t, sink.Config{Name: "dead", Type: sink.OTLP, URL: "http://" + s.address + "/v1/logs", Required: true, Lag: time.Hour})
+	guard := sink.Guard{Log: g.log, Sinks: g.set}
+	err := guard.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}})
+	if !errors.Is(err, audit.ErrUnrecorded) || !strings.Contains(err.Error(), "sink dead has not answered since the start") {
+		t.Errorf("before it was tried: %v", err)
+	}
+	g.cross(1)
+	g.set.Tried(t.Context())
+	if err = guard.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}}); !errors.Is(err, audit.ErrUnrecorded) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("when it was tried: %v", err)
+	}
+	s.start()
+	t.Cleanup(func() { s.http.Close() })
+	g.arrive()
+	s.http.Close()
+	if err = guard.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}}); err != nil {
+		t.Errorf("when it has taken something: %v", err)
+	}
+}
+
 // TestGuard: a dead sink that is required has stanzas refused, with its name in the reason; one that is not stops nothing.
 func TestGuard(t *testing.T) {
 	t.Parallel()

@@ -41,7 +41,7 @@ func Open(rec Record, configs []Config, log *slog.Logger) (*Set, error) {
 			continue
 		}
 		names = append(names, c.Name)
-		one := &carrier{cfg: c, rec: rec, log: log.With("sink", c.Name), news: make(chan struct{}, 1)}
+		one := &carrier{cfg: c, rec: rec, log: log.With("sink", c.Name), news: make(chan struct{}, 1), told: make(chan struct{})}
 		if err := one.open(); err != nil && c.Required {
 			faults = append(faults, err)
 			continue
@@ -98,11 +98,28 @@ func (s *Set) Checkpoint(signed []byte) {
 	}
 }
 
-// Behind says which required sink is further behind than its lag, and why. Nil: none is.
+// Tried waits, while Run runs, until each required sink has taken something or failed to, or ctx ends.
+func (s *Set) Tried(ctx context.Context) {
+	for _, c := range s.sinks {
+		if !c.cfg.Required {
+			continue
+		}
+		select {
+		case <-c.told:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Behind says which required sink is further behind than its lag, or has not answered yet since the start, and why. Nil: none is.
 func (s *Set) Behind() error {
 	for _, c := range s.sinks {
 		if !c.cfg.Required {
 			continue
+		}
+		if !c.answered.Load() {
+			return fmt.Errorf("the required sink %s has not answered since the start: %s", c.cfg.Name, c.lastError())
 		}
 		if behind := c.behind(); behind > c.cfg.Lag {
 			return fmt.Errorf("the required sink %s is %s behind, more than its lag of %s allows: %s", c.cfg.Name, behind.Round(time.Second), c.cfg.Lag, c.lastError())

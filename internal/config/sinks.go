@@ -21,7 +21,13 @@ func (r report) checkSinks(sinks []sink.Config) {
 		}
 		if err := s.Check(); err != nil {
 			for line := range strings.Lines(err.Error()) {
-				r.About(path, "%s", strings.TrimSpace(line))
+				// Each begins with the key that it is about, the key's value behind it or not.
+				about, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
+				key, value, _ := strings.Cut(about, " ")
+				if value != "" {
+					text = value + ": " + text
+				}
+				r.About(path+"."+key, "%s", text)
 			}
 		}
 	}
