@@ -159,6 +159,7 @@ func (l *Log) put(g *group) error {
 		w.log.Info("the audit record works again", "segment", w.name)
 	}
 	w.notary.grow(g.lines)
+	l.heard()
 	l.commit(g, w.name)
 	return nil
 }
@@ -216,6 +217,7 @@ func (l *Log) breakDown(g *group, cause error) {
 		w.log.Error("the audit record takes no events", "error", cause, "on_failure", l.cfg.OnFailure, "advice", "look at the space, permissions and health of the disk of audit.dir")
 	}
 	w.broken, w.retryAt = true, time.Now().Add(retryEvery)
+	l.heard()
 	l.fail(g, cause)
 	// A failure to mend is found again, and handled, at the next attempt.
 	_ = w.mend()

@@ -14,6 +14,7 @@ type Config struct {
 	Dir          string        `yaml:"dir" default:"/var/lib/sallyport/audit" doc:"directory of the record; the gate's own, on a disk with room"`
 	Durability   string        `yaml:"durability" default:"sync" doc:"sync: a stanza passes when its event is on the disk; async: when it is written, and the disk follows within 100 ms"`
 	OnFailure    string        `yaml:"on_failure" default:"refuse" doc:"what cannot be recorded is answered with resource-constraint (refuse), or passes and is counted in an audit.gap event (pass)"`
+	Patience     time.Duration `yaml:"patience" default:"10s" doc:"how long a stanza waits for a disk that does not answer; then, and until it answers again, on_failure says what happens"`
 	Node         string        `yaml:"node" default:"" doc:"name of this gate in each event; default: the host's name"`
 	SegmentBytes int64         `yaml:"segment_bytes" default:"64MiB" doc:"a segment that has reached this size is closed and a new one begun"`
 	SegmentAge   time.Duration `yaml:"segment_age" default:"24h" doc:"a segment that is older than this is closed and a new one begun with the next event"`
@@ -65,6 +66,9 @@ func (c Config) Check() error {
 	if c.OnFailure != Refuse && c.OnFailure != Pass {
 		faults = append(faults, fmt.Errorf("audit.on_failure %q: must be refuse or pass", c.OnFailure))
 	}
+	if c.Patience < LeastPatience || c.Patience > MostPatience {
+		faults = append(faults, fmt.Errorf("audit.patience %s: must be between %s and %s", c.Patience, LeastPatience, MostPatience))
+	}
 	if c.Compress != Zstd && c.Compress != None {
 		faults = append(faults, fmt.Errorf("audit.compress %q: must be zstd or none", c.Compress))
 	}
@@ -106,6 +110,12 @@ func within(path, dir string) bool {
 	return err == nil && (rel == "." || filepath.IsLocal(rel))
 }
 
+// What audit.patience can be: longer than a disk takes now and then, and not for ever.
+const (
+	LeastPatience = time.Second
+	MostPatience  = 10 * time.Minute
+)
+
 // What of a body is recorded. The longest a line can then be, with every byte escaped three times over and encrypted, is below maxLine.
 const (
 	defaultContent = 64 << 10
@@ -122,6 +132,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnFailure == "" {
 		c.OnFailure = Refuse
+	}
+	if c.Patience == 0 {
+		c.Patience = 10 * time.Second
 	}
 	if c.Compress == "" {
 		c.Compress = Zstd

@@ -40,6 +40,16 @@ func freeSpace(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
+// readOnly says whether the file system that dir is on takes no writes.
+func readOnly(dir string) (bool, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return false, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	const flag = 1 // ST_RDONLY
+	return st.Flags&flag != 0, nil
+}
+
 // giveWay lets the goroutine run, for the rest of its life, only where no other thread wants to. Where that is not allowed it competes.
 func giveWay() {
 	runtime.LockOSThread() // for good: the thread ends with the goroutine

@@ -17,27 +17,40 @@ import (
 // TestRealDiskFull fills a real file system under the record: a tmpfs of 256 KiB. It needs root to mount one.
 func TestRealDiskFull(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small tmpfs needs root")
-	}
 	for _, durability := range []string{Sync, Async} {
 		t.Run(durability, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			if err := syscall.Mount("audit-test", dir, "tmpfs", 0, "size=256k"); err != nil {
-				if errors.Is(err, syscall.EPERM) {
-					t.Skip("this root may not mount (a container without CAP_SYS_ADMIN)")
-				}
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := syscall.Unmount(dir, 0); err != nil {
-					t.Error(err)
-				}
-			})
+			mount(t, dir, "size=256k")
 			fillUpAndRecover(t, filepath.Join(dir, "audit"), durability)
 		})
 	}
+}
+
+// mount puts a tmpfs at dir for the length of the test.
+func mount(t *testing.T, dir, options string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a small tmpfs needs root")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	flags := uintptr(0)
+	if options == "ro" {
+		flags, options = syscall.MS_RDONLY, ""
+	}
+	if err := syscall.Mount("audit-test", dir, "tmpfs", flags, options); err != nil {
+		if errors.Is(err, syscall.EPERM) {
+			t.Skip("this root may not mount (a container without CAP_SYS_ADMIN)")
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func fillUpAndRecover(t *testing.T, dir, durability string) {

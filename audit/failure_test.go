@@ -308,7 +308,7 @@ func TestHangingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDisk()
 		d.stall = make(chan struct{})
-		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		l := openWith(t, Config{Dir: dir, Patience: MostPatience}, d, time.Now)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		patient := make(chan error)
@@ -340,6 +340,68 @@ func TestHangingDisk(t *testing.T) {
 	})
 }
 
+// TestDiskThatDoesNotAnswer: nobody waits longer than Patience. Then it is as with a disk that fails: nothing passes, or all does and the
+// record says so, and it goes on by itself. What was written at last is settled, for nobody can say any more what became of it.
+func TestDiskThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	for _, onFailure := range []string{Refuse, Pass} {
+		t.Run(onFailure, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDisk()
+				d.stall = make(chan struct{})
+				var out strings.Builder
+				l := openWith(t, Config{Dir: dir, OnFailure: onFailure, Patience: 3 * time.Second, Log: slog.New(slog.NewTextHandler(&out, nil))}, d, time.Now)
+				begun := time.Now()
+				for i, waits := range []time.Duration{3 * time.Second, 0, 0} {
+					batch := stanzas(2*i, 2)
+					err := l.Append(context.Background(), batch)
+					if refused := errors.Is(err, ErrUnrecorded) && errors.Is(err, errHangs); refused != (onFailure == Refuse) || err != nil && !refused {
+						t.Errorf("Append: %v", err)
+					}
+					if batch[0].Seq != 0 || time.Since(begun) != waits {
+						t.Errorf("batch %d has seq %d after %s, want none after %s", i, batch[0].Seq, time.Since(begun), waits)
+					}
+					begun = time.Now()
+				}
+				if s := l.Stats(); !errors.Is(s.Fault, errHangs) || !s.Since.Equal(time.Now()) {
+					t.Errorf("%+v", s)
+				}
+				close(d.stall)
+				synctest.Wait()
+				if s := l.Stats(); s.Fault != nil {
+					t.Errorf("%+v", s)
+				}
+				appendAll(t, l, stanzas(6, 1))
+				closeLog(t, l)
+				all := records(t, dir)
+				if got := stanzaIDs(all); !slices.Equal(got, []string{"purple00000000", "purple00000001", "purple00000006"}) {
+					t.Errorf("recorded %v", got)
+				}
+				left, err := Unsettled(dir)
+				if got := stanzaIDs(left); err != nil || !slices.Equal(got, []string{"purple00000006"}) {
+					t.Errorf("unsettled are %v, %v", got, err)
+				}
+				outcome, missed := map[string]string{Refuse: Dropped, Pass: Written}[onFailure], map[string]uint64{Pass: 4}[onFailure]
+				if i := slices.IndexFunc(all, func(r Record) bool { return r.Kind == "delivery" }); i < 0 || all[i].Outcome != outcome || all[i].Error == "" {
+					t.Errorf("no word of the outcome %s in %+v", outcome, all)
+				}
+				count := uint64(0)
+				for _, r := range all {
+					count += r.Count
+				}
+				if s := l.Stats(); count != missed || s.Lost != missed {
+					t.Errorf("the record tells of %d that passed unrecorded, the statistics of %d, want %d", count, s.Lost, missed)
+				}
+				if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "does not answer") || !strings.Contains(lines[1], "answers again") {
+					t.Errorf("logged:\n%s", out.String())
+				}
+			})
+		})
+	}
+}
+
 // TestLeftBehindAFailure: whoever has left a group that fails settles nothing: the seqs go to other events.
 func TestLeftBehindAFailure(t *testing.T) {
 	t.Parallel()
@@ -347,7 +409,7 @@ func TestLeftBehindAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDisk()
 		d.stall = make(chan struct{})
-		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		l := openWith(t, Config{Dir: dir, Patience: MostPatience}, d, time.Now)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := l.Append(ctx, stanzas(0, 2)); !errors.Is(err, context.DeadlineExceeded) {

@@ -7,16 +7,8 @@ type group struct {
 	lines   []byte
 	notes   []Event   // those of its events that nobody waits for, to be encoded again should the commit fail
 	waiters []*waiter // who waits for the commit
-	waited  int       // events that are waited for
 	fresh   bool      // the clock went back: begin a new segment
 	end     position  // of its last event
-}
-
-// waiter is one caller of Append.
-type waiter struct {
-	done chan error // has room for the answer
-	of   SeqRange   // its events
-	left bool       // it does not wait any longer; guarded by Log.mu
 }
 
 // bigBuffer is what a buffer may keep for the next use.
@@ -28,19 +20,29 @@ func (g *group) reset() {
 	}
 	clear(g.notes)
 	clear(g.waiters)
-	g.lines, g.notes, g.waiters, g.waited, g.fresh = g.lines[:0], g.notes[:0], g.waiters[:0], 0, false
+	g.lines, g.notes, g.waiters, g.fresh = g.lines[:0], g.notes[:0], g.waiters[:0], false
 }
 
-// answer tells all callers of the group, and gives the events of those that have left.
-func (g *group) answer(err error) (left []SeqRange) {
+// answer tells all callers of the group, and gives the events of those that have left, by how they left.
+func (g *group) answer(err error) (left [passed + 1][]SeqRange) {
 	for _, w := range g.waiters {
-		if w.left {
-			left = append(left, w.of)
-		} else {
+		if w.left == waits {
 			w.done <- err
+		} else {
+			left[w.left] = append(left[w.left], w.of)
 		}
 	}
 	return left
+}
+
+// lost is how many events of the group pass without being recorded when it fails and on_failure is pass.
+func (g *group) lost() (n int) {
+	for _, w := range g.waiters {
+		if w.left != refused {
+			n += int(w.of.Last - w.of.First + 1)
+		}
+	}
+	return n
 }
 
 // take gives the writer what there is to write, nil if nothing.
@@ -75,8 +77,12 @@ func (l *Log) commit(g *group, segment string) {
 	left := g.answer(nil)
 	g.reset()
 	l.spare = g
-	if len(left) > 0 {
-		l.note(Event{Kind: Delivery, Of: left, Outcome: Dropped, Error: "nobody waited for the record any longer, so they did not pass"})
+	if of := left[refused]; len(of) > 0 {
+		l.note(Event{Kind: Delivery, Of: of, Outcome: Dropped, Error: "nobody waited for the record any longer, so they did not pass"})
+		l.signal()
+	}
+	if of := left[passed]; len(of) > 0 {
+		l.note(Event{Kind: Delivery, Of: of, Outcome: Written, Error: "they passed before they were in the record, as on_failure says; what became of them is not known"})
 		l.signal()
 	}
 }
@@ -87,6 +93,7 @@ func (l *Log) fail(g *group, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fault = cause
+	l.ailing()
 	l.at = l.committed
 	l.stamp = l.stamp[:0]
 	l.unsettled.cut(l.committed.seq)
@@ -95,8 +102,8 @@ func (l *Log) fail(g *group, cause error) {
 		if g == nil {
 			continue
 		}
-		if l.cfg.OnFailure == Pass && g.waited > 0 {
-			l.missed.add(g.waited, now, cause)
+		if n := g.lost(); l.cfg.OnFailure == Pass && n > 0 {
+			l.miss(n, now, cause)
 		}
 		for i := range g.notes {
 			l.hold(g.notes[i], now)
@@ -113,7 +120,7 @@ func (l *Log) fail(g *group, cause error) {
 func (l *Log) resume() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fault = nil
+	l.fault, l.since = nil, time.Time{}
 	held := l.held
 	l.held = nil
 	for i := range held {

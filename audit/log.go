@@ -45,6 +45,9 @@ type Log struct {
 	missed    gap       // events that will never be recorded
 	counts    counts    // stanzas of level none
 	fault     error     // the disk fails; nil: it works as far as known
+	hung      error     // the disk does not answer; nil: it does as far as known
+	since     time.Time // when the one or the other began
+	lost      uint64    // events that never will be recorded, since the start
 	closed    bool      // no more events
 	segment   string    // the one that was last written to
 	free      uint64    // space on the disk, as last looked
@@ -64,7 +67,8 @@ type position struct {
 //
 // The error is ErrUnrecorded or ErrClosed, wrapped, or that of ctx: nothing of the batch may pass, and the events' Seq is 0. When it
 // is ctx's, the batch may get into the record all the same; a delivery event then says that it did not pass. With
-// Config.OnFailure "pass" a disk that fails is no error; the events' Seq is then 0 too.
+// Config.OnFailure "pass" a disk that fails is no error; the events' Seq is then 0 too. A disk that does not answer within Config.Patience
+// is one that fails.
 func (l *Log) Append(ctx context.Context, events []Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -79,40 +83,14 @@ func (l *Log) Append(ctx context.Context, events []Event) error {
 	if w == nil {
 		return err
 	}
-	left := false
-	select {
-	case err = <-w.done:
-		l.mu.Lock()
-		l.idle = append(l.idle, w)
-		l.mu.Unlock()
-	case <-ctx.Done():
-		left, err = l.leave(w)
-	}
-	switch {
-	case left:
-		err = fmt.Errorf("waiting for the record: %w", ctx.Err())
-	case err == nil:
+	recorded, err := l.wait(ctx, w)
+	if recorded {
 		return nil
-	case l.cfg.OnFailure == Pass:
-		err = nil
 	}
 	for i := range events {
 		events[i].Seq = 0
 	}
 	return err
-}
-
-// leave gives up waiting, unless the answer is there.
-func (l *Log) leave(w *waiter) (left bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case err = <-w.done:
-		return false, err
-	default:
-		w.left = true
-		return true, nil
-	}
 }
 
 // enqueue adds events to the group that is filling. Without a waiter there is nothing to wait for.
@@ -136,15 +114,15 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 	if recorded == 0 {
 		return nil, nil
 	}
-	if l.fault != nil {
+	if cause := l.ails(); cause != nil {
 		for i := range events {
 			events[i].Seq, events[i].Time, events[i].ID = 0, now, l.ids.make()
 		}
 		if l.cfg.OnFailure == Pass {
-			l.missed.add(recorded, now, l.fault)
+			l.miss(recorded, now, cause)
 			return nil, nil
 		}
-		return nil, unrecorded(l.fault)
+		return nil, unrecorded(cause)
 	}
 	l.begin(now)
 	for i := range events {
@@ -157,9 +135,22 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 	w := l.waiter()
 	w.of = SeqRange{l.at.seq - uint64(recorded) + 1, l.at.seq}
 	l.filling.waiters = append(l.filling.waiters, w)
-	l.filling.waited += recorded
 	l.signal()
 	return w, nil
+}
+
+// ails says why the record takes no events; nil: it does.
+func (l *Log) ails() error {
+	if l.fault != nil {
+		return l.fault
+	}
+	return l.hung
+}
+
+// miss counts events that never will be in the record.
+func (l *Log) miss(n int, now time.Time, cause error) {
+	l.missed.add(n, now, cause)
+	l.lost += uint64(n)
 }
 
 // Note records events that nobody waits for, in their order: they are part of the next commit, which comes within 100 ms. The
@@ -198,7 +189,7 @@ func (l *Log) noteOne(e Event) {
 		l.hold(e, now)
 	case len(l.filling.notes) >= maxNotes:
 		l.settle(&e)
-		l.missed.add(1, now, errSlow)
+		l.miss(1, now, errSlow)
 	default:
 		l.begin(now)
 		l.encode(&e)
@@ -214,7 +205,7 @@ func (l *Log) hold(e Event, now time.Time) {
 	case e.Kind == AuditGap:
 		l.missed.merge(&e)
 	case len(l.held) >= maxNotes:
-		l.missed.add(1, now, l.fault)
+		l.miss(1, now, l.fault)
 	default:
 		if e.Since.IsZero() {
 			e.Since = now
@@ -279,15 +270,6 @@ func (l *Log) settle(e *Event) {
 	for _, r := range e.Of {
 		l.unsettled.remove(r)
 	}
-}
-
-func (l *Log) waiter() *waiter {
-	if n := len(l.idle); n > 0 {
-		w := l.idle[n-1]
-		l.idle = l.idle[:n-1]
-		return w
-	}
-	return &waiter{done: make(chan error, 1)}
 }
 
 func (l *Log) signal() {

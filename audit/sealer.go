@@ -113,10 +113,12 @@ func (l *Log) hasChain(e *Event) bool {
 // begun makes a key for a class, unless somebody else just has. A disk that does not answer holds up neither ctx's end nor others.
 func (l *Log) begun(ctx context.Context, class string) error {
 	s := l.sealer
+	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Patience, unrecorded(errHangs))
+	defer cancel()
 	select {
 	case <-s.turn:
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for a sealing key: %w", ctx.Err())
+		return fmt.Errorf("waiting for a sealing key: %w", context.Cause(ctx))
 	}
 	done := make(chan error, 1)
 	l.mu.Lock()
@@ -134,7 +136,7 @@ func (l *Log) begun(ctx context.Context, class string) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for a sealing key: %w", ctx.Err())
+		return fmt.Errorf("waiting for a sealing key: %w", context.Cause(ctx))
 	}
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,16 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 	k.gauge("sallyport.policy.source.age", p.observeSources(func(s policy.FeedStatus) int64 { return int64(time.Since(s.Confirmed).Seconds()) }))
 	k.gauge("sallyport.policy.source.failing", p.observeSources(func(s policy.FeedStatus) int64 { return int64(min(len(s.Problem), 1)) }))
 	k.gauge("sallyport.policy.bundle", p.observeBundle)
+	if p.Health != nil {
+		k.number("sallyport.audit.failing", func() int64 {
+			if p.Health().Failing {
+				return 1
+			}
+			return 0
+		})
+		k.counted("sallyport.audit.lost", func() uint64 { return p.Health().Lost })
+		k.number("sallyport.audit.free", func() int64 { return int64(min(p.Health().Free, math.MaxInt64)) })
+	}
 	k.gauge("sallyport.audit.sink.records", p.observeSinks(func(l SinkLag) int64 { return int64(l.Records) }))
 	k.gauge("sallyport.audit.sink.lag", p.observeSinks(func(l SinkLag) int64 { return int64(l.Seconds) }))
 	k.gauge("sallyport.certificate.remaining", p.observeExpiry)
@@ -110,6 +121,14 @@ func (k *maker) gauge(name string, observe metric.Int64Callback) {
 	description, unit := k.about(name)
 	_, err := k.meter.Int64ObservableGauge(name, description, unit, metric.WithInt64Callback(observe))
 	k.err = errors.Join(k.err, err)
+}
+
+// number is a gauge without labels.
+func (k *maker) number(name string, value func() int64) {
+	k.gauge(name, func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(value())
+		return nil
+	})
 }
 
 // counted is a counter of which somebody else keeps the count.

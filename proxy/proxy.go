@@ -31,12 +31,20 @@ type SinkLag struct {
 	Seconds float64 // age of the oldest event that it lacks
 }
 
+// RecordHealth is how the record does.
+type RecordHealth struct {
+	Failing bool   // it takes no events
+	Free    uint64 // bytes left on its file system
+	Lost    uint64 // events since the start that never will be in it (audit.on_failure: pass)
+}
+
 // Proxy is the gate: fill in the exported fields, then Start it, Serve its listeners, and Shutdown.
 type Proxy struct {
 	Policy    *policy.Engine
 	Feeds     []*policy.Feed // sources of the policy besides its directory
 	Record    Recorder
-	SinkLags  func() []SinkLag // how far what carries the record elsewhere is behind; nil: nothing does
+	Health    func() RecordHealth // of the record; nil: it is not measured
+	SinkLags  func() []SinkLag    // how far what carries the record elsewhere is behind; nil: nothing does
 	Certs     *certs.Manager
 	Revoked   *certs.Revocations // nil: nobody is asked
 	Ratchet   *ratchet.Book      // nil: nothing is remembered of peers
@@ -58,6 +66,7 @@ type Proxy struct {
 	shown       shownKeys
 	asking      asking
 	noise       noise
+	unkept      unkept
 
 	ctx      context.Context // of all links; ended by Shutdown's last step
 	stop     context.CancelFunc

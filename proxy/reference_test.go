@@ -57,9 +57,7 @@ func metricsReference() string {
 // prometheusName is the name that the exporter makes. A test of cmd/sallyport asks a running gate for these names.
 func prometheusName(m proxy.Metric) string {
 	name := strings.ReplaceAll(m.Name, ".", "_")
-	if m.Unit == "s" {
-		name += "_seconds"
-	}
+	name += map[string]string{"s": "_seconds", "By": "_bytes"}[m.Unit]
 	if m.Kind == "counter" {
 		name += "_total"
 	}

@@ -3,7 +3,10 @@ package proxy
 import (
 	"cmp"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/certs"
@@ -69,11 +72,35 @@ func (p *Proxy) drop(c *crossing, e *audit.Event) {
 // any longer, it may have the stanzas nevertheless, and must not look for them at the next start.
 func (p *Proxy) unrecorded(in *inbound, l *load, err error) {
 	p.instruments.unrecorded(len(l.cross))
-	in.log.Error("the record takes no events; stanzas are refused", "stanzas", len(l.cross), "error", err, "advice", "see audit.dir: space, permissions, disk")
+	p.unkept.tell(in.log, len(l.cross), err)
 	for i := range l.cross {
 		c := &l.cross[i]
 		p.undelivered(&answered{r: route{c.dir, c.pair}, seq: l.events[i].Seq, denied: c.decision.Effect != policy.Allow, reason: c.unrecordable()}, c.el)
 	}
+}
+
+// unkept tells of stanzas that were refused because they could not be recorded: at once, and then of all in a while together. The log may be
+// on the very disk that is full.
+type unkept struct {
+	mu   sync.Mutex
+	told time.Time
+	more int // since then
+}
+
+const unkeptEvery = 10 * time.Second
+
+func (u *unkept) tell(log *slog.Logger, stanzas int, err error) {
+	u.mu.Lock()
+	u.more += stanzas
+	if time.Since(u.told) < unkeptEvery {
+		u.mu.Unlock()
+		return
+	}
+	n := u.more
+	u.told, u.more = time.Now(), 0
+	u.mu.Unlock()
+	log.Error("the record takes no events; stanzas are refused", "stanzas", n, "error", err,
+		"advice", "see the error: the space, permissions and health of the disk of audit.dir, or a required sink; it goes on by itself")
 }
 
 func (c *crossing) unrecordable() stanza.Error {

@@ -99,7 +99,7 @@ func (o *outbound) decideAgain(in *inbound, c *crossing, it *queued, judged time
 	e, a := &events[0], &answered{r: o.r, seq: it.seq, reason: c.unrecordable()}
 	if err := p.Record.Append(p.ctx, events); err != nil {
 		p.instruments.unrecorded(1)
-		o.log.Error("the record takes no events; a stanza is refused", "error", err, "advice", "see audit.dir: space, permissions, disk")
+		p.unkept.tell(o.log, 1, err)
 		p.undelivered(a, c.el)
 		if c.decision.Effect == policy.Allow {
 			o.replaced(e.Seq, "it could not be recorded in time")

@@ -64,9 +64,17 @@ func check(path string) (notes []string, err error) {
 	for _, over := range c.Over(time.Now()) {
 		notes = append(notes, over.Error())
 	}
+	for _, how := range exposed(c) {
+		notes = append(notes, how.Error())
+	}
+	note, unfit := recordFaults(c)
+	if note != "" {
+		notes = append(notes, note)
+	}
 	pc, missing, err := withKept(c)
 	notes = append(notes, missing...)
 	r, err := load(c, pc, err)
+	err = errors.Join(err, unfit)
 	if r.certs != nil {
 		err = errors.Join(err, outOfDate(c, r.certs.Covers), errors.Join(r.certs.Concerns()...))
 		each(pending(c, r.certs.Covers), func(note string) { notes = append(notes, note) })
@@ -103,6 +111,9 @@ func checkOnline(ctx context.Context, w io.Writer, path string) error {
 			continue
 		}
 		fmt.Fprintf(w, "%-5s%s\n", f.Level, f.Text)
+	}
+	if st.Record.Error != "" {
+		faults = append(faults, c.At("audit.dir", fmt.Errorf("the running gate's record takes no events: %s", audit.Visible(st.Record.Error))))
 	}
 	for _, cert := range st.Certs {
 		names := strings.Join(cert.Names, ", ")

@@ -126,6 +126,7 @@ func startGate(ctx context.Context, path string, log *slog.Logger) (_ *gate, err
 		s.close()
 		return nil, errors.Join(err, g.close())
 	}
+	g.carry(ctx, run)
 	g.serve(run, s)
 	g.greet()
 	return g, nil
@@ -151,7 +152,7 @@ func (g *gate) open(ctx context.Context) (err error) {
 		return c.At("ratchet.file", err)
 	}
 	g.proxy = &proxy.Proxy{
-		Policy: g.policy, Feeds: g.feeds, Record: sink.Guard{Log: g.record, Sinks: g.sinks}, SinkLags: g.sinkLags, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
+		Policy: g.policy, Feeds: g.feeds, Record: sink.Guard{Log: g.record, Sinks: g.sinks}, Health: g.recordHealth, SinkLags: g.sinkLags, Certs: g.certs, Resolver: g.resolver, Secret: secret, Ratchet: g.peers, Log: g.log,
 		Contacts:  contacts.New(c.Contacts),
 		Telemetry: proxy.Telemetry{Meter: g.telemetry.Meter(), Tracer: g.telemetry.Tracer()},
 	}
@@ -176,7 +177,6 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 		g.part(func() error { return g.proxy.ServeDirect(ln) })
 	}
 	g.part(func() error { g.peers.Run(ctx); return nil })
-	g.part(func() error { g.sinks.Run(ctx); return nil })
 	g.part(func() error { g.policy.Shadow().Run(ctx); return nil })
 	g.feed(ctx)
 	g.part(func() error { return new(tidy).run(ctx) })
@@ -245,6 +245,9 @@ const endsSoon = 14 * 24 * time.Hour
 // warn tells what is no fault and yet wants somebody's hand.
 func (g *gate) warn() {
 	each(outOfDate(g.config, g.certs.Covers), func(reason string) { g.log.Warn("certificate out of date", "reason", reason) })
+	for _, how := range exposed(g.config) {
+		g.log.Warn("a sink is not held to encryption", "reason", how.Error())
+	}
 	for _, over := range g.config.Over(time.Now()) {
 		g.log.Warn("an entry of peers is over", "reason", over.Error())
 	}
@@ -254,7 +257,7 @@ func (g *gate) warn() {
 }
 
 func (g *gate) status() console.Status {
-	return console.Status{Version: version, PID: os.Getpid(), Config: g.path, Gate: g.proxy.Snapshot(), Certs: g.certs.Status(), Sinks: g.sinks.Status()}
+	return console.Status{Version: version, PID: os.Getpid(), Config: g.path, Gate: g.proxy.Snapshot(), Certs: g.certs.Status(), Record: g.recordStatus(), Sinks: g.sinks.Status()}
 }
 
 // stopTime is how long a drain may take with all that comes after it. What is still there then ends with the process: a

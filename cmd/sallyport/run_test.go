@@ -186,6 +186,10 @@ func TestCheck(t *testing.T) {
 	if code, stdout, _ := call("check", "-c", h.config); code != 0 || !strings.HasPrefix(stdout, h.config+":12: peers[old.example]: over since 2020-01-01") {
 		t.Errorf("exit %d, %q", code, stdout)
 	}
+	h.edit("durability: async}", "durability: async, sinks: [{name: bus, type: nats, url: \"nats://bus.corp.example\"}]}")
+	if code, stdout, _ := call("check", "-c", h.config); code != 0 || !strings.Contains(stdout, h.config+":20: audit.sinks[0].url: sink bus: the record leaves this machine") {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
 	h.expire()
 	code, _, stderr := call("check", "-c", h.config)
 	if want := h.config + ":3: backends[0].domains[0]: "; code != 1 || !strings.HasPrefix(stderr, want) || !strings.Contains(stderr, "is valid from") {
@@ -193,5 +197,6 @@ func TestCheck(t *testing.T) {
 	}
 	g := h.start()
 	g.await(`level=WARN msg="certificate out of date".*is valid from`)
+	g.await(`level=WARN msg="a sink is not held to encryption" reason=.*nats://`)
 	g.await(`level=WARN msg="an entry of peers is over".*old.example`)
 }

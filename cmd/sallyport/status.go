@@ -58,6 +58,7 @@ type status struct {
 	Config  string         `json:"config"`
 	Gate    proxy.Snapshot `json:"gate"`
 	Certs   []certs.Status `json:"certificates"`
+	Record  recordStatus   `json:"record"`
 	Sinks   []sink.Status  `json:"sinks"`
 }
 
@@ -76,6 +77,7 @@ func printStatus(w io.Writer, st status) error {
 	}
 	fmt.Fprintf(w, "sallyport %s, pid %d, %s for %s, policy %s%s\n", st.Version, st.PID, state, time.Since(st.Gate.Started).Round(time.Second), st.Gate.Revision, observing)
 	printSources(w, st.Gate.Sources)
+	printRecord(w, st.Record)
 	printSinks(w, st.Sinks)
 	fmt.Fprintln(w)
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -124,6 +126,36 @@ func printSources(w io.Writer, sources []policy.FeedStatus) {
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// printRecord says how the record does, and where it does not, what that means for stanzas.
+func printRecord(w io.Writer, r recordStatus) {
+	fmt.Fprintf(w, "record: %s in %s, %s free", counted(r.Events, "event"), r.Segment, inBytes(r.Free))
+	if r.Lost > 0 {
+		fmt.Fprintf(w, ", %d events lost since the start", r.Lost)
+	}
+	fmt.Fprintln(w)
+	if r.Error == "" {
+		return
+	}
+	what := "stanzas are refused"
+	if r.OnFailure == audit.Pass {
+		what = "stanzas pass unrecorded"
+	}
+	fmt.Fprintf(w, "record: TAKES NO EVENTS for %s, %s; %s wait: %s\n", time.Since(r.Since).Round(time.Second), what, counted(uint64(r.Waiting), "event"), audit.Visible(r.Error))
+}
+
+// inBytes writes a size as people say it.
+func inBytes(n uint64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	i, f := 0, float64(n)
+	for ; f >= 1024 && i < len(units)-1; i++ {
+		f /= 1024
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[i])
 }
 
 // printSinks says how far each sink is behind the record, and why.

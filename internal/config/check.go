@@ -176,6 +176,9 @@ func (r report) checkRooms(c *Config) {
 	if every := c.Audit.Checkpoint; every < time.Second || every > time.Hour {
 		r.About("audit.checkpoint", "it must be between 1s and 1h")
 	}
+	if p := c.Audit.Patience; p < audit.LeastPatience || p > audit.MostPatience {
+		r.About("audit.patience", "it must be between %s and %s", audit.LeastPatience, audit.MostPatience)
+	}
 	if s := c.Audit.Secrets; s != "" && strings.HasPrefix(filepath.Clean(s)+"/", filepath.Clean(c.Audit.Dir)+"/") {
 		r.About("audit.secrets", "it must not be in audit.dir: a copy of the record would carry the secrets")
 	}

@@ -48,6 +48,7 @@ func TestLeast(t *testing.T) {
 		{"policy.timeout", c.Policy.Timeout, 100 * time.Millisecond},
 		{"audit.durability", c.Audit.Durability, "sync"},
 		{"audit.on_failure", c.Audit.OnFailure, "refuse"},
+		{"audit.patience", c.Audit.Patience, 10 * time.Second},
 		{"audit.segment_bytes", c.Audit.SegmentBytes, int64(64 << 20)},
 		{"telemetry.metrics", c.Telemetry.Metrics, ""},
 		{"admin.socket", c.Admin.Socket, "/run/sallyport/admin.sock"},

@@ -88,6 +88,19 @@ func TestFaults(t *testing.T) {
 		{"a proof too seldom, secrets that are copied", "LEASTaudit:\n  checkpoint: 2h\n  dir: rec\n  secrets: rec/secrets\n", []string{
 			"5: audit.checkpoint: it must be between 1s and 1h", "7: audit.secrets: it must not be in audit.dir"}},
 		{"certificate without a file", "LEASTcerts:\n  files:\n    - {key: corp.key}\n", []string{"6: certs.files[0]: cert is missing"}},
+		{"no patience, and too much", "LEASTaudit: {patience: 10ms}\n", []string{"4: audit.patience: it must be between 1s and 10m"}},
+		{"sinks beyond their limits", `LEASTaudit:
+  sinks:
+    - {name: a, type: syslog, url: "tls://siem.example", lag: 999ms}
+    - {name: b, type: syslog, url: "tls://siem.example", batch: 10001}
+    - {name: c, type: syslog, url: "tls://siem.example", batch: -1}
+    - {name: d, type: syslog, url: "tls://siem.example", message_bytes: 479}
+    - {name: e, type: syslog, url: "tls://siem.example", message_bytes: 1048577}
+    - {name: f, type: syslog, url: "tcp://siem.example"}
+    - {name: f, type: nats, url: "nats://gate:word@bus.example", cert: x.pem}
+`, []string{"6: audit.sinks[0].lag: 999ms: must be at least 1s", "7: audit.sinks[1].batch: 10001: must be between 1 and 10000", "8: audit.sinks[2].batch: ",
+			"9: audit.sinks[3].message_bytes: 479: must be between 480 and 1048576", "10: audit.sinks[4].message_bytes: 1048577: must be", "11: audit.sinks[5].url: must begin with tls://",
+			"12: audit.sinks[6].name: two sinks have this name", "12: audit.sinks[6].url: it must not hold a password", "12: audit.sinks[6].cert: it and key need each other"}},
 		{"sealed for nobody", "LEASTaudit: {level: sealed, content: 1GiB}\n", []string{"4: audit.level: sealed needs somebody who can open it", "4: audit.content: it must be from 1 to 512KiB"}},
 		{"officers who are none", "LEASTaudit:\n  level: seal\n  sealing:\n    recipients: [AGE-SECRET-KEY-1QQ]\n    threshold: 2\n    period: 90m\n    stanzas: 100000000\n", []string{
 			"5: audit.level: ", "7: audit.sealing.recipients[0]: \"AGE-SECRET-KEY-…", "8: audit.sealing.threshold: ", "9: audit.sealing.period: ", "10: audit.sealing.stanzas: "}},

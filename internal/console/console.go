@@ -28,6 +28,7 @@ type Status struct {
 	Config  string `json:"config"` // the file that is in force
 	Gate    any    `json:"gate"`   // proxy.Snapshot
 	Certs   any    `json:"certificates"`
+	Record  any    `json:"record"`
 	Sinks   any    `json:"sinks"` // sink.Status of each
 }
 
