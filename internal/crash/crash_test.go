@@ -18,7 +18,7 @@ var kills = flag.Int("kills", 10, "how often the gate is killed")
 // TestKilledAtAnyMoment holds DESIGN §5, 3: all that was delivered is in the record, and nothing is lost in silence.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, "dir: audit, segment_bytes: 262144") // a kill is to meet every part of a segment's life
 	sending, cancel := context.WithCancel(t.Context())
 	finish := w.send(sending)
 	w.start()

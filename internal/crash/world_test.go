@@ -26,28 +26,32 @@ const (
 
 // world is a gate between a legacy server and a modern one, both of which note what comes.
 type world struct {
-	t      *testing.T
-	binary string
-	dir    string
-	inside string
-	door   string
-	gate   *exec.Cmd
-	ended  chan struct{} // closed when that process is gone
+	t       *testing.T
+	binary  string
+	dir     string
+	inside  string
+	door    string
+	metrics string
+	gate    *exec.Cmd
+	output  *said         // of the gate that was last started
+	ended   chan struct{} // closed when that process is gone
 
 	local, remote *peer.Server
 
 	mu      sync.Mutex
 	arrived map[string]int    // stanza id → how often
-	told    map[string]string // stanza id → what the gate's error said
-	changed chan struct{}     // closed and renewed at each arrival
+	told    map[string]string // stanza id → what the gate's error said of one that a kill met
+	bounced map[string]peer.StanzaError
+	changed chan struct{} // closed and renewed at each arrival
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld makes one whose gate keeps its record as the configuration's section audit says.
+func newWorld(t *testing.T, audit string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), ended: make(chan struct{}), arrived: map[string]int{}, told: map[string]string{}, changed: make(chan struct{})}
-	ports, err := peer.Reserve(3)
+	w := &world{t: t, dir: t.TempDir(), ended: make(chan struct{}), arrived: map[string]int{}, told: map[string]string{}, bounced: map[string]peer.StanzaError{}, changed: make(chan struct{})}
+	ports, err := peer.Reserve(4)
 	w.must(err)
-	w.inside, w.door = ports[0], ports[2]
+	w.inside, w.door, w.metrics = ports[0], ports[2], ports[3]
 	ca, err := peer.NewAuthority("Crash test")
 	w.must(err)
 	theirs, err := ca.Issue(partner)
@@ -64,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	w.write("corp.pem", ours.Cert)
 	w.write("corp.key", ours.Key)
 	w.write("sallyport.yaml", []byte(strings.NewReplacer("@LOCAL@", w.local.Addr(), "@REMOTE@", w.remote.Addr(), "@INSIDE@", w.inside, "@DNS@", ports[1],
-		"@OUTSIDE@", w.door).Replace(configYAML)))
+		"@OUTSIDE@", w.door, "@METRICS@", w.metrics, "@AUDIT@", audit).Replace(configYAML)))
 	w.must(os.Mkdir(filepath.Join(w.dir, "policy"), 0o755))
 	w.build()
 	return w
@@ -85,7 +89,8 @@ dialback: {secret_file: dialback.secret}
 ratchet: {file: peers.json}
 contacts: {file: contacts}
 policy: {dir: policy, timeout: 5s}  # the machine may be busy
-audit: {dir: audit, segment_bytes: 262144}  # a kill is to meet every part of a segment's life
+audit: {@AUDIT@}
+telemetry: {metrics: "@METRICS@"}
 admin: {socket: admin.sock}
 log: {level: warn}
 `
@@ -101,24 +106,46 @@ func (w *world) write(name string, b []byte) {
 	w.must(os.WriteFile(filepath.Join(w.dir, name), b, 0o600))
 }
 
-// build makes the program that is killed: as it is shipped, without the race detector's instruments.
+// build makes the program, once for all tests: as it is shipped, without the race detector's instruments.
 func (w *world) build() {
-	if w.binary = os.Getenv("SALLYPORT_BIN"); w.binary != "" {
-		return
+	built.Do(func() {
+		if built.path = os.Getenv("SALLYPORT_BIN"); built.path != "" {
+			return
+		}
+		if built.dir, built.err = os.MkdirTemp("", "sallyport-crash-"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(built.dir, "sallyport")
+		var out []byte
+		if out, built.err = exec.Command("go", "build", "-o", built.path, "sallyport/cmd/sallyport").CombinedOutput(); built.err != nil {
+			built.err = fmt.Errorf("building the gate: %w\n%s", built.err, out)
+		}
+	})
+	w.must(built.err)
+	w.binary = built.path
+}
+
+var built struct {
+	sync.Once
+	dir, path string
+	err       error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
 	}
-	w.binary = filepath.Join(w.dir, "sallyport")
-	out, err := exec.CommandContext(w.t.Context(), "go", "build", "-o", w.binary, "sallyport/cmd/sallyport").CombinedOutput()
-	if err != nil {
-		w.t.Fatalf("building the gate: %v\n%s", err, out)
-	}
+	os.Exit(code)
 }
 
 // start runs the gate until both doors are open.
 func (w *world) start() {
 	w.t.Helper()
-	var output bytes.Buffer
+	output := new(said)
+	w.output = output
 	w.gate = exec.CommandContext(w.t.Context(), w.binary, "run", "-c", filepath.Join(w.dir, "sallyport.yaml"))
-	w.gate.Stdout, w.gate.Stderr = &output, &output
+	w.gate.Stdout, w.gate.Stderr = output, output
 	w.must(w.gate.Start())
 	ended := make(chan struct{})
 	w.ended = ended
@@ -136,6 +163,24 @@ func (w *world) start() {
 		}
 		return listens(w.inside) && listens(w.door)
 	})
+}
+
+// said is what a process says, while it does.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 func listens(place string) bool {
@@ -167,6 +212,9 @@ func (w *world) stop() {
 func (w *world) receive(st peer.Stanza) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if st.Error != nil {
+		w.bounced[st.ID] = *st.Error
+	}
 	switch {
 	case st.Type != "error":
 		w.arrived[st.ID]++
