@@ -335,3 +335,39 @@ func TestLastCall(t *testing.T) {
 		})
 	}
 }
+
+// A link that never runs out of stanzas leaves its stream like any other, when what proves the peer holds no longer ([C28]).
+func TestBusyLinkLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _, s, f := standing(t)
+		var pumped sync.WaitGroup
+		pumped.Go(func() { o.pump(&connection{s: s}) })
+		f.hears("<enable xmlns='urn:xmpp:sm:3'/>")
+		for i := range 2 { // the first is being written, since the peer does not read; the second waits
+			fatal(t, o.push([]byte(presence), queued{seq: uint64(i + 1)}, 0))
+			o.nudge()
+			synctest.Wait()
+		}
+		o.renew(io.EOF)
+		rest, _ := io.ReadAll(f)
+		pumped.Wait()
+		if n := bytes.Count(rest, []byte(presence)); n != 1 {
+			t.Errorf("%d stanzas leave on a stream that is to end: %q", n, rest)
+		}
+	})
+}
+
+// The question for acknowledgements is the stream's: what could not be written goes to the next one without it, which may have none.
+func TestUnwrittenIsWithoutQuestion(t *testing.T) {
+	t.Parallel()
+	o, _, s, _ := standing(t)
+	w := newWriterFor(o)
+	w.s = s
+	fatal(t, o.push([]byte(presence), queued{seq: 1}, 0))
+	o.take()
+	s.Abort()
+	if err := o.write(w); err == nil || string(o.current.buf) != presence {
+		t.Errorf("%v; left is %q", err, o.current.buf)
+	}
+}

@@ -121,6 +121,8 @@ func (o *outbound) flush(w *writer) (wrote bool, err error) {
 		select {
 		case <-w.done:
 			return wrote, w.err // what is written now would be lost
+		case err := <-o.redo:
+			return wrote, err
 		case <-o.ctx.Done():
 			return wrote, context.Cause(o.ctx)
 		default:
@@ -201,10 +203,11 @@ func (o *outbound) write(w *writer) error {
 	sent := len(o.current.items)
 	w.turn.Lock()
 	base, acked := w.count(sent)
+	b := o.current.buf
 	if w.asks() {
-		o.current.buf = stream.AppendAckRequest(o.current.buf)
+		b = stream.AppendAckRequest(b)
 	}
-	n, err := w.s.Write(o.current.buf)
+	n, err := w.s.Write(b)
 	w.turn.Unlock()
 	if err != nil {
 		sent = o.current.split(n)
