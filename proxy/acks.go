@@ -311,8 +311,7 @@ func (in *inbound) answerRequests(s *stream.Stream) error {
 	for ; in.requests > 0; in.requests-- {
 		b = stream.AppendAck(b, in.handled())
 	}
-	_, err := s.Write(b)
-	return err
+	return s.Post(b)
 }
 
 // lastAck has the count of what we have taken stand in front of the stream's end: the peer sends again what is not in it.

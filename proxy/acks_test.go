@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -370,4 +371,25 @@ func TestUnwrittenIsWithoutQuestion(t *testing.T) {
 	if err := o.write(w); err == nil || string(o.current.buf) != presence {
 		t.Errorf("%v; left is %q", err, o.current.buf)
 	}
+}
+
+// A peer that reads nothing while it writes is read from nevertheless, and hears afterwards how much we took: two gates that write to each
+// other on one stream would wait for each other's answers otherwise, until both give up.
+func TestAnsweringDoesNotWaitForWriting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _, s, f := standing(t)
+		in := newInbound(o.p, Outside, nil, netip.AddrPort{})
+		in.acking.Store(true)
+		var writing sync.WaitGroup
+		writing.Go(func() { s.Write([]byte(presence)) })
+		synctest.Wait()
+		for range 3 {
+			in.carried.Add(1)
+			in.requests++
+			fatal(t, in.answerRequests(s))
+		}
+		f.hears(presence + "<a xmlns='urn:xmpp:sm:3' h='1'/><a xmlns='urn:xmpp:sm:3' h='2'/><a xmlns='urn:xmpp:sm:3' h='3'/>")
+		writing.Wait()
+	})
 }

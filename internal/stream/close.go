@@ -21,7 +21,68 @@ const (
 // over. It is safe for concurrent use, waits for Config.WriteTimeout at the most, and after an error nothing more can be written.
 func (s *Stream) Write(b []byte) (n int, err error) {
 	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+	n, err = s.write(b)
+	<-s.turn
+	s.catchUp()
+	return n, err
+}
+
+// mostPosted bounds what is posted and not written yet, in bytes.
+const mostPosted = 4 << 10
+
+// Post is Write for a goroutine that reads, and must go on reading: two peers that write to each other and read nothing meanwhile would wait
+// for ever. While somebody else writes, the elements are kept, and leave right behind. It waits only when there are too many of them.
+func (s *Stream) Post(b []byte) error {
+	s.postbox.Lock()
+	kept := len(s.posted)+len(b) <= mostPosted
+	if kept {
+		s.posted = append(s.posted, b...)
+	}
+	s.postbox.Unlock()
+	if !kept {
+		s.turn <- struct{}{}
+		_, err := s.write(append(s.unposted(), b...))
+		<-s.turn
+		if err != nil {
+			return err
+		}
+	}
+	return s.catchUp()
+}
+
+// catchUp writes what is posted, unless somebody else is writing, who will.
+func (s *Stream) catchUp() error {
+	for s.behind() {
+		select {
+		case s.turn <- struct{}{}:
+		default:
+			return nil
+		}
+		_, err := s.write(s.unposted())
+		<-s.turn
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stream) behind() bool {
+	s.postbox.Lock()
+	defer s.postbox.Unlock()
+	return len(s.posted) > 0
+}
+
+// unposted takes what is posted.
+func (s *Stream) unposted() (b []byte) {
+	s.postbox.Lock()
+	defer s.postbox.Unlock()
+	b, s.posted = s.posted, nil
+	return b
+}
+
+// write is Write for whoever holds the turn.
+func (s *Stream) write(b []byte) (n int, err error) {
 	switch {
 	case s.open:
 		return s.put(b, s.cfg.WriteTimeout)

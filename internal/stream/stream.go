@@ -121,6 +121,10 @@ type Stream struct {
 	sealed   bool     // our closing tag is out
 	broken   bool     // a write failed: what the peer has of us may end anywhere
 
+	// What Post has kept, guarded by postbox.
+	postbox sync.Mutex
+	posted  []byte
+
 	// The first Close, Fail or Abort sets it.
 	ending atomic.Bool
 	// What goes in front of the last words.

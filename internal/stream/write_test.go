@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sallyport/internal/stanza"
@@ -198,4 +199,42 @@ func TestStepKeepsTheCallersDeadline(t *testing.T) {
 				t.Errorf("Challenge: %v after %v", err, time.Since(begun))
 			}
 		})
+}
+
+// Who reads goes on reading while somebody else writes and the peer takes nothing: its elements leave behind those, in their order. It
+// waits when there are too many.
+func TestPostWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		called, calling := pair(t, strict)
+		var all sync.WaitGroup
+		all.Go(func() { called.Write([]byte("<x xmlns='y'/>")) })
+		synctest.Wait()
+		const most = mostPosted / len("<z000 xmlns='y'/>")
+		var posted atomic.Int32
+		all.Go(func() {
+			for i := range most + 1 {
+				if err := called.Post(fmt.Appendf(nil, "<z%03d xmlns='y'/>", i)); err != nil {
+					t.Error(err)
+				}
+				posted.Add(1)
+			}
+		})
+		synctest.Wait()
+		if n := int(posted.Load()); n != most {
+			t.Errorf("%d are posted while somebody writes, want %d", n, most)
+		}
+		calling.scan.SetLimits(stanza.DefaultLimits())
+		must(t, calling, "y", "x")
+		for i := range most {
+			must(t, calling, "y", fmt.Sprintf("z%03d", i))
+		}
+		must(t, calling, "y", fmt.Sprintf("z%03d", most))
+		all.Wait()
+		called.Abort()
+		if err := called.Post([]byte("<z/>")); err == nil {
+			t.Error("it is posted to a stream that has ended")
+		}
+		calling.Abort()
+	})
 }
