@@ -161,7 +161,7 @@ func (in *inbound) result(ctx context.Context, s *stream.Stream, m dialback.Mess
 		return in.refuseResult(ctx, s, m, denied(stanza.ResourceConstraint, "too many pairs on one stream (limits."+key+")"))
 	}
 	if in.over != nil {
-		return in.asserted(ctx, s, m, pair)
+		return in.asserted(ctx, s, m, pair, refusal)
 	}
 	pr, first := in.claim(pair)
 	if !first {

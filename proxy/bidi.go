@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"sallyport/certs"
 	"sallyport/dialback"
 	"sallyport/internal/jid"
+	"sallyport/internal/resolve"
 	"sallyport/internal/stanza"
 	"sallyport/internal/stream"
 	"sallyport/policy"
@@ -25,7 +27,7 @@ func (in *inbound) offersBidi() bool {
 // [M02]). There is no answer; where it is not to be, we open a stream as if nothing had been said.
 func (in *inbound) bidi(s *stream.Stream, el *stanza.Element) {
 	if in.offersBidi() {
-		in.back.Store(newWriter(in.p, s, nil, in.id, stream.ParseLimits(el.Tree())))
+		in.back.CompareAndSwap(nil, newWriter(in.p, s, nil, in.id, stream.ParseLimits(el.Tree()))) // somebody may write by the first
 	}
 }
 
@@ -80,6 +82,33 @@ func (o *outbound) returning() *connection {
 		return nil
 	}
 	return c
+}
+
+// vouched says whether our stanzas may go out on the stream of a peer, as far as DNSSEC has a say: where it names the certificates of a
+// domain's servers, the peer must have one of those, as a server that we call must ([I23]).
+func (o *outbound) vouched(ctx context.Context, c *connection) bool {
+	remote := o.r.pair.Remote
+	if _, ok := o.p.now().Routes[remote]; ok || !o.p.Resolver.Validating() {
+		return true
+	}
+	eps, err := o.p.Resolver.Endpoints(ctx, remote)
+	if err != nil {
+		var missing *resolve.NotFoundError
+		return errors.As(err, &missing) // it takes no calls, and names no certificates
+	}
+	state := c.s.TLS()
+	if state == nil {
+		return !slices.ContainsFunc(eps, func(ep resolve.Endpoint) bool { return ep.DANE })
+	}
+	if slices.ContainsFunc(eps, func(ep resolve.Endpoint) bool { return len(ep.TLSA) == 0 }) {
+		return true
+	}
+	named := o.p.amongTLSA(remote, state.PeerCertificates, eps)
+	if named.Proved {
+		c.by = named
+		o.p.describeCert(&c.facts, state, named.Result)
+	}
+	return named.Proved
 }
 
 // asksBidi says whether we want the peer to send on our stream, too: its certificate must prove it as well as policy requires of one that
@@ -168,8 +197,12 @@ func (in *inbound) reversed(ctx context.Context, s *stream.Stream, el *stanza.El
 
 // asserted decides about a further domain of a peer on a stream that we opened. The only id that a key could be over is one that this
 // peer made itself, so that an old key would do: nothing but the certificate of this very connection counts, and nobody is asked ([M03a]).
-func (in *inbound) asserted(ctx context.Context, s *stream.Stream, m dialback.Message, pair Pair) error {
+// r is what policy has against it.
+func (in *inbound) asserted(ctx context.Context, s *stream.Stream, m dialback.Message, pair Pair, r refusal) error {
 	facts := in.factsFor(s, pair)
+	if r.cond != "" {
+		return in.refuseResult(ctx, s, m, r)
+	}
 	if certs.Strength(facts.Proof) <= certs.Strength("dialback") {
 		return in.refuseResult(ctx, s, m, denied(stanza.NotAuthorized, "on a stream of ours a further domain needs a certificate that names it, and the peer's does not"))
 	}

@@ -164,3 +164,23 @@ r sends <bidi xmlns='urn:xmpp:bidi'/><db:result from='remote.example' to='corp.e
 r receives <db:result from='corp.example' to='remote.example' type='valid'/>
 `+call[first:]+"s sends <stream:features/>\ns receives "+message("m1", 0))
 }
+
+// A wish to have our stanzas on a stream is said once: somebody may write by it already.
+func TestBidiTwice(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{bidi: true})
+	again := "<bidi xmlns='urn:xmpp:bidi'><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>1</max-bytes></limits></bidi><auth"
+	xmpptest.Converse(t, s.Stage, strings.Replace(include(t, "_bidi_external"), "<auth", again, 1)+include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\nr receives "+message("m1", 0))
+}
+
+// [M03a]: a further domain of which policy wants more than its certificate is refused, and the stream goes on.
+func TestBidiRefusesAFurtherDomain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{bidi: true, data: policyData(t, `{"federation":"open","peers":{"conference.remote.example":{"proof":"dane"}}}`)})
+	xmpptest.Converse(t, s.Stage, strings.Replace(include(t, "_bidi_calls"), "server good", "server both", 1)+`r sends <stream:features/>
+r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='o1'/>
+r sends <db:result from='conference.remote.example' to='corp.example'>anything</db:result>
+`+refusedResult("r", "corp.example", "conference.remote.example", "auth", "not-authorized")+`
+record lacks link.open "remote":"conference.remote.example"
+r sends `+fmt.Sprintf(fromJuliet, "i1")+"\n"+include(t, "_backend_takes")+"b receives "+fmt.Sprintf(fromJuliet, "i1"))
+}

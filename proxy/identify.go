@@ -87,6 +87,11 @@ func (p *Proxy) byDANE(ctx context.Context, remote jid.Domain, chain []*x509.Cer
 		p.Log.Info("no TLSA record speaks for the peer", "domain", remote.String(), "error", err)
 		return judged{}
 	}
+	return p.amongTLSA(remote, chain, eps)
+}
+
+// amongTLSA judges a chain by the TLSA records of all servers of a domain.
+func (p *Proxy) amongTLSA(remote jid.Domain, chain []*x509.Certificate, eps []resolve.Endpoint) judged {
 	for _, ep := range eps {
 		if d := delegation(remote, ep); len(d.TLSA) > 0 {
 			if v := perishable(func() certs.Result { return p.Certs.Verifier().VerifyDANE(chain, d) }); v.Proved {

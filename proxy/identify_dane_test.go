@@ -223,3 +223,36 @@ func TestDANEInbound(t *testing.T) {
 		})
 	}
 }
+
+// [I23]: and so is a peer that wants our stanzas on its own stream. What a trust anchor says of its certificate lets its stanzas in, and
+// none of ours out.
+func TestDANEOnReturningStreams(t *testing.T) {
+	t.Parallel()
+	const target = "xmpp.provider.example"
+	external := replaced(include(t, "_bidi_external"), remote, hosted, "client good", "client it", "cmVtb3RlLmV4YW1wbGU=", "=")
+	speaks := replaced(include(t, "_backend_speaks"), remote, hosted) + "l sends <message from='romeo@corp.example/pc' to='juliet@hosted.example' id='m1'/>\n"
+	for name, x := range map[string]struct {
+		named   bool     // the certificate is that of the records
+		vouched []string // by DNSSEC
+		ends    string
+	}{
+		"a match":            {true, []string{hosted, "provider.example"}, "r receives <message from='romeo@corp.example/pc' to='juliet@hosted.example' id='m1'/>\n" + `record has link.open "dir":"out" "proof":"dane"`},
+		"a mismatch":         {false, []string{hosted, "provider.example"}, "s accepts remote\ns receives header\ns closes\nr receives nothing\n" + `record lacks "outcome":"written"`},
+		"without DNSSEC":     {false, nil, "r receives <message from='romeo@corp.example/pc' to='juliet@hosted.example' id='m1'/>\n" + `record has link.open "dir":"out" "proof":"pkix"`},
+		"an unsigned target": {false, []string{hosted}, "r receives <message from='romeo@corp.example/pc' to='juliet@hosted.example' id='m1'/>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, options{bidi: true, resolver: validating})
+			cert := s.ca.leaf(t, newKey(t), dnsNames(hosted))
+			s.shows("it", cert)
+			named := cert
+			if !x.named {
+				named = s.selfSigned(t, hosted)
+			}
+			s.names.Set(t, s.srv(0, false, "remote", target), target+". 60 IN A 127.0.0.1", s.tlsaOf(t, "remote", target, named))
+			s.names.Vouch(x.vouched...)
+			xmpptest.Converse(t, s.Stage, external+speaks+x.ends)
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -205,4 +206,40 @@ func TestRatchetLooksWhereItWasProved(t *testing.T) {
 	w.publish(poshAt, document(t, cert))
 	s.shows("it", cert)
 	xmpptest.Converse(t, s.Stage, replaced(bothWays(t), " good", " it")+"record has link.open \"dir\":\"in\" \"proof\":\"posh\"\nrecord has link.open \"dir\":\"out\" \"proof\":\"posh\"")
+}
+
+// What a domain proves as a server binds it as a server alone, also where its stream carries both ways: it may call without a certificate,
+// as it did before. And what it proves as a caller does not bind its server.
+func TestRatchetOnStreamsBothWays(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{bidi: true, prepare: remembering(t, "enforce", 0)})
+	caller := recast(replaced(include(t, "_tls"), "client good", "client none"), "r", "q")
+	xmpptest.Converse(t, s.Stage, include(t, "_bidi_calls")+`r sends <stream:features/>
+r receives <message from='romeo@corp.example/pc' to='juliet@remote.example' id='o1'/>
+record has link.open "dir":"in" "proof":"pkix"
+`+caller+"q sends <db:result from='remote.example' to='corp.example'>k</db:result>\n"+strings.ReplaceAll(askedBack, "{p}", "{p2}")+`
+q receives <db:result from='corp.example' to='remote.example' type='valid'/>
+record lacks "kind":"downgrade"`)
+
+	s = newStage(t, options{bidi: true, prepare: remembering(t, "enforce", 0)})
+	s.shows("it", s.selfSigned(t, remote))
+	xmpptest.Converse(t, s.Stage, recast(include(t, "_bidi_external"), "r", "q")+include(t, "_backend_speaks")+"l sends "+message("m1", 0)+"\nq receives "+message("m1", 0)+`
+q sends </stream:stream>
+q receives </stream:stream>
+q closed
+record has link.close "dir":"out"
+l sends `+message("m2", 0)+"\n"+remoteTakes(t, "it")+"r receives "+message("m2", 0)+`
+record lacks "kind":"downgrade"`)
+}
+
+// A rule about stanzas that reads what is known of the peer hears what is known when the stanza comes, not when its link came up.
+func TestRatchetKnownNow(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{prepare: remembering(t, "enforce", 0), rego: `package sallyport.stanza
+deny contains {"rule": "other-key", "condition": "not-allowed"} if input.link.known.pin == "other"`})
+	s.Do["pin"] = func() error {
+		return s.proxy.Ratchet.Pin(remote, []string{"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="})
+	}
+	xmpptest.Converse(t, s.Stage, include(t, "_remote_proved")+"r sends "+fmt.Sprintf(fromJuliet, "i1")+"\n"+include(t, "_backend_takes")+"b receives "+fmt.Sprintf(fromJuliet, "i1")+
+		"\ndo pin\nr sends "+fmt.Sprintf(fromJuliet, "i2")+"\nrecord has \"kind\":\"stanza\" \"rule\":\"other-key\"")
 }

@@ -20,6 +20,9 @@ func (p *Proxy) fill(reads policy.FieldSet, in *inbound, c *crossing) {
 	i.From = policy.Address{Bare: c.from.Bare, Local: c.from.JID.Local, Domain: c.from.JID.Domain.String(), Resource: c.from.JID.Resource}
 	i.To = policy.Address{Bare: c.to.Bare, Local: c.to.JID.Local, Domain: c.to.JID.Domain.String(), Resource: c.to.JID.Resource}
 	i.Link = *c.link
+	if c.link != &in.load.none && (reads.Has(policy.FieldKnownChannel) || reads.Has(policy.FieldKnownProof) || reads.Has(policy.FieldKnownPin)) {
+		i.Link.Known = p.known(c.dir, c.pair, c.link) // links outlive what was known of their peer when they came up
+	}
 	i.Stanza = policy.StanzaFacts{Kind: kindName(c.el.Kind()), Type: typeName(c.el), Size: len(c.el.Raw())}
 	if reads.Has(policy.FieldID) {
 		i.Stanza.ID = string(c.el.ID())

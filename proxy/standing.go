@@ -40,7 +40,7 @@ func (o *outbound) call() (*connection, error) {
 		if err == nil || o.ctx.Err() != nil {
 			return c, err
 		}
-		if back := o.returning(); back != nil {
+		if back := o.returning(); back != nil && o.vouched(o.ctx, back) {
 			return back, nil
 		}
 		if !came { // else it has gone again
@@ -53,7 +53,7 @@ func (o *outbound) call() (*connection, error) {
 // another one, with dialback alone ([S08]); one that takes no more streams gets our proof on one that stands (D23). Who wants our stanzas
 // on its own stream is not called ([M02]).
 func (o *outbound) open(ctx context.Context) (*connection, error) {
-	if c := o.returning(); c != nil {
+	if c := o.returning(); c != nil && o.vouched(ctx, c) {
 		return c, nil
 	}
 	ctx, span := o.p.Telemetry.span(ctx, "link", routeAttributes(o.r)...)
@@ -96,7 +96,7 @@ func (o *outbound) up(c *connection) {
 	}
 	o.p.Record.Note(e)
 	o.log.Info("link open", "peer", o.remote, "channel", c.facts.Channel, "proof", c.facts.Proof, "tls", c.facts.TLSVersion, "cipher", c.facts.Cipher)
-	if o.r.dir == Out {
+	if o.r.dir == Out && c.w == nil { // a caller proves nothing of how its server answers
 		o.p.remember(Out, o.r.pair, &c.facts, o.log, o.note)
 	}
 }

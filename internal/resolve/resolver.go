@@ -49,6 +49,9 @@ func New(c Config) (*Resolver, error) {
 	return r, nil
 }
 
+// Validating reports whether DNSSEC counts: without it no endpoint has TLSA records.
+func (r *Resolver) Validating() bool { return r.config.DNSSEC }
+
 // Endpoints returns where d is served, in the order in which to try it. The result is the caller's own. Local domains and static
 // routes must have been dealt with before: they are not looked up ([D05], [D10]).
 //
