@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,10 +53,23 @@ func (s *Statement) crossed() uint64 {
 	return n
 }
 
+// statementHead reads whose statement a text is, of which day and about whom.
+func statementHead(text string) (node, day, peer string, ok bool) {
+	lines := strings.SplitN(text, "\n", 5)
+	if len(lines) < 5 || lines[0] != statementBegins {
+		return "", "", "", false
+	}
+	day, ok = strings.CutPrefix(lines[2], "day ")
+	peer, ok2 := strings.CutPrefix(lines[3], "peer ")
+	return lines[1], day, peer, ok && ok2
+}
+
+const statementBegins = "sallyport statement v1"
+
 // Text is the statement as it is signed. Its last line is the sum for people.
 func (s *Statement) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sallyport statement v1\n%s\nday %s\npeer %s\n", s.Node, s.Day.Format(time.DateOnly), s.Peer)
+	fmt.Fprintf(&b, "%s\n%s\nday %s\npeer %s\n", statementBegins, s.Node, s.Day.Format(time.DateOnly), s.Peer)
 	fmt.Fprintf(&b, "lines %d from %d to %d, %d missing\nroot %s\n", s.Lines, s.First, s.Last, s.Missing, s.Root)
 	for _, d := range []struct {
 		name string
@@ -72,16 +86,31 @@ func (s *Statement) Text() string {
 // Complete counts one day of a record, for all peers together and then for each. It streams through the segments of that day.
 func Complete(ctx context.Context, dir, node string, day time.Time) ([]Statement, error) {
 	day = day.UTC().Truncate(24 * time.Hour)
-	c := counting{total: Statement{Node: node, Day: day, Peer: AllPeers}, peers: map[string]*Statement{},
-		since: string(appendTime(nil, day)), until: string(appendTime(nil, day.Add(24*time.Hour)))}
-	numbers, err := segmentsBetween(dir, c.since, c.until)
+	c := newCounting(day)
+	since, until := string(appendTime(nil, day)), string(appendTime(nil, day.Add(24*time.Hour)))
+	numbers, err := segmentsBetween(dir, since, until)
 	if err != nil {
 		return nil, err
 	}
-	if err := eachLine(ctx, dir, numbers, c.line); err != nil && !errors.As(err, new(*DamageError)) {
+	err = eachLine(ctx, dir, numbers, func(line []byte, h head) error {
+		switch {
+		case string(h.time) < since:
+			return nil
+		case string(h.time) >= until:
+			return errNextSegment
+		}
+		return c.line(line, h)
+	})
+	if err != nil && !errors.As(err, new(*DamageError)) {
 		return nil, err
 	}
+	return c.finish(dir, node)
+}
+
+// finish gives the statements of a day that was counted.
+func (c *counting) finish(dir, node string) ([]Statement, error) {
 	t := &c.total
+	t.Node, t.Missing = node, 0
 	if t.Lines > 0 {
 		t.Missing = t.Last - t.First + 1 - t.Lines
 	}
@@ -92,13 +121,15 @@ func Complete(ctx context.Context, dir, node string, day time.Time) ([]Statement
 		}
 		t.Missing -= min(t.Missing, deleted.within(SeqRange{t.First, t.Last}))
 	}
-	stored, closer, err := openHashes(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer closer.Close()
-	if t.Root, err = tlog.TreeHash(int64(t.Last), stored); err != nil {
-		return nil, treeless(err)
+	if c.behind != t.Last {
+		stored, closer, err := openHashes(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer closer.Close()
+		if t.Root, err = tlog.TreeHash(int64(t.Last), stored); err != nil {
+			return nil, treeless(err)
+		}
 	}
 	all := []Statement{*t}
 	for _, s := range c.peers {
@@ -136,18 +167,16 @@ func segmentsBetween(dir, since, until string) (within []int, err error) {
 
 // counting counts the lines of a day as they go by.
 type counting struct {
-	since, until string
-	total        Statement
-	peers        map[string]*Statement
+	total  Statement
+	peers  map[string]*Statement
+	behind uint64 // the line behind which total.Root was taken, if it is the day's last
+}
+
+func newCounting(day time.Time) *counting {
+	return &counting{total: Statement{Day: day, Peer: AllPeers}, peers: map[string]*Statement{}, behind: math.MaxUint64}
 }
 
 func (c *counting) line(line []byte, h head) error {
-	switch {
-	case string(h.time) < c.since:
-		return nil
-	case string(h.time) >= c.until:
-		return errNextSegment
-	}
 	t := &c.total
 	if t.First == 0 {
 		t.First = h.seq
@@ -162,10 +191,26 @@ func (c *counting) line(line []byte, h head) error {
 			return c.parsed(line)
 		}
 		c.each(string(remote), func(s *Statement) { s.way(string(dir)).add(h.code == kinds[Stanza].code, false, 1) })
-	case string(h.kind) == kinds[Delivery].name, string(h.kind) == kinds[AuditCount].name, string(h.kind) == kinds[AuditGap].name:
+	case string(h.kind) == kinds[Delivery].name:
+		of, _, plain := settlesPlain(line)
+		remote, ok := bareValue(line, `,"remote":"`)
+		outcome, ok2 := bareValue(line, `,"outcome":"`)
+		if !plain || !ok || !ok2 {
+			return c.parsed(line)
+		}
+		c.settled(string(remote), string(outcome), of)
+	case string(h.kind) == kinds[AuditCount].name, string(h.kind) == kinds[AuditGap].name:
 		return c.parsed(line)
 	}
 	return nil
+}
+
+func (c *counting) settled(peer, outcome string, of []SeqRange) {
+	var n uint64
+	for _, r := range of {
+		n += r.Last - r.First + 1
+	}
+	c.each(peer, func(s *Statement) { s.Settled.add(outcome, n) })
 }
 
 // bareValue finds a value that needs no unescaping. No other value can hold the key: quotes within one are escaped.
@@ -189,11 +234,7 @@ func (c *counting) parsed(line []byte) error {
 	case kinds[AuditGap].name:
 		c.total.Unrecorded += r.Count
 	case kinds[Delivery].name:
-		var n uint64
-		for _, of := range r.Of {
-			n += of.Last - of.First + 1
-		}
-		c.each(r.Remote, func(s *Statement) { s.Settled.add(r.Outcome, n) })
+		c.settled(r.Remote, r.Outcome, r.Of)
 	}
 	return nil
 }
@@ -249,10 +290,13 @@ func (s *Settled) add(outcome string, n uint64) {
 }
 
 // statementsName is the directory, within that of the record, where the gate puts the signed statements of each day.
-const statementsName = "statements"
+const (
+	statementsName   = "statements"
+	statementsSuffix = ".notes"
+)
 
 func statementsPath(dir string, day time.Time) string {
-	return filepath.Join(dir, statementsName, day.UTC().Format(time.DateOnly)+".notes")
+	return filepath.Join(dir, statementsName, day.UTC().Format(time.DateOnly)+statementsSuffix)
 }
 
 // state writes the signed statements of a day.
@@ -324,7 +368,10 @@ func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string
 		if err != nil {
 			return "", fmt.Errorf("the statement: %w", err)
 		}
-		if strings.Contains(n.Text, "\npeer "+peer+"\n") {
+		switch _, of, about, ok := statementHead(n.Text); {
+		case !ok || of != day.UTC().Format(time.DateOnly):
+			return "", fmt.Errorf("%s holds something else than statements of that day", statementsPath(dir, day))
+		case about == peer:
 			if n.Text != counted {
 				err = deletedOf(dir, n.Text, all[0])
 			}

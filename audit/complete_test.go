@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -117,9 +119,67 @@ func testStatements(t *testing.T, c Config) {
 	}
 	write(t, path, before)
 	closeLog(t, l)
+	verifyStatements(t, c, filepath.Base(path), day)
 	changeLines(t, c.Dir, segmentName(lastPlain(t, c.Dir)), func(lines [][]byte) [][]byte { return lines[1:] })
 	if _, err := keys.Stated(t.Context(), c.Dir, time.Now(), AllPeers); !errors.Is(err, ErrUnsigned) {
 		t.Error(err)
+	}
+}
+
+// verifyStatements: Verify counts each stated day again, and finds statements that were changed, taken away, doubled or put in the place of
+// others, and such as the gate's own key has signed and that are not true.
+func verifyStatements(t *testing.T, c Config, name string, day time.Time) {
+	t.Helper()
+	signed, err := openSigner(c.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(c.Dir, statementsName)
+	before, err := os.ReadFile(filepath.Join(folder, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes, _ := SplitNotes(before)
+	sign := func(text string) []byte {
+		b, err := note.Sign(&note.Note{Text: text}, signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	text := func(i int) string { s, _ := noteText(notes[i]); return s }
+	lie := func(i int, old, new string) []byte { return sign(strings.Replace(text(i), old, new, 1)) }
+	for _, w := range []struct {
+		what  string
+		notes [][]byte
+		want  string
+	}{
+		{"nothing", notes, ""},
+		{"a lie", [][]byte{notes[0], lie(1, "24 crossed, 24", "23 crossed, 23"), notes[2]}, `the statement about a.example says "23 crossed`},
+		{"a false root", [][]byte{lie(0, "root ", "root A"), notes[1], notes[2]}, `:1: the statement about * says "root A`},
+		{"edited", [][]byte{notes[0], bytes.Replace(notes[1], []byte("24 crossed, 24"), []byte("23 crossed, 23"), 1), notes[2]}, ":13: invalid signature"},
+		{"one less", notes[:2], ": there is no statement about b\\\\c.example in it, and lines are"},
+		{"one more", [][]byte{notes[0], notes[1], notes[2], lie(1, "a.example", "x.example")}, `:37: the statement about x.example says`},
+		{"one twice", [][]byte{notes[0], notes[1], notes[2], notes[1]}, ":37: a second statement about a.example"},
+		{"another day's", [][]byte{lie(0, "day "+day.Format(time.DateOnly), "day 2000-01-01")}, ":1: not a statement of this day and gate"},
+		{"half of one", [][]byte{notes[0], notes[1], notes[2][:20]}, ": it is not whole"},
+		{"none", nil, ": it is not whole"},
+	} {
+		write(t, filepath.Join(folder, name), bytes.Join(w.notes, nil))
+		r, err := Verify(c.Dir)
+		if err != nil || r.OK() != (w.want == "") || !strings.Contains(faultLines(r), w.want) {
+			t.Errorf("%s: %v, found\n%s\nwant %s", w.what, err, faultLines(r), w.want)
+		}
+	}
+	if err := os.Rename(filepath.Join(folder, name), filepath.Join(folder, "1999-12-31.notes")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(folder, "1999-12-31.notes"), before)
+	if r, err := Verify(c.Dir); err != nil || !strings.Contains(faultLines(r), "1999-12-31.notes:1: not a statement of this day and gate") {
+		t.Errorf("of another day: %v, found\n%s", err, faultLines(r))
+	}
+	if err := os.Rename(filepath.Join(folder, "1999-12-31.notes"), filepath.Join(folder, name)); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -213,6 +273,10 @@ func TestStatementOutlivesDeletion(t *testing.T) {
 		write(t, filepath.Join(dir, segmentName(3)), third)
 		remove(day.Add(24 * time.Hour))
 		stated(ErrDeleted, "0 of its 3 lines are left")
+		time.Sleep(2 * time.Hour)
+		if r, err := Verify(dir); err != nil || !r.OK() {
+			t.Errorf("after deletion: %s, %v", faultLines(r), err)
+		}
 		tree, err := os.ReadFile(filepath.Join(dir, treeName))
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type Report struct {
 	Deleted   uint64            `json:"deleted"`   // events whose deletion is on the record
 	Torn      int               `json:"torn"`      // bytes behind the last whole line: being written just now, or left by a crash
 
+	Gate        string    `json:"gate"`        // whose checkpoints they are
 	Checkpoints uint64    `json:"checkpoints"` // in the record, whose signatures are good
 	Covered     uint64    `json:"covered"`     // the seq up to which a checkpoint vouches for the lines
 	CoveredAt   time.Time `json:"covered_at"`  // when that one was made
@@ -70,7 +72,8 @@ type Auditor struct {
 	Checkpoints [][]byte // signed notes that were kept elsewhere
 }
 
-// Each gives an auditor for each of several records, with the checkpoints that are of it. The error is for those that are of none.
+// Each gives an auditor for each of several records, with the checkpoints that are of it. The error is for those that are of none, and for
+// a gate whose key is there and of which there is no record among several.
 func (a Auditor) Each(dirs []string) (each []Auditor, err error) {
 	each = make([]Auditor, len(dirs))
 	origins := make([]string, len(dirs))
@@ -78,6 +81,13 @@ func (a Auditor) Each(dirs []string) (each []Auditor, err error) {
 		each[i].Keys = a.Keys
 		if c, err := LastCheckpoint(dir); err == nil {
 			origins[i] = c.Origin
+		}
+	}
+	known := origins
+	for _, key := range a.Keys.list {
+		if name := key.Name(); len(dirs) > 1 && !slices.Contains(known, name) {
+			known = append(slices.Clone(known), name) // it is said once
+			err = errors.Join(err, fmt.Errorf("there is a key of %s, and none of these records is its", name))
 		}
 	}
 	for _, signed := range a.Checkpoints {
@@ -102,7 +112,7 @@ func Verify(dir string) (Report, error) { return Auditor{}.Verify(dir) }
 
 // Verify reads a whole record once and holds it against its tree and checkpoints: an edit, a line that was put in, removed, doubled or
 // moved, a segment that is missing and a tail that was cut off show, up to the last checkpoint that it is shown, and each with its place.
-// It also checks that seq goes on without a gap from 1 to the last, that ids grow, and that within a segment time does not go back.
+// The signed statements of days are counted again. It also checks that seq goes on without a gap from 1 to the last, that ids grow, and that within a segment time does not go back.
 //
 // The error is that of the file system; all that is wrong with the record is in the report.
 func (a Auditor) Verify(dir string) (Report, error) {
@@ -141,6 +151,7 @@ func (a Auditor) Verify(dir string) (Report, error) {
 		v.fault(segmentName(numbers[0]), 0, "the record begins in this segment, and should in "+segmentName(1))
 	}
 	err = v.finish()
+	v.finishDays()
 	v.report.Unsettled = v.open.count()
 	for kind, n := range v.kinds {
 		v.report.Kinds[kind] = *n
@@ -160,6 +171,7 @@ type verifier struct {
 	open   ranges
 	kinds  map[string]*uint64
 	proof  proof
+	days   statedDays
 	place  Fault // where it is: a segment and a line
 
 	deleted func() ranges // what is gone by order, read when first asked for
@@ -239,6 +251,7 @@ func (v *verifier) line(line []byte) error {
 		v.here("not a line that a gate wrote")
 		return nil
 	}
+	v.leave(h)
 	proved, err := v.prove(line, h)
 	if err != nil {
 		return err
@@ -254,6 +267,7 @@ func (v *verifier) line(line []byte) error {
 	}
 	v.order(h, t)
 	v.settle(line, h)
+	v.day(line, h)
 	rep := &v.report
 	if !v.any {
 		rep.First, rep.Begin, v.any = h.seq, t, true

@@ -55,6 +55,9 @@ func (a Auditor) begin(dir string) (v *verifier, err error) {
 			v.fault(publicKeysName, 0, err.Error())
 		}
 	}
+	if v.days, err = openDaysOf(dir, keys); err != nil {
+		return v, err
+	}
 	p := &v.proof
 	p.leaf = newLeafHasher()
 	p.have = make([]byte, 0, 64*tlog.HashSize)
@@ -300,7 +303,7 @@ func (v *verifier) finish() error {
 			cut = m
 		}
 	}
-	v.report.Checkpoints = p.marks.count
+	v.report.Checkpoints, v.report.Gate = p.marks.count, p.marks.last.Origin
 	switch {
 	case cut != nil:
 		v.cut(fmt.Sprintf("checkpoint %s has %d lines", cut.name(), cut.Size), cut.Size)

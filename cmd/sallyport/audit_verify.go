@@ -128,7 +128,7 @@ func describe(w io.Writer, prefix string, r *audit.Report) {
 	case r.Covered == 0:
 		fmt.Fprintf(w, "%sno checkpoint covers any of it: this finds accidents, and proves nothing\n", prefix)
 	default:
-		fmt.Fprintf(w, "%sa checkpoint of %s covers them up to seq %d; %s after it\n", prefix, r.CoveredAt.Local().Format(time.DateTime), r.Covered, counted(r.Last-min(r.Covered, r.Last), "line"))
+		fmt.Fprintf(w, "%sa checkpoint of %s, made %s, covers them up to seq %d; %s after it\n", prefix, r.Gate, r.CoveredAt.Local().Format(time.DateTime), r.Covered, counted(r.Last-min(r.Covered, r.Last), "line"))
 	}
 	if r.OwnKeys && r.Covered > 0 {
 		fmt.Fprintf(w, "%sthe key lies in the record itself: this finds accidents. With --key it is a proof\n", prefix)

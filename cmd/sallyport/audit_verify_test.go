@@ -64,10 +64,11 @@ func TestAuditorsDay(t *testing.T) {
 		want string
 	}{
 		{"verify --dir DIR", 0, "With --key it is a proof"},
-		{"verify DIR --key KEY --checkpoint FIRST --checkpoint SECOND", 0, "4 events in 1 segment, seq 1 to 4, 0 allowed stanzas without a delivery\na checkpoint of "},
+		{"verify DIR --key KEY --checkpoint FIRST --checkpoint SECOND", 0, "4 events in 1 segment, seq 1 to 4, 0 allowed stanzas without a delivery\na checkpoint of gate-1, made "},
 		{"verify DIR --checkpoint FIRST --key " + strings.TrimSpace(string(text)), 0, "covers them up to seq 4; 0 lines after it\nno checkpoint from "},
 		{"verify DIR OTHER --key KEY --key OTHERKEY --checkpoint SECOND", 0, "OTHER: 3 events in 1 segment"},
 		{"verify OTHER OTHER --key KEY --key OTHERKEY --checkpoint SECOND", 1, "a checkpoint of gate-1 was shown, and no record of it\n"},
+		{"verify OTHER OTHER --key KEY --key OTHERKEY", 1, "there is a key of gate-1, and none of these records is its\n"},
 		{"verify DIR OTHER --key KEY", 1, "OTHER: checkpoints:1: signed by gate-2+"},
 		{"verify DIR --checkpoint SECOND", 2, "--checkpoint needs --key"},
 		{"verify DIR --key KEY --checkpoint KEY", 1, "has no checkpoint in it"},
