@@ -113,7 +113,7 @@ func (a *issuer) accountKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, a.store.fault("the account's key cannot be read", err)
 	}
-	signer, err := readKey(a.store.path(accountFile))
+	signer, _, err := readKey(a.store.path(accountFile))
 	if err != nil {
 		return nil, err
 	}

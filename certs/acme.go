@@ -225,12 +225,12 @@ func (a *issuer) readTSIG() error {
 
 // readSecret reads a small file that nobody may read but its owner and the group that the owner chose, and takes white space off its ends.
 func readSecret(path string) ([]byte, error) {
-	text, mode, err := readFileMode(path)
+	text, info, err := readFileInfo(path)
 	switch {
 	case err != nil:
 		return nil, err
-	case mode.Perm()&0o037 != 0:
-		return nil, &Fault{File: path, Reason: fmt.Sprintf("its mode %#o lets others read or change it", mode.Perm()), Next: "chmod 640 " + path}
+	case info.Mode().Perm()&0o037 != 0:
+		return nil, &Fault{File: path, Reason: fmt.Sprintf("its mode %#o lets others read or change it", info.Mode().Perm()), Next: "chmod 640 " + path}
 	}
 	return bytes.TrimSpace(text), nil
 }

@@ -78,7 +78,7 @@ type innerPair struct {
 
 func loadAuthority(f File) (innerPair, error) {
 	chain, certErr := readChain(f.Cert)
-	key, keyErr := readKey(f.Key)
+	key, _, keyErr := readKey(f.Key)
 	if err := errors.Join(certErr, keyErr); err != nil {
 		return innerPair{}, err
 	}

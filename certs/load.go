@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // maxFile bounds a PEM file: large enough for every bundle of anchors there is.
@@ -22,7 +23,8 @@ type pair struct {
 	file     File
 	cert     *tls.Certificate
 	ids      []identity
-	obtained bool // from an authority, by ourselves
+	obtained bool        // from an authority, by ourselves
+	key      fs.FileInfo // of the file with the key
 }
 
 // covers reports whether the certificate names a domain, which is canonical.
@@ -51,7 +53,7 @@ func loadPair(f File) (*pair, error) {
 	if certErr != nil && f.key() == f.Cert {
 		return nil, certErr
 	}
-	key, keyErr := readKey(f.key())
+	key, info, keyErr := readKey(f.key())
 	if err := errors.Join(certErr, keyErr); err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func loadPair(f File) (*pair, error) {
 	for _, c := range chain {
 		cert.Certificate = append(cert.Certificate, c.Raw)
 	}
-	return &pair{file: f, cert: cert, ids: ids}, nil
+	return &pair{file: f, cert: cert, ids: ids, key: info}, nil
 }
 
 // readChain reads the certificates of a PEM file; there is at least one.
@@ -101,12 +103,17 @@ func readChain(path string) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// readKey reads the first private key of a PEM file.
-func readKey(path string) (crypto.Signer, error) {
-	data, err := readFile(path)
+// readKey reads the first private key of a PEM file, and says what file it is.
+func readKey(path string) (crypto.Signer, fs.FileInfo, error) {
+	data, info, err := readFileInfo(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	key, err := firstKey(path, data)
+	return key, info, err
+}
+
+func firstKey(path string, data []byte) (crypto.Signer, error) {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY", strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
@@ -177,30 +184,46 @@ func loadAnchors(c Config) (*anchors, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	data, _, err := readFileMode(path)
+	data, _, err := readFileInfo(path)
 	return data, err
 }
 
-// readFileMode is readFile, and says who else may read the file.
-func readFileMode(path string) ([]byte, fs.FileMode, error) {
-	f, err := os.Open(path)
+// readFileInfo is readFile, and says what file it is.
+func readFileInfo(path string) ([]byte, fs.FileInfo, error) {
+	// Without O_NONBLOCK, opening a pipe waits for somebody who writes to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, 0, openFault(path, err)
+		return nil, nil, openFault(path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, openFault(path, err)
+	switch {
+	case err != nil:
+		return nil, nil, openFault(path, err)
+	case info.IsDir():
+		return nil, nil, &Fault{File: path, Reason: "it is a folder", Next: "name the file in it"}
+	case !info.Mode().IsRegular():
+		return nil, nil, &Fault{File: path, Reason: "it is no file but a pipe, a device or a socket", Next: "give a PEM file"}
 	}
 	var data bytes.Buffer
 	n, err := io.Copy(&data, io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, 0, openFault(path, err)
+		return nil, nil, openFault(path, err)
 	case n > maxFile:
-		return nil, 0, &Fault{File: path, Reason: fmt.Sprintf("it is larger than %d MiB", maxFile>>20), Next: "is it the right file?"}
+		return nil, nil, &Fault{File: path, Reason: fmt.Sprintf("it is larger than %d MiB", maxFile>>20), Next: "is it the right file?"}
 	}
-	return data.Bytes(), info.Mode(), nil
+	return data.Bytes(), info, nil
+}
+
+// exposed says whether somebody can read or change a file who need not: others, or its group where the gate is its owner and needs no
+// group. The group of somebody else's file is how the gate comes to read it.
+func exposed(info fs.FileInfo) bool {
+	perm, owned := info.Mode().Perm(), false
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		owned = int(st.Uid) == os.Geteuid() && st.Uid != 0
+	}
+	return perm&0o027 != 0 || owned && perm&0o040 != 0
 }
 
 func openFault(path string, err error) error {

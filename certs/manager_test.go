@@ -8,7 +8,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +118,9 @@ func TestLoadFaults(t *testing.T) {
 	if err := os.Mkdir(f.path("folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(syscall.Mkfifo(f.path("pipe"), 0o600), os.Symlink("/dev/zero", f.path("device"))); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name      string
 		cert, key string
@@ -123,7 +128,12 @@ func TestLoadFaults(t *testing.T) {
 	}{
 		{"no certificate file", "absent.pem", "chain.key", "absent.pem: no such file or directory; put it there"},
 		{"no key file", "chain.pem", "absent.key", "absent.key: no such file or directory; put it there"},
-		{"a folder", "folder", "chain.key", "folder: is a directory; "},
+		{"a folder", "folder", "chain.key", "folder: it is a folder; name the file in it"},
+		{"a folder as key", "chain.pem", "folder", "folder: it is a folder; name the file in it"},
+		{"a pipe", "pipe", "chain.key", "pipe: it is no file but a pipe, a device or a socket; "},
+		{"a pipe as key", "chain.pem", "pipe", "pipe: it is no file but a pipe, a device or a socket; "},
+		{"a device", "device", "chain.key", "device: it is no file but a pipe, a device or a socket; "},
+		{"a device as key", "chain.pem", "device", "device: it is no file but a pipe, a device or a socket; "},
 		{"empty", "empty.pem", "chain.key", "empty.pem: no certificate in it; it must be PEM"},
 		{"not PEM", "text.pem", "chain.key", "text.pem: no certificate in it; it must be PEM"},
 		{"garbage certificate", "garbage.pem", "chain.key", "garbage.pem: certificate 1 cannot be read"},
@@ -158,6 +168,43 @@ func TestLoadFaults(t *testing.T) {
 			t.Errorf("want four faults on four lines, got:\n%v", err)
 		}
 	})
+}
+
+// What a start goes on with is told nevertheless: a private key that others may read, and the names at which ejabberd 23.01 stumbles.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	root, f := newRoot(t, "Root"), newFiles(t)
+	put := func(name string, names edit, mode os.FileMode) {
+		chain, key := root.issueFor(t, newKey(t), names)
+		f.put(name, key, chain...)
+		if err := os.Chmod(f.path(name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("good.pem", names(san{dns: []string{"a.example"}}), 0o400)
+	put("group.pem", names(san{dns: []string{"b.example"}}), 0o640)
+	put("addr.pem", names(san{dns: []string{"c.example"}, xmpp: []string{"c.example"}}), 0o600)
+	chain, key := root.issueFor(t, newKey(t), names(san{dns: []string{"d.example"}}))
+	write(t, f.path("d.pem"), encode(t, nil, chain...))
+	write(t, f.path("d.key"), encode(t, key))
+	if err := errors.Join(os.Chmod(f.path("d.pem"), 0o644), os.Chmod(f.path("d.key"), 0o604)); err != nil {
+		t.Fatal(err)
+	}
+	m := mustNew(t, Config{Files: []File{{Cert: f.path("good.pem")}, {Cert: f.path("group.pem")}, {Cert: f.path("addr.pem")}, {Cert: f.path("d.pem"), Key: f.path("d.key")}}, SystemRoots: off()})
+	open := func(name, mode string) string {
+		return name + ": its mode " + mode + " lets others at the private key; chmod 600 " + f.path(name) + "; or 640, where it is not the gate's own and its group is"
+	}
+	want := []string{"addr.pem: it names c.example as xmppAddr, at which ejabberd 23.01 breaks the connection off; have it issued with a dNSName in its place", open("d.key", "0604")}
+	if os.Geteuid() != 0 { // the group of a file of root's is how a gate that is not root comes to read it
+		want = slices.Insert(want, 0, open("group.pem", "0640"))
+	}
+	var got []string
+	for _, w := range m.Warnings() {
+		got = append(got, strings.TrimPrefix(w.Error(), f.path("")+"/"))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("warned of\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
 
 func TestKeyEncodings(t *testing.T) {

@@ -67,6 +67,26 @@ func (m *Manager) Concerns() []error {
 	return all
 }
 
+// Warnings are what is no fault of the certificate files and yet wants somebody's hand: a key that others may read, and names at which
+// other servers stumble.
+func (m *Manager) Warnings() []*Fault {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []*Fault
+	for _, p := range m.files {
+		if exposed(p.key) {
+			all = append(all, &Fault{File: p.file.key(), Reason: fmt.Sprintf("its mode %#o lets others at the private key", p.key.Mode().Perm()),
+				Next: "chmod 600 " + p.file.key() + "; or 640, where it is not the gate's own and its group is"})
+		}
+		// COMPAT(ejabberd 23.01): pkix:get_domains_from_san crashes on an xmppAddr, and the stream with it.
+		if _, _, addrs, err := ParseSAN(p.cert.Leaf); err == nil && len(addrs) > 0 {
+			all = append(all, &Fault{File: p.file.Cert, Reason: fmt.Sprintf("it names %s as xmppAddr, at which ejabberd 23.01 breaks the connection off", printable(addrs[0])),
+				Next: "have it issued with a dNSName in its place"})
+		}
+	}
+	return all
+}
+
 // concern is one line for an operator.
 type concern struct {
 	about       string // what tells it from others

@@ -105,7 +105,7 @@ func (s store) remember(ctx context.Context, name string, a attempts) error {
 
 // recall reads attempts. What cannot be read is as if it were not there: the file is a convenience.
 func (s store) recall(name string) (a attempts) {
-	data, _, err := readFileMode(s.path(name + attempted))
+	data, _, err := readFileInfo(s.path(name + attempted))
 	if err != nil || json.Unmarshal(data, &a) != nil {
 		return attempts{}
 	}

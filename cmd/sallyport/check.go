@@ -78,6 +78,9 @@ func check(path string) (notes []string, err error) {
 	if r.certs != nil {
 		err = errors.Join(err, outOfDate(c, r.certs.Covers), errors.Join(r.certs.Concerns()...))
 		each(pending(c, r.certs.Covers), func(note string) { notes = append(notes, note) })
+		for _, warning := range r.certs.Warnings() {
+			notes = append(notes, placed(c, warning).Error())
+		}
 	}
 	return notes, err
 }

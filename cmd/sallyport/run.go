@@ -248,6 +248,9 @@ func (g *gate) warn() {
 	for _, how := range exposed(g.config) {
 		g.log.Warn("a sink is not held to encryption", "reason", how.Error())
 	}
+	for _, warning := range g.certs.Warnings() {
+		g.log.Warn("a certificate file wants attention", "reason", placed(g.config, warning).Error())
+	}
 	for _, over := range g.config.Over(time.Now()) {
 		g.log.Warn("an entry of peers is over", "reason", over.Error())
 	}

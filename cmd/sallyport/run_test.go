@@ -133,6 +133,24 @@ func TestSecondInstance(t *testing.T) {
 	}
 }
 
+// A key file that others may read is told, and the start goes on.
+func TestOpenKeyFile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	key := filepath.Join(h.dir, "corp.key")
+	must(t, os.Chmod(key, 0o644))
+	want := h.config + ":14: certs.files[0].key: " + key + ": its mode 0644 lets others at the private key; chmod 600 " + key + "; "
+	if code, out, stderr := call("check", "-c", h.config); code != 0 || !strings.HasPrefix(out, want) {
+		t.Errorf("check: exit %d, %s%s", code, out, stderr)
+	}
+	g := h.start()
+	g.await(`level=WARN msg="a certificate file wants attention".*chmod 600`)
+	g.signal(syscall.SIGTERM)
+	if code, said := g.end(); code != 0 {
+		t.Errorf("exit %d:\n%s", code, said)
+	}
+}
+
 // A start tells every fault of all files at once, each with its place, and opens and writes nothing.
 func TestFaultsAtStart(t *testing.T) {
 	t.Parallel()
