@@ -1,12 +1,12 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,9 +186,11 @@ func (c *carrier) collect(r *audit.Reader) ([]event, error) {
 			break
 		}
 		if err != nil {
+			c.oldest.CompareAndSwap(0, time.Now().UnixNano()) // what it lacks is not known
 			return nil, fmt.Errorf("reading the record: %w", err)
 		}
-		events = append(events, event{rec, slices.Clone(line)})
+		// A damaged line, which no receiver of text would ever take, must not hold up all that come after it.
+		events = append(events, event{rec, bytes.ToValidUTF8(line, []byte("\uFFFD"))})
 		size += len(line)
 	}
 	if len(events) > 0 {

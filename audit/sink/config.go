@@ -83,7 +83,8 @@ func (c Config) Check() error {
 	case !strings.Contains(" "+strings.Join(schemes, " ")+" ", " "+u.Scheme+" "):
 		add("url: must begin with %s://", strings.Join(schemes, ":// or "))
 	default:
-		if _, has := u.User.Password(); has || u.Query().Has("password") {
+		// The user of a NATS URL without a password is a token.
+		if _, has := u.User.Password(); has || u.Query().Has("password") || u.Query().Has("sslpassword") || c.Type == NATS && u.User != nil {
 			add("url: it must not hold a password; put that into secret_file")
 		}
 		if u.Host == "" && !(c.Type == Postgres && u.Query().Has("host")) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,7 +22,11 @@ type bus struct {
 	js   jetstream.JetStream
 	cfg  Config
 	node string
+	most int // bytes of a message without its headers
 }
+
+// headerBytes is room for the headers of a message, which the server counts too.
+const headerBytes = 1 << 10
 
 // dialNATS connects and checks that the stream takes our subjects and forgets no id too soon; it makes the stream where there is none.
 func dialNATS(ctx context.Context, cfg Config, node string, from audit.Place) (_ receiver, _ audit.Place, err error) {
@@ -65,7 +70,11 @@ func dialNATS(ctx context.Context, cfg Config, node string, from audit.Place) (_
 	if have.NoAck || have.Storage != jetstream.FileStorage || have.Duplicates < duplicates {
 		return nil, from, fmt.Errorf("stream %s: it must acknowledge, store in files, and have a duplicate window of at least %s", cfg.Stream, duplicates)
 	}
-	return &bus{conn: conn, js: js, cfg: cfg, node: node}, from, nil
+	most := conn.MaxPayload()
+	if have.MaxMsgSize > 0 {
+		most = min(most, int64(have.MaxMsgSize))
+	}
+	return &bus{conn: conn, js: js, cfg: cfg, node: node, most: int(max(most-headerBytes, 0))}, from, nil
 }
 
 func (b *bus) close() { b.conn.Close() }
@@ -76,6 +85,10 @@ func (b *bus) send(ctx context.Context, events []event, at audit.Place) (audit.P
 	for i := range events {
 		e := &events[i]
 		m := &nats.Msg{Subject: b.cfg.Subject + ".event", Data: e.line, Header: nats.Header{"Sallyport-Kind": {e.Kind}}}
+		if len(e.line) > b.most { // it would be refused for ever, and with it all that come after it
+			m.Data = e.line[:charsWithin(e.line, b.most)]
+			m.Header.Set("Sallyport-Cut", strconv.Itoa(len(e.line)))
+		}
 		ack, err := b.js.PublishMsgAsync(m, jetstream.WithMsgID(e.ID.String()), jetstream.WithExpectStream(b.cfg.Stream))
 		if err != nil {
 			return at, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func postgresConfig(cfg Config) (*pgx.ConnConfig, error) {
 			q.Set(key, value)
 		}
 	}
-	if !strings.HasPrefix(q.Get("host"), "/") {
+	if slices.ContainsFunc(postgresHosts(u), func(host string) bool { return host != "" && !strings.HasPrefix(host, "/") }) {
 		set("sslmode", "verify-full")
 		set("sslrootcert", cfg.Roots)
 		set("sslcert", cfg.Cert)

@@ -149,13 +149,18 @@ func (c *collector) frame(buf []byte, h header, text string) []byte {
 		whole := len(text)
 		h.data = append(h.data, [2]string{"cut", strconv.Itoa(whole)})
 		room := max(c.cfg.Message-len(appendSyslog(nil, h, "")), 0)
-		for room = min(room, whole); room > 0 && room < whole && !utf8.RuneStart(text[room]); room-- {
-		}
-		message = appendSyslog(nil, h, text[:room])
+		message = appendSyslog(nil, h, text[:charsWithin(text, room)])
 	}
 	buf = strconv.AppendInt(buf, int64(len(message)), 10)
 	buf = append(buf, ' ')
 	return append(buf, message...)
+}
+
+// charsWithin is how much of a text goes into so many bytes, in whole characters.
+func charsWithin[T string | []byte](text T, room int) int {
+	for room = min(room, len(text)); room > 0 && room < len(text) && !utf8.RuneStart(text[room]); room-- {
+	}
+	return room
 }
 
 // appendSyslog writes RFC 5424 §6. The SD-ID's number is the one that is reserved for documentation (RFC 5612): we have none of our own.
