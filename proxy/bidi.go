@@ -176,6 +176,21 @@ func (in *inbound) takeIn(ctx context.Context, c *connection) error {
 	return in.read(ctx, t)
 }
 
+// extend lets the peer of a stream of ours send to a further sender that has proved itself there, if policy lets it call that one.
+func (in *inbound) extend(pair Pair, facts policy.LinkFacts, by judged) {
+	if in.p.linkDecision(In, pair, facts).Effect != policy.Allow {
+		return
+	}
+	pr, first := in.claim(pair)
+	if !first {
+		return
+	}
+	facts.ID = in.id
+	if e := in.prove(in.s.Load(), pair, pr, facts, by); e != nil {
+		in.hangUp(e)
+	}
+}
+
 // reversed takes what is no stanza on a stream that we opened and the peer sends on. Answers are to what was asked on this very stream,
 // and questions are as good as on any other ([M03]).
 func (in *inbound) reversed(ctx context.Context, s *stream.Stream, el *stanza.Element) error {

@@ -39,6 +39,9 @@ func (o *outbound) share(ctx context.Context) (*connection, error) {
 	if err := w.prove(ctx, o.r); err != nil {
 		return nil, err
 	}
+	if in := w.half.Load(); in != nil {
+		in.extend(o.r.pair, *facts, by)
+	}
 	return &connection{s: w.s, facts: *facts, by: by, w: w}, nil
 }
 
