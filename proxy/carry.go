@@ -90,6 +90,10 @@ func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, 
 		c.decision = policy.Decision{Effect: policy.Deny, Rule: d.Rule, Reason: d.Reason, Message: d.Message, Revision: d.Revision, Labels: d.Labels,
 			Condition: cmp.Or(d.Condition, string(stanza.NotAllowed))}
 		c.shutOut = true
+		if also, picked := p.Policy.Shadow().Picks(); picked {
+			p.fill(also, in, c)
+			p.Policy.Shadow().Offer(&in.load.input, &c.decision)
+		}
 		return
 	}
 	p.judgeStanza(ctx, rules, in, c)

@@ -80,26 +80,28 @@ func (in *inbound) outsideLeg(c *crossing) *policy.LinkFacts {
 	return &in.load.none
 }
 
-// linkVerdict is what policy said of a pair on a link, under one revision.
+// linkVerdict is what policy said of a pair on a link, under one revision and in one mode.
 type linkVerdict struct {
-	pair     Pair
-	link     *policy.LinkFacts
-	revision string
-	d        policy.LinkDecision
+	pair      Pair
+	link      *policy.LinkFacts
+	revision  string
+	observing bool
+	d         policy.LinkDecision
 }
 
 // linkDecision is policy's word about the pair, asked again whenever the policy or the link has changed. The last one is kept, for
 // stanzas come in runs; the others policy remembers by itself.
 func (in *inbound) linkDecision(ctx context.Context, rules *policy.Snapshot, c *crossing) policy.LinkDecision {
-	if v := &in.verdict; v.pair == c.pair && v.link == c.link && v.revision == rules.Revision() && !v.d.Uncacheable {
+	v := &in.verdict
+	if v.pair == c.pair && v.link == c.link && v.revision == rules.Revision() && v.observing == rules.Observing() && !v.d.Uncacheable {
 		return v.d
 	}
 	i := policy.Input{Direction: c.dir.String(), Local: c.pair.Local.String(), Remote: c.pair.Remote.String()}
 	if c.dir == In {
 		i.Link = *c.link
 	}
-	in.verdict = linkVerdict{c.pair, c.link, rules.Revision(), rules.Link(ctx, &i)}
-	return in.verdict.d
+	*v = linkVerdict{c.pair, c.link, rules.Revision(), rules.Observing(), rules.Link(ctx, &i)}
+	return v.d
 }
 
 // factsFor describes an inbound link as it stands for a pair.

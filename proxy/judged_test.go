@@ -93,16 +93,21 @@ func FuzzJudged(f *testing.F) {
 
 // through takes a stanza as far as the record.
 func through(t *testing.T, engine *policy.Engine, el *stanza.Element) *crossing {
+	in, c := arriving(t, engine, el)
+	in.p.judge(context.Background(), engine.Snapshot(), in, c)
+	stanzaEvent(in, c)
+	return c
+}
+
+// arriving is a stanza that comes in on a link that is proved.
+func arriving(t *testing.T, engine *policy.Engine, el *stanza.Element) (*inbound, *crossing) {
 	p := &Proxy{Policy: engine}
 	p.settings.Store(&Settings{Limits: Limits{Stanza: stanza.DefaultLimits()}})
 	from, to := address(t, "juliet@remote.example/x"), address(t, "romeo@corp.example")
-	in := &inbound{p: p, door: Outside, load: &load{}}
 	c := &crossing{el: el, dir: In, pair: Pair{Local: to.JID.Domain, Remote: from.JID.Domain}, from: from, to: to,
 		proof: &proof{facts: policy.LinkFacts{Channel: "tls", TLSVersion: "1.3", Proof: "pkix"}}}
 	c.facts = content.Classify(el, from.JID.Local, to.JID.Local)
-	p.judge(context.Background(), engine.Snapshot(), in, c)
-	stanzaEvent(in, c)
-	return c
+	return &inbound{p: p, door: Outside, load: &load{}}, c
 }
 
 func address(t *testing.T, s string) *jid.Address {

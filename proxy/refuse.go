@@ -28,9 +28,13 @@ func (p *Proxy) refuse(c *crossing, e *audit.Event) {
 	}
 }
 
-// refusal is what the sender is told of a denial.
+// refusal is what the sender is told of a denial. A stranger who is told service-unavailable in no words hears what servers say of an address
+// that does not exist (RFC 6120 §8.3.3.19): an id would tell that there is one ([A11]).
 func (c *crossing) refusal(e *audit.Event) stanza.Error {
 	d := &c.decision
+	if c.dir == In && d.Condition == string(stanza.ServiceUnavailable) && d.Message == "" {
+		return stanza.Error{Condition: stanza.ServiceUnavailable}
+	}
 	var text string
 	switch {
 	case c.dir == Out:

@@ -113,3 +113,29 @@ func TestAnswersToADeny(t *testing.T) {
 			"r receives nothing\n")
 	})
 }
+
+// [A11]: a stranger who is told service-unavailable, and nothing else, cannot tell it from an address that does not exist; our own sender can.
+func TestAnswersThatHide(t *testing.T) {
+	t.Parallel()
+	hiding := strings.Replace(denying, "forbidden", "service-unavailable", 1)
+	t.Run("from outside", func(t *testing.T) {
+		t.Parallel()
+		xmpptest.Converse(t, newStage(t, options{rego: hiding}).Stage, recast(include(t, "_remote_proved"), "r", "s")+`
+s sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'><body>x</body></message>
+s sends <iq type='get' from='juliet@remote.example/x' to='romeo@corp.example/pc' id='q1'><ping xmlns='urn:xmpp:ping'/></iq>
+s sends <presence type='subscribe' from='juliet@remote.example' to='romeo@corp.example' id='p1'/>
+`+include(t, "_remote_takes")+`
+r receives <message from='romeo@corp.example' to='juliet@remote.example/x' id='m1' type='error'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>
+r receives <iq from='romeo@corp.example/pc' to='juliet@remote.example/x' id='q1' type='error'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+r receives <presence from='romeo@corp.example' to='juliet@remote.example' id='p1' type='unsubscribed'></presence>
+`)
+	})
+	t.Run("from inside", func(t *testing.T) {
+		t.Parallel()
+		xmpptest.Converse(t, newStage(t, options{rego: hiding}).Stage, include(t, "_backend_speaks")+`
+l sends <message from='romeo@corp.example/pc' to='juliet@remote.example' id='m1'><body>x</body></message>
+`+include(t, "_backend_takes")+`
+b receives <message from='juliet@remote.example' to='romeo@corp.example/pc' id='m1' type='error'>…(decision …)…</message>
+`)
+	})
+}
