@@ -80,7 +80,7 @@ func (l *listener) Close() error {
 // ErrTaken says that another gate answers on the admin socket.
 var ErrTaken = errors.New("another gate is running with it")
 
-// Listen makes the admin socket, with mode 0600 from its first moment: it is bound under a private name and then moved into place.
+// Listen makes the admin socket, with mode 0600 from its first moment: it is bound in a folder of its own and then moved into place.
 // A socket that a dead process left behind is replaced; one that answers is not: ErrTaken. Nor is a file that is no socket.
 func Listen(path string) (net.Listener, error) {
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
@@ -93,25 +93,40 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making its folder: %w", err)
 	}
-	private := fmt.Sprintf("%s.%d", path, os.Getpid())
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
+	ln, private, err := bind(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	ln.SetUnlinkOnClose(false)
+	defer os.RemoveAll(filepath.Dir(private))
 	made := &listener{Listener: ln, path: path}
-	if err = os.Chmod(private, 0o600); err == nil {
-		err = os.Rename(private, path)
-	}
-	if err == nil {
+	if err = os.Rename(private, path); err == nil {
 		made.file, err = os.Lstat(path)
 	}
 	if err != nil {
 		ln.Close()
-		os.Remove(private)
 		return nil, err
 	}
 	return made, nil
+}
+
+// bind makes a socket of mode 0600 where nobody else can come, in a new folder of mode 0700 below dir: what mode a socket is born with is up
+// to the umask. Names are short, since the system takes no more than a hundred bytes.
+func bind(dir string) (ln *net.UnixListener, private string, err error) {
+	own, err := os.MkdirTemp(dir, ".")
+	if err != nil {
+		return nil, "", err
+	}
+	private = filepath.Join(own, "s")
+	if ln, err = net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"}); err != nil {
+		os.RemoveAll(own)
+		return nil, "", err
+	}
+	ln.SetUnlinkOnClose(false)
+	if err = os.Chmod(private, 0o600); err != nil {
+		ln.Close()
+		os.RemoveAll(own)
+	}
+	return ln, private, err
 }
 
 func answer(w http.ResponseWriter, v any) {

@@ -153,10 +153,27 @@ func TestPeersOverTheSocket(t *testing.T) {
 	if err := console.Order(t.Context(), socket, "/peers/forgive", console.PeerOrder{Domain: "never.example"}); err == nil || !strings.Contains(err.Error(), "never.example") {
 		t.Errorf("an unknown domain: %v", err)
 	}
+	for _, spelled := range []string{"PARTNER.Example", "partner.example.", "Partner.EXAMPLE."} {
+		if err := console.Order(t.Context(), socket, "/peers/unpin", console.PeerOrder{Domain: spelled}); err != nil {
+			t.Errorf("%s: %v", spelled, err)
+		}
+	}
+	if err := console.Order(t.Context(), socket, "/peers/pin", console.PeerOrder{Domain: "xn--bcher-kva.example", Pins: pin.Pins}); err != nil {
+		t.Error("an A-label:", err)
+	}
+	if _, err := book.Show("bücher.example"); err != nil {
+		t.Error("a domain that was pinned by its A-label is not there:", err)
+	}
+	for _, wrong := range []string{"", "a b", "user@partner.example"} {
+		if err := console.Order(t.Context(), socket, "/peers/forgive", console.PeerOrder{Domain: wrong}); err == nil {
+			t.Errorf("%q is taken for a domain", wrong)
+		}
+	}
 	if err := console.Order(t.Context(), socket, "/peers/pin", "nonsense"); err == nil {
 		t.Error("an order of another shape was taken")
 	}
-	if want := []string{"forgive partner.example", "pin partner.example", "unpin partner.example"}; !slices.Equal(told, want) {
+	if want := []string{"forgive partner.example", "pin partner.example", "unpin partner.example", "unpin partner.example", "unpin partner.example", "unpin partner.example",
+		"pin bücher.example"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"sallyport/internal/jid"
 	"sallyport/internal/ratchet"
 )
 
@@ -39,7 +40,13 @@ func (p *Peers) handle(mux *http.ServeMux) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			err := do(o)
+			domain, err := jid.ParseDomain(o.Domain)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			o.Domain = domain.String() // as the book has it, however it was spelled
+			err = do(o)
 			if err == nil || errors.Is(err, ratchet.ErrUnwritten) {
 				p.Changed(order, o)
 			}

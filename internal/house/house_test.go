@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"internal/config/document": {},
 	"internal/probe":           {"policy", "certs", "dialback", "internal/jid", "internal/ratchet", "internal/stanza", "internal/stream", "internal/resolve"},
 	"internal/telemetry":       {},
-	"internal/console":         {"proxy", "policy", "audit", "certs", "internal/ratchet"},
+	"internal/console":         {"proxy", "policy", "audit", "certs", "internal/jid", "internal/ratchet"},
 	"internal/house":           {},
 	"internal/peer":            {},
 	"internal/demo":            {"internal/peer"},
