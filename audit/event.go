@@ -81,7 +81,7 @@ type StanzaPart struct {
 	ID     []byte   // as its sender chose it
 	Size   int      // bytes, from < to >
 	Class  []string // POLICY's classes; must not be changed afterwards
-	E2EE   string   // omemo | openpgp | otr
+	E2EE   string   // omemo | openpgp | otr; empty where something can be read beside the cipher
 	Label  string   // XEP-0258
 	Thread []byte
 }

@@ -79,7 +79,7 @@ type StanzaRecord struct {
 	ID     string   `json:"id,omitempty" doc:"its id, as the sender chose it"`
 	Size   int      `json:"size,omitempty" doc:"bytes on the wire"`
 	Class  []string `json:"class,omitempty" doc:"classes of its payload"`
-	E2EE   string   `json:"e2ee,omitempty" doc:"omemo, openpgp or otr"`
+	E2EE   string   `json:"e2ee,omitempty" doc:"omemo, openpgp or otr: a cipher with nothing to be read beside it"`
 	Label  string   `json:"label,omitempty" doc:"security label (XEP-0258)"`
 	Thread string   `json:"thread,omitempty" doc:"conversation, as the sender named it"`
 }

@@ -19,6 +19,7 @@ type Config struct {
 	Sample    int           `yaml:"sample" default:"10" doc:"one stanza in so many is judged by the candidate too"`
 	Timeout   time.Duration `yaml:"timeout" default:"100ms" doc:"an evaluation that takes longer is a deny"`
 	Cache     int           `yaml:"cache" default:"65536" doc:"decisions that are remembered at the most; about 400 bytes each, and never more than 3 kB"`
+	EndsSoon  time.Duration `yaml:"ends_soon" default:"336h" doc:"how long before their end grants and dated peers are told of: daily in the log, by sallyport check and by sallyport status"`
 
 	History      string `yaml:"history" doc:"directory in which each revision that was in force is kept, for sallyport policy explain and replay; left out: policy in audit.dir"`
 	HistoryCount int    `yaml:"history_count" default:"1000" doc:"revisions that are kept at the most; those that were last in force stay"`
@@ -52,6 +53,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 100 * time.Millisecond
+	}
+	if c.EndsSoon < 0 {
+		return c, Faults{{Text: "policy.ends_soon must not be negative"}}
+	}
+	if c.EndsSoon == 0 {
+		c.EndsSoon = 14 * 24 * time.Hour
 	}
 	if c.Cache == 0 {
 		c.Cache = 65536

@@ -48,7 +48,7 @@ type StanzaFacts struct {
 	Payloads, Class []string // namespace|element; the classes of schema/input.json
 	Label           string
 	HasBody         bool
-	E2EE            string
+	E2EE            string // the method, where nothing can be read beside the cipher
 	Body, Subject   string
 	Text            string   // all that can be read in it, a piece a line
 	URLs            []string // in it, sorted

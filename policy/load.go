@@ -51,7 +51,7 @@ func build(c Config, m *material) (*Snapshot, error) {
 		return nil, m.files.place(faultsOf(err)).sorted()
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
-	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, patterns: new(patterns),
+	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, patterns: new(patterns), dated: m.world.dated(),
 		memo: newMemo[Decision](c.Cache), links: newMemo[LinkDecision](c.Cache / 8)}, nil
 }
 

@@ -20,6 +20,7 @@ type Snapshot struct {
 	links        *memo[LinkDecision]
 	failures     *failures // of the engine
 	patterns     *patterns
+	dated        []Exception // those that end first before the others
 }
 
 // Revision names the rules and the data that decide: twelve hexadecimal digits, and behind them, with an @ each, what the makers of

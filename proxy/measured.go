@@ -46,6 +46,8 @@ func Metrics() []Metric {
 		{"sallyport.policy.source.age", "gauge", "s", "How long ago a source of the policy last confirmed what is in force.", []Label{{"source", []string{"bundle", "directory"}}}},
 		{"sallyport.policy.source.failing", "gauge", "{source}", "1 where a source of the policy gave nothing that could be used when it was last asked, else 0.", []Label{{"source", []string{"bundle", "directory"}}}},
 		{"sallyport.policy.bundle", "gauge", "{revision}", "The number that the revision of the bundle in force begins with.", nil},
+		{"sallyport.policy.exception.remaining", "gauge", "s", "Time until the next grant or dated peer ends; none while no end is ahead.", nil},
+		{"sallyport.policy.exceptions.ended", "gauge", "{entry}", "Grants and dated peers that have ended and still stand in the data.", nil},
 		{"sallyport.policy.duration", "histogram", "s", "Time to judge one batch of stanzas.", nil},
 		{"sallyport.certificate.remaining", "gauge", "s", "Time until the first of our certificates ends, of those from files and of those that the gate obtains; negative when it has ended.",
 			[]Label{{"source", []string{"file", "acme"}}}},

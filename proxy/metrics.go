@@ -52,6 +52,8 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 	k.gauge("sallyport.policy.source.age", p.observeSources(func(s policy.FeedStatus) int64 { return int64(time.Since(s.Confirmed).Seconds()) }))
 	k.gauge("sallyport.policy.source.failing", p.observeSources(func(s policy.FeedStatus) int64 { return int64(min(len(s.Problem), 1)) }))
 	k.gauge("sallyport.policy.bundle", p.observeBundle)
+	k.gauge("sallyport.policy.exception.remaining", p.observeNextEnd)
+	k.gauge("sallyport.policy.exceptions.ended", p.observeEnded)
 	if p.Health != nil {
 		k.number("sallyport.audit.failing", func() int64 {
 			if p.Health().Failing {
@@ -191,6 +193,27 @@ func (p *Proxy) observeBundle(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(n))
 		}
 	}
+	return nil
+}
+
+// observeNextEnd is about the first of the dated entries that has not ended.
+func (p *Proxy) observeNextEnd(_ context.Context, o metric.Int64Observer) error {
+	now := time.Now()
+	all := p.Policy.Snapshot().Exceptions(now)
+	if i := slices.IndexFunc(all, func(x policy.Exception) bool { return !x.Ended }); i >= 0 {
+		o.Observe(int64(all[i].Until.Sub(now).Seconds()))
+	}
+	return nil
+}
+
+func (p *Proxy) observeEnded(_ context.Context, o metric.Int64Observer) error {
+	var n int64
+	for _, x := range p.Policy.Snapshot().Exceptions(time.Now()) {
+		if x.Ended {
+			n++
+		}
+	}
+	o.Observe(n)
 	return nil
 }
 

@@ -16,7 +16,9 @@ type Snapshot struct {
 	// Observing says that what policy refuses passes (policy.mode).
 	Observing bool                `json:"policy_observing"`
 	Sources   []policy.FeedStatus `json:"policy_sources,omitempty"`
-	Links     []LinkSnapshot      `json:"links"`
+	// Ending are the grants and dated peers that have ended or soon will.
+	Ending []policy.Exception `json:"policy_ending,omitempty"`
+	Links  []LinkSnapshot     `json:"links"`
 	// Candidate is where a draft of another policy differs; nil when there is none.
 	Candidate *policy.Comparison `json:"candidate,omitempty"`
 }
@@ -42,7 +44,8 @@ type LinkSnapshot struct {
 // Snapshot lists all links, sorted by door and pair.
 func (p *Proxy) Snapshot() Snapshot {
 	rules := p.Policy.Snapshot()
-	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: rules.Revision(), Observing: rules.Observing(), Links: []LinkSnapshot{}, Candidate: p.Policy.Shadow().Comparison()}
+	snap := Snapshot{Started: p.started, Draining: p.draining.Load(), Revision: rules.Revision(), Observing: rules.Observing(), Links: []LinkSnapshot{}, Candidate: p.Policy.Shadow().Comparison(),
+		Ending: p.Policy.Ending(time.Now())}
 	for _, f := range p.Feeds {
 		snap.Sources = append(snap.Sources, f.Status())
 	}

@@ -61,9 +61,6 @@ func check(path string) (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, over := range c.Over(time.Now()) {
-		notes = append(notes, over.Error())
-	}
 	for _, how := range exposed(c) {
 		notes = append(notes, how.Error())
 	}
@@ -75,6 +72,11 @@ func check(path string) (notes []string, err error) {
 	notes = append(notes, missing...)
 	r, err := load(c, pc, err)
 	err = errors.Join(err, unfit)
+	if r.policy != nil {
+		for _, x := range r.policy.Ending(time.Now()) {
+			notes = append(notes, placedEnd(c, x))
+		}
+	}
 	if r.certs != nil {
 		err = errors.Join(err, outOfDate(c, r.certs.Covers), errors.Join(r.certs.Concerns()...))
 		each(pending(c, r.certs.Covers), func(note string) { notes = append(notes, note) })

@@ -72,6 +72,16 @@ func (l *library) puts(revision, rule string) {
 	l.now.Store(&text)
 }
 
+// metrics is what a running gate measures now.
+func (h *house) metrics() string {
+	h.t.Helper()
+	resp, err := http.Get("http://" + h.doors["metrics"] + "/metrics")
+	must(h.t, err)
+	text, err := io.ReadAll(resp.Body)
+	must(h.t, errors.Join(err, resp.Body.Close()))
+	return string(text)
+}
+
 // A gate takes its policy from a server: at the start, and each time that there is a new one. The revision stands in status, metrics and
 // record. What is refused is told and recorded once, and the next start does without the server.
 func TestBundleFeedsGate(t *testing.T) {
@@ -102,12 +112,9 @@ r receives <db:verify from='corp.example' to='remote.example' id='abc' type='inv
 			t.Errorf("status has no %q:\n%s%s", want, out, stderr)
 		}
 	}
-	resp, err := http.Get("http://" + h.doors["metrics"] + "/metrics")
-	must(t, err)
-	text, err := io.ReadAll(resp.Body)
-	must(t, errors.Join(err, resp.Body.Close()))
+	text := h.metrics()
 	for _, want := range []string{"\nsallyport_policy_bundle 8\n", `sallyport_policy_source_failing{source="bundle"} 1`, `sallyport_policy_source_age_seconds{source="bundle"} 0`, "\nsallyport_policy_revision "} {
-		if !strings.Contains(string(text), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("the metrics have no %q", want)
 		}
 	}

@@ -40,8 +40,8 @@ func policyCheckCommand() *cobra.Command {
 			for _, note := range notes {
 				fmt.Fprintln(cmd.OutOrStdout(), note)
 			}
-			for _, line := range engine.Snapshot().Ending(time.Now(), endsSoon) {
-				fmt.Fprintln(cmd.OutOrStdout(), line)
+			for _, x := range engine.Ending(time.Now()) {
+				fmt.Fprintln(cmd.OutOrStdout(), placedEnd(c, x))
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "no fault found, revision", engine.Snapshot().Revision())
 			return err

@@ -180,6 +180,7 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 	g.part(func() error { g.policy.Shadow().Run(ctx); return nil })
 	g.feed(ctx)
 	g.part(func() error { return new(tidy).run(ctx) })
+	g.part(func() error { return reminders(ctx, g.log, g.policy) })
 	if s.acme != nil {
 		challenge := g.config.Certs.ACME.Challenge // a reload changes the configuration
 		g.part(func() error { return g.certs.ServeChallenges(ctx, s.acme, challenge) })
@@ -239,9 +240,6 @@ func (g *gate) greet() {
 	g.warn()
 }
 
-// endsSoon is how long before their end grants and dated peers are told of.
-const endsSoon = 14 * 24 * time.Hour
-
 // warn tells what is no fault and yet wants somebody's hand.
 func (g *gate) warn() {
 	each(outOfDate(g.config, g.certs.Covers), func(reason string) { g.log.Warn("certificate out of date", "reason", reason) })
@@ -251,12 +249,7 @@ func (g *gate) warn() {
 	for _, warning := range g.certs.Warnings() {
 		g.log.Warn("a certificate file wants attention", "reason", placed(g.config, warning).Error())
 	}
-	for _, over := range g.config.Over(time.Now()) {
-		g.log.Warn("an entry of peers is over", "reason", over.Error())
-	}
-	for _, line := range g.policy.Snapshot().Ending(time.Now(), endsSoon) {
-		g.log.Warn("an exception ends", "reason", line)
-	}
+	remind(g.log, g.policy, time.Now())
 }
 
 func (g *gate) status() console.Status {

@@ -201,7 +201,7 @@ func TestCheck(t *testing.T) {
 		t.Error("check left something behind")
 	}
 	h.edit("rival.example: {deny: true}", "old.example: {channel: plaintext, until: 2020-01-01}")
-	if code, stdout, _ := call("check", "-c", h.config); code != 0 || !strings.HasPrefix(stdout, h.config+":12: peers[old.example]: over since 2020-01-01") {
+	if code, stdout, _ := call("check", "-c", h.config); code != 0 || !strings.HasPrefix(stdout, h.config+":12: peers[old.example]: has ended: until \"2020-01-01\", channel \"plaintext\"") {
 		t.Errorf("exit %d, %q", code, stdout)
 	}
 	h.edit("durability: async}", "durability: async, sinks: [{name: bus, type: nats, url: \"nats://bus.corp.example\"}]}")
@@ -216,5 +216,5 @@ func TestCheck(t *testing.T) {
 	g := h.start()
 	g.await(`level=WARN msg="certificate out of date".*is valid from`)
 	g.await(`level=WARN msg="a sink is not held to encryption" reason=.*nats://`)
-	g.await(`level=WARN msg="an entry of peers is over".*old.example`)
+	g.await(`level=WARN msg="an exception has ended and no longer counts".*old.example`)
 }

@@ -79,6 +79,9 @@ func printStatus(w io.Writer, st status) error {
 	printSources(w, st.Gate.Sources)
 	printRecord(w, st.Record)
 	printSinks(w, st.Sinks)
+	for _, x := range st.Gate.Ending {
+		fmt.Fprintln(w, audit.Visible(x.String()))
+	}
 	fmt.Fprintln(w)
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "DOOR\tLINK\tPAIR\tSTATE\tCHANNEL\tPROOF\tPEER\tSTANZAS\tQUEUE")

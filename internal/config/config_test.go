@@ -288,18 +288,6 @@ func TestOutsideDoorsAnswerChallenges(t *testing.T) {
 	}
 }
 
-// TestOver: an exception that has ended is told, with its line; one that ends today counts still.
-func TestOver(t *testing.T) {
-	t.Parallel()
-	c := mustParse(t, least+"peers:\n  b.example: {channel: plaintext, until: 2026-11-25}\n  a.example: {until: 2020-01-01}\n  c.example: {until: 2026-11-26}\n")
-	got := c.Over(time.Date(2026, 11, 26, 23, 59, 0, 0, time.UTC))
-	want := "/etc/sallyport/sallyport.yaml:5: peers[b.example]: over since 2026-11-25, so it no longer counts\n" +
-		"/etc/sallyport/sallyport.yaml:6: peers[a.example]: over since 2020-01-01, so it no longer counts"
-	if got.Error() != want {
-		t.Errorf("told:\n%s\nwant:\n%s", got.Error(), want)
-	}
-}
-
 // Editors of another system begin a file with a byte order mark.
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()

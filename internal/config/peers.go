@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	"sallyport/internal/jid"
 	"sallyport/policy"
@@ -175,18 +174,6 @@ func (c *Config) PolicyData() policy.Data {
 		local[d.String()] = map[string]any{}
 	}
 	return policy.Data{"federation": c.Federation, "peers": peers, "local": local}
-}
-
-// Over lists the entries of peers whose last day is before today, each with its line: they no longer count, which is no fault, and may
-// surprise somebody.
-func (c *Config) Over(today time.Time) Faults {
-	var over Faults
-	for pattern, p := range c.Peers {
-		if p.Until != "" && string(p.Until) < today.UTC().Format(time.DateOnly) {
-			over = append(over, c.At(fmt.Sprintf("peers[%s]", pattern), fmt.Errorf("over since %s, so it no longer counts", p.Until)))
-		}
-	}
-	return over.Sorted()
 }
 
 // Domains are the local domains, in the order of the file.

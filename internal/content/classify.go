@@ -14,7 +14,8 @@ type Facts struct {
 	Thread []byte // the conversation, as its sender names it
 
 	// E2EE is the method by which the content is encrypted from end to end: omemo, openpgp or otr; of several, the first by this order.
-	// It asks for the cipher, where the classes are content with a sign of one.
+	// It asks for the cipher, where the classes are content with a sign of one, and for nothing beside it that can be read: neither words,
+	// but for the hint to those whose client cannot decrypt, nor a file.
 	E2EE string
 }
 
@@ -42,7 +43,7 @@ func Classify(el *stanza.Element, from, to string) Facts {
 			w.text()
 		}
 	}
-	w.words()
+	w.endBody()
 	f := w.facts
 	f.E2EE = w.method()
 	if f.Label = string(w.marking); w.label && f.Label == "" {
@@ -83,10 +84,13 @@ type walk struct {
 	label   bool // there is one
 	marking []byte
 
-	seen              sign
-	body              []byte // what was read of the present one
-	bodyAt            int    // its depth
-	ciphers, readable bool   // among the bodies
+	seen    sign
+	body    []byte // what was read of the present one
+	bodyAt  int    // its depth
+	ciphers int    // that are elements
+	otr     bool   // a body is one
+	hints   int    // bodies that tell of a cipher
+	words   bool   // that can be read
 }
 
 // sign is a set of what makes a class, or a method, only together with something else.
@@ -105,6 +109,7 @@ type place uint8
 
 const (
 	elsewhere place = iota
+	inWords         // what people read, and no body
 	inBody
 	inThread
 	inLabel
@@ -118,9 +123,9 @@ func (w *walk) tag() {
 		return
 	}
 	if depth <= w.bodyAt {
-		w.words()
+		w.endBody()
 	} else if w.bodyAt > 0 {
-		w.facts.Class |= Unknown // a body has no elements in it (RFC 6121 §5.2.3)
+		w.facts.Class, w.words = w.facts.Class|Unknown, true // a body has no elements in it (RFC 6121 §5.2.3)
 	}
 	if depth >= len(w.inside) {
 		w.facts.Class |= Unknown
@@ -133,19 +138,27 @@ func (w *walk) tag() {
 	if !core {
 		at = max(at, w.extension(space, local, depth))
 	}
+	if at == elsewhere && depth <= len(w.inside) && w.inside[depth-1] == inWords {
+		at = inWords
+	}
 	if depth < len(w.inside) {
 		w.inside[depth] = at
+	} else if at != elsewhere {
+		w.words = true // nobody looks so deep
 	}
 }
 
 // extension is what an element of any other namespace makes of the stanza.
 func (w *walk) extension(space, local []byte, depth int) place {
 	m, known := of(space)
-	w.facts.Class |= m.class
-	w.seen |= m.sign
+	class, sign := m.class, m.sign
 	if m.special != plain {
-		class, sign := m.special.of(local, &w.cursor)
-		w.facts.Class, w.seen = w.facts.Class|class, w.seen|sign
+		said, tells := m.special.of(local, &w.cursor)
+		class, sign = class|said, sign|tells
+	}
+	w.facts.Class, w.seen = w.facts.Class|class, w.seen|sign
+	if sign&(omemoCipher|openPGPCipher) != 0 {
+		w.ciphers++
 	}
 	switch {
 	case !known && w.topmost(depth):
@@ -161,6 +174,9 @@ func (w *walk) extension(space, local []byte, depth int) place {
 			w.marking = append(w.marking, '\n') // a second one, which makes neither of them the label
 		}
 		return inMarking
+	}
+	if class&Text != 0 {
+		return inWords
 	}
 	return elsewhere
 }
@@ -181,6 +197,7 @@ func (w *walk) core(local []byte, depth int) place {
 		return inBody
 	case "subject", "status":
 		w.facts.Class |= Text
+		return inWords
 	case "thread":
 		if depth == 1 {
 			return inThread
@@ -216,6 +233,10 @@ func (w *walk) text() {
 		w.facts.Thread = w.more(w.facts.Thread)
 	case inMarking:
 		w.marking = w.more(w.marking)
+	case inWords:
+		if text := bytes.TrimSpace(w.more(nil)); len(text) > 0 && !otrCipher(text) {
+			w.words = true
+		}
 	}
 }
 
@@ -227,36 +248,63 @@ func (w *walk) more(read []byte) []byte {
 	return w.cursor.Text(read)
 }
 
-// words looks for what the words of a body are when they are no words.
-func (w *walk) words() {
+// endBody looks for what the words of a body are when they are no words.
+func (w *walk) endBody() {
 	w.bodyAt = 0
 	body := bytes.Trim(w.body, " \t\r\n")
 	w.body = nil
 	if len(body) == 0 {
 		return
 	}
-	otr := bytes.HasPrefix(body, []byte("?OTR"))
-	if otr {
+	if bytes.HasPrefix(body, []byte("?OTR")) {
 		w.facts.Class |= OTR
 	}
-	if otr && !bytes.ContainsAny(body, " \t\r\n") {
-		w.ciphers = true
-	} else {
-		w.readable = true
+	switch {
+	case otrCipher(body):
+		w.otr = true
+	case hint(body):
+		w.hints++
+	default:
+		w.words = true
 	}
 	if namesScheme(body, "aesgcm") { // a file that is encrypted, and its key (XEP-0454); the key is as readable as the address
 		w.facts.Class |= OMEMO | File
 	}
 }
 
-// method is that of the ciphers which were found. Bodies are ciphers of OTR only where none of them can be read.
+// otrCipher tells what OTR puts in the place of words.
+func otrCipher(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("?OTR")) && !bytes.ContainsAny(text, " \t\r\n")
+}
+
+// hintBytes is how long a hint is at the most. Those of today's clients have up to 140.
+const hintBytes = 200
+
+// hint tells the words that clients put beside a cipher, for those who cannot decrypt it: they are few, and name it.
+func hint(body []byte) bool {
+	if len(body) > hintBytes {
+		return false
+	}
+	for i := range body {
+		for _, name := range [...]string{"omemo", "pgp", "encrypt"} {
+			if len(body)-i >= len(name) && body[i]|0x20 == name[0] && bytes.EqualFold(body[i:i+len(name)], []byte(name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// method is that of the ciphers which were found, where nothing beside them can be read. Each may have a hint.
 func (w *walk) method() string {
 	switch {
+	case w.words || w.hints > w.ciphers || w.facts.Class&(File|FileInband) != 0:
+		return ""
 	case w.seen&omemoCipher != 0:
 		return "omemo"
 	case w.seen&openPGPCipher != 0:
 		return "openpgp"
-	case w.ciphers && !w.readable:
+	case w.otr:
 		return "otr"
 	}
 	return ""

@@ -58,7 +58,10 @@ func TestEvasion(t *testing.T) {
 func TestMethodNeedsItsPayload(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ xml, method, class string }{
-		{"<encrypted xmlns='urn:xmpp:omemo:2'/><body>your client is old</body>", "omemo", "e2ee.omemo text"},
+		{"<encrypted xmlns='urn:xmpp:omemo:2'/><body>[This message is OMEMO encrypted]</body>", "omemo", "e2ee.omemo text"},
+		{"<body>I sent you a PGP encrypted message but your client doesn’t seem to support that.</body><x xmlns='jabber:x:encrypted'>QQ==</x>", "openpgp", "e2ee.openpgp text"},
+		{"<encrypted xmlns='urn:xmpp:omemo:2'/><replace xmlns='urn:xmpp:message-correct:0' id='1'/><active xmlns='http://jabber.org/protocol/chatstates'/>", "omemo", "e2ee.omemo signal text"},
+		{"<encrypted xmlns='urn:xmpp:omemo:2'><payload>QQ==</payload></encrypted><body> \n</body>", "omemo", "e2ee.omemo text"},
 		{"<x xmlns='jabber:x:encrypted'>QQ==</x>", "openpgp", "e2ee.openpgp"},
 		{"<body>in clear, aesgcm://h/f#00</body>", "", "e2ee.omemo file text"},
 		{"<body>?OTR:AAMC.</body>", "otr", "e2ee.otr text"},
@@ -67,13 +70,61 @@ func TestMethodNeedsItsPayload(t *testing.T) {
 		{"<body>?OTR in clear</body>", "", "e2ee.otr text"},
 		{"<body>?OTR:AAMC.</body><body xml:lang='de'>in clear</body>", "", "e2ee.otr text"},
 		{"<body>in clear</body><body xml:lang='de'>?OTR:AAMC.</body>", "", "e2ee.otr text"},
-		{"<body>?OTR:AAMC.</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>in clear</body></html>", "otr", "e2ee.otr text"},
+		{"<body>?OTR:AAMC.</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>?OTR:AAMC.</body></html>", "otr", "e2ee.otr text"},
+		{"<body>?OTR:AAMC.</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>in clear</body></html>", "", "e2ee.otr text"},
 		{"<start xmlns='urn:xmpp:otr:0'/>", "", "e2ee.otr"},
 		{"<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:omemo:2'/><body>in clear</body>", "", "text"},
 	} {
 		f := Classify(parsed(t, "<message>"+test.xml+"</message>"), "", "")
 		if got := strings.Join(f.Class.Names(), " "); f.E2EE != test.method || got != test.class {
 			t.Errorf("%s: method %q of %q, want %q of %q", test.xml, f.E2EE, got, test.method, test.class)
+		}
+	}
+}
+
+// A cipher that is there for show makes nothing encrypted that can be read beside it.
+func TestNothingIsReadBesideACipher(t *testing.T) {
+	t.Parallel()
+	const cipher, hint = "<encrypted xmlns='urn:xmpp:omemo:2'/>", "<body>encrypted with OMEMO</body>"
+	html := func(inner string) string {
+		return "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>" + inner + "</body></html>"
+	}
+	nested := func(inner string) string {
+		return "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>" + inner + "</message></forwarded>"
+	}
+	for name, xml := range map[string]string{
+		"words":                           "<body>see you at five</body>",
+		"words of the namespace of c2s":   "<body xmlns='jabber:client'>see you at five</body>",
+		"a hint that goes on":             "<body>encrypted with OMEMO" + strings.Repeat(" and", 50) + "</body>",
+		"two hints":                       hint + "<body xml:lang='de'>mit OMEMO verschlüsselt: um fünf</body>",
+		"words in another language":       hint + "<body xml:lang='de'>um fünf</body>",
+		"a hint around an element":        "<body>encrypted<ping xmlns='urn:xmpp:ping'>at five</ping></body>",
+		"a subject":                       hint + "<subject>at five</subject>",
+		"XHTML":                           hint + html("<p>at <em>five</em></p>"),
+		"XHTML in an envelope of its own": hint + "<html xmlns='http://jabber.org/protocol/xhtml-im'><encrypted xmlns='urn:xmpp:omemo:2'>at five</encrypted></html>",
+		"a body of another namespace":     hint + "<body xmlns='urn:example:x'>at five</body>",
+		"XHTML around what is no XHTML":   html("<p><x xmlns='urn:example:x'>at five</x></p>"),
+		"a reaction":                      "<reactions xmlns='urn:xmpp:reactions:0' id='1'><reaction>at five</reaction></reactions>",
+		"text in real time":               "<rtt xmlns='urn:xmpp:rtt:0'><t>at five</t></rtt>",
+		"words in a forwarded copy":       nested("<body>at five</body>"),
+		"words beside a forwarded copy":   nested(hint) + "<body>at five</body>",
+		"a body deep down":                strings.Repeat("<x xmlns='jabber:x:data'>", 20) + "<body xmlns='jabber:client'>at five</body>" + strings.Repeat("</x>", 20),
+		"the address of a file":           hint + "<x xmlns='jabber:x:oob'><url>https://h/f</url></x>",
+		"a file in band":                  "<data xmlns='urn:xmpp:bob' cid='c'>QQ==</data>",
+		"a hint with a key to somewhere":  "<body>encrypted aesgcm://h/f#00</body>",
+	} {
+		for _, all := range []string{xml + cipher, cipher + xml} {
+			if f := Classify(parsed(t, "<message>"+all+"</message>"), "", ""); f.E2EE != "" || f.Class&OMEMO == 0 {
+				t.Errorf("%s: %q of %v", name, f.E2EE, f.Class.Names())
+			}
+		}
+	}
+	for name, xml := range map[string]string{
+		"a copy with its own cipher": hint + nested(hint+cipher),
+		"a copy with a hint":         nested(hint),
+	} {
+		if f := Classify(parsed(t, "<message>"+xml+cipher+"</message>"), "", ""); f.E2EE != "omemo" {
+			t.Errorf("%s: %q of %v", name, f.E2EE, f.Class.Names())
 		}
 	}
 }

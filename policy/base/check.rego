@@ -71,6 +71,12 @@ faults contains sprintf("data.peers[\"default\"].%s would hold for everyone; nam
 	key in {"deny", "pins", "until"}
 }
 
+faults contains sprintf("data.peers[%q].channel is plaintext, which needs its last day; for example: until: 2027-06-30", [name]) if {
+	some name, entry in peers
+	entry.channel == "plaintext"
+	not entry.until
+}
+
 faults contains sprintf("data.peers[%q].pins must be a list of \"sha256/…\"", [name]) if {
 	some name, entry in peers
 	some pins in [entry.pins]

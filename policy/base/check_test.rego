@@ -45,6 +45,8 @@ test_fault[text] if {
 		`data.peers["default"].until would hold for everyone; name the peer`: ["/peers/default/until", "2027-06-30"],
 		`data.peers["partner.example"].pins must be a list of "sha256/…"`: ["/peers/partner.example/pins", ["AAAA"]],
 		`data.peers["müller.example"] asks for proof pin and names no pins`: ["/peers/müller.example/proof", "pin"],
+		`data.peers["müller.example"].channel is plaintext, which needs its last day; for example: until: 2027-06-30`: ["/peers/müller.example/channel", "plaintext"],
+		`data.peers["default"].channel is plaintext, which needs its last day; for example: until: 2027-06-30`: ["/peers/default/channel", "plaintext"],
 		"data.internal.user: nothing enforces that name; there are domains, users, rooms, groups and labels": ["/internal/user", {}],
 		"data.internal.users must be an object, key by key": ["/internal/users", ["ceo@corp.example"]],
 		"data.internal.groups: there is no group bord in data.groups": ["/internal/groups/bord", true],

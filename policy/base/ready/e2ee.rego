@@ -27,13 +27,19 @@ deny contains {
 	startswith(class, "e2ee.")
 }
 
-# What can be read is a text, a file or its address, with no cipher in the stanza. Errors quote, and are let back.
+# What can be read is a text, a file or its address, unless there is a cipher and nothing beside it. Errors are held to it too: those that
+# quote what was let through quote a cipher.
 readable if {
-	input.stanza.kind == "message"
-	input.stanza.type != "error"
 	input.stanza.e2ee == ""
 	some class in input.stanza.class
-	class in {"text", "file", "file.inband"}
+	class in {"file", "file.inband"}
+}
+
+# The text of a presence says how somebody is, and is data.presence's affair.
+readable if {
+	input.stanza.e2ee == ""
+	"text" in input.stanza.class
+	input.stanza.kind in {"message", "iq"}
 }
 
 choices := {"any", "required", "forbidden"}

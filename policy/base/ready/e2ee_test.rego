@@ -2,7 +2,9 @@ package sallyport.ready.e2ee_test
 
 import data.sallyport.ready.e2ee
 
-written(remote, type, method, class) := {"remote": {"domain": remote}, "stanza": {"kind": "message", "type": type, "e2ee": method, "class": [class]}}
+written(remote, type, method, class) := sent("message", remote, type, method, class)
+
+sent(kind, remote, type, method, class) := {"remote": {"domain": remote}, "stanza": {"kind": kind, "type": type, "e2ee": method, "class": [class]}}
 
 peers := {"sealed.example": {"e2ee": "required"}, "open.example": {"e2ee": "forbidden"}, "any.example": {}}
 
@@ -13,7 +15,8 @@ test_terms[note] if {
 		"a file in clear": ["sealed.example", "chat", "", "file", false],
 		"a chat state": ["sealed.example", "chat", "", "signal", true],
 		"keys": ["sealed.example", "headline", "", "pubsub", true],
-		"an error": ["sealed.example", "error", "", "text", true],
+		"an error with a cipher": ["sealed.example", "error", "omemo", "text", true],
+		"a text that calls itself an error": ["sealed.example", "error", "", "text", false],
 		"forbidden and there": ["open.example", "chat", "otr", "e2ee.otr", false],
 		"forbidden, and a sign of it": ["open.example", "chat", "", "e2ee.omemo", false],
 		"forbidden and not there": ["open.example", "chat", "", "text", true],
@@ -21,6 +24,22 @@ test_terms[note] if {
 		"as people like, in clear": ["any.example", "chat", "", "text", true],
 	}
 	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as written(remote, type, method, class)
+	(count(denied) == 0) == allowed
+}
+
+test_other_kinds[note] if {
+	some note, [kind, type, class, allowed] in {
+		"an offer of a file": ["iq", "set", "file", false],
+		"bytes of a file": ["iq", "set", "file.inband", false],
+		"a slot for an upload": ["iq", "get", "file", false],
+		"a picture": ["iq", "result", "file", false],
+		"a text": ["iq", "set", "text", false],
+		"a call": ["iq", "set", "call.audio", true],
+		"keys": ["iq", "result", "pubsub", true],
+		"a status": ["presence", "", "text", true],
+		"a file with a status": ["presence", "", "file.inband", false],
+	}
+	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as sent(kind, "sealed.example", type, "", class)
 	(count(denied) == 0) == allowed
 }
 

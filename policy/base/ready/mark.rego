@@ -7,7 +7,7 @@ transform contains {"rule": "mark", "do": "first-line", "text": line, "order": 5
 	line := data.mark[input.direction]
 	input.stanza.kind == "message"
 	input.stanza.type != "error"
-	input.stanza.e2ee == ""
+	input.stanza.e2ee != "otr" # whose cipher is the body; beside another one there is a hint at the most, which is marked too
 	"text" in input.stanza.class
 	not trusted
 }

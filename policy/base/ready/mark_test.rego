@@ -11,7 +11,8 @@ test_marked[note] if {
 		"a text": ["in", "partner.example", "chat", "", "text", true],
 		"the other way": ["out", "partner.example", "chat", "", "text", false],
 		"an error": ["in", "partner.example", "error", "", "text", false],
-		"a cipher, which cannot be": ["in", "partner.example", "chat", "omemo", "text", false],
+		"a cipher, which cannot be": ["in", "partner.example", "chat", "otr", "text", false],
+		"what can be read beside one": ["in", "partner.example", "chat", "omemo", "text", true],
 		"no text": ["in", "partner.example", "chat", "", "signal", false],
 		"a sister": ["in", "a.sister.example", "chat", "", "text", false],
 	}
