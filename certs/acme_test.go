@@ -162,6 +162,26 @@ func TestRenewalSchedule(t *testing.T) {
 	}
 }
 
+// TestOldFromTheAuthority: an authority whose certificates come in the last third of their lives is not asked for one after the other.
+func TestOldFromTheAuthority(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, c := newPretend(t, 2*time.Hour), acmeConfig(t, TLSALPN01)
+		c.ACME.Domains = c.ACME.Domains[1:]
+		p.leaf = func(leaf *x509.Certificate) { leaf.NotBefore = leaf.NotAfter.Add(-4 * day) }
+		m, said := gateOf(t, p, c)
+		stop := running(t, m, said)
+		defer stop()
+		time.Sleep(day)
+		if err := m.Covers("corp.org"); err != nil {
+			t.Error(err)
+		}
+		if n := len(p.placed()); n < 13 || n > 200 {
+			t.Errorf("%d orders in a day", n)
+		}
+	})
+}
+
 // TestReuseKey: the key changes with each renewal, unless it is to stay.
 func TestReuseKey(t *testing.T) {
 	t.Parallel()

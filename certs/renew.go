@@ -89,9 +89,13 @@ func (k *keeper) keep(ctx context.Context, names wanted) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil {
-			k.succeeded(ctx, names, p)
-		} else if !sleep(ctx, k.failed(ctx, names, err)) {
+		wait := time.Duration(0)
+		if err != nil {
+			wait = k.failed(ctx, names, err)
+		} else if k.succeeded(ctx, names, p); k.due(names).Before(k.clock()) {
+			wait = pauseAfter(manyFailures, p, k.clock()) // it came in the last third of its life; the next one may be no better
+		}
+		if !sleep(ctx, wait) {
 			return
 		}
 	}
@@ -256,6 +260,9 @@ func (k *keeper) succeeded(ctx context.Context, names wanted, p *pair) {
 		"until", p.cert.Leaf.NotAfter.UTC().Format(time.RFC3339), "renewal", renewal(p.cert.Leaf).UTC().Format(time.RFC3339))
 }
 
+// manyFailures are so many that pauseAfter grows no more.
+const manyFailures = 21
+
 // pauseAfter is the wait after the n-th failure in a row: doubled each time, from a first wait that suits the certificate's life to an eighth of
 // what is left of it, and never more than six hours; one part in five is chance.
 func pauseAfter(n int, p *pair, now time.Time) time.Duration {
@@ -268,7 +275,7 @@ func pauseAfter(n int, p *pair, now time.Time) time.Duration {
 			longest = time.Hour
 		}
 	}
-	wait := min(first<<min(n-1, 20), longest)
+	wait := min(first<<min(n-1, manyFailures-1), longest)
 	var random [8]byte
 	rand.Read(random[:]) // ends the process where there is no random source; it returns no error
 	return wait*9/10 + time.Duration(binary.BigEndian.Uint64(random[:])%uint64(wait/5))
