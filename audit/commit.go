@@ -41,6 +41,7 @@ type writer struct {
 	broken   bool // the file must be mended before it is written to
 	ailing   bool // the last commit failed; said once
 	spaceLow bool
+	lullEnd  time.Time // when notes that wait for more are written; zero: there are none
 	syncAt   time.Time // when the tail has to be synced; zero: there is none
 	retryAt  time.Time
 	rotateAt time.Time // not before
@@ -70,8 +71,10 @@ func (w *writer) next() time.Time {
 		return w.retryAt
 	}
 	at := w.tendAt
-	if !w.syncAt.IsZero() && w.syncAt.Before(at) {
-		at = w.syncAt
+	for _, t := range [...]time.Time{w.lullEnd, w.syncAt} {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
 	}
 	if w.notary.due.Before(at) {
 		at = w.notary.due
@@ -151,7 +154,7 @@ func (l *Log) put(g *group) error {
 	} else {
 		w.tail = append(w.tail, g.lines...)
 		if w.syncAt.IsZero() {
-			w.syncAt = time.Now().Add(syncEvery)
+			w.syncAt = g.born.Add(syncEvery)
 		}
 	}
 	if w.ailing {

@@ -12,7 +12,8 @@
 // audit.gap event says how many did, as soon as the disk takes a line again.
 //
 // One commit for all that wait: a single goroutine owns the file. While it waits for the disk, callers encode their events into
-// the next group; that group then goes out in one write and one fdatasync. A lone event is never held back to fill a group.
+// the next group; that group then goes out in one write and one fdatasync. What somebody waits for is never held back to fill a group;
+// what a link does and nobody waits for is, for 10 ms.
 //
 // A line is a line: whatever a stranger puts into an address, an id or an error text, it can neither end a line nor begin one,
 // nor move a terminal's cursor, nor turn the reading direction of a page (see appendText).

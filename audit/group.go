@@ -2,6 +2,13 @@ package audit
 
 import "time"
 
+const (
+	// lull is how long notes wait for more of them when nobody waits for the disk: a write to it costs more than the notes of a link.
+	lull = 10 * time.Millisecond
+	// manyNotes are company enough.
+	manyNotes = 256
+)
+
 // group is what goes to the disk in one write: the lines of all callers that came while the disk was busy with the one before.
 type group struct {
 	lines   []byte
@@ -9,6 +16,8 @@ type group struct {
 	waiters []*waiter // who waits for the commit
 	fresh   bool      // the clock went back: begin a new segment
 	end     position  // of its last event
+	born    time.Time // when the first event came
+	urgent  bool      // it says what became of stanzas, which a gate that is killed would have to ask after
 }
 
 // bigBuffer is what a buffer may keep for the next use.
@@ -20,7 +29,7 @@ func (g *group) reset() {
 	}
 	clear(g.notes)
 	clear(g.waiters)
-	g.lines, g.notes, g.waiters, g.fresh = g.lines[:0], g.notes[:0], g.waiters[:0], false
+	g.lines, g.notes, g.waiters, g.fresh, g.urgent = g.lines[:0], g.notes[:0], g.waiters[:0], false, false
 }
 
 // answer tells all callers of the group, and gives the events of those that have left, by how they left.
@@ -45,10 +54,15 @@ func (g *group) lost() (n int) {
 	return n
 }
 
-// take gives the writer what there is to write, nil if nothing.
+// mayWait says whether the group gains by being written later.
+func (g *group) mayWait() bool { return len(g.waiters) == 0 && !g.urgent && len(g.notes) < manyNotes }
+
+// take gives the writer what there is to write, nil if nothing. Notes alone wait for the end of their lull, for which the writer comes
+// again.
 func (l *Log) take() *group {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.w.lullEnd = time.Time{}
 	if l.fault != nil {
 		return nil
 	}
@@ -60,6 +74,10 @@ func (l *Log) take() *group {
 		l.filling.notes = append(l.filling.notes, e)
 	}
 	if len(l.filling.lines) == 0 {
+		return nil
+	}
+	if end := l.filling.born.Add(lull); l.filling.mayWait() && !l.closed && time.Now().Before(end) {
+		l.w.lullEnd = end
 		return nil
 	}
 	g := l.filling

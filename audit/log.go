@@ -153,19 +153,22 @@ func (l *Log) miss(n int, now time.Time, cause error) {
 	l.lost += uint64(n)
 }
 
-// Note records events that nobody waits for, in their order: they are part of the next commit, which comes within 100 ms. The
-// order holds against Append too. While the disk fails they are kept, up to a limit; what exceeds it is counted in an audit.gap
-// event. After Close they are ignored.
+// Note records events that nobody waits for, in their order: they are part of the next commit, which is written within 10 ms, and on the
+// disk within 100. The order holds against Append too. While the disk fails they are kept, up to a limit; what exceeds it is counted
+// in an audit.gap event. After Close they are ignored.
 func (l *Log) Note(events ...Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
+	alone := len(l.filling.lines) == 0
 	for i := range events {
 		l.note(events[i].keep())
 	}
-	l.signal()
+	if alone || !l.filling.mayWait() {
+		l.signal() // else the writer knows
+	}
 }
 
 // maxRanges bounds the ranges of one delivery event, and with them the length of its line.
@@ -251,6 +254,9 @@ func (l *Log) moveTo(now time.Time) {
 }
 
 func (l *Log) encode(e *Event) {
+	if len(l.filling.lines) == 0 {
+		l.filling.born = time.Now()
+	}
 	l.at.seq++
 	e.Seq, e.Time, e.ID = l.at.seq, l.at.time, l.ids.make()
 	switch {
@@ -259,6 +265,7 @@ func (l *Log) encode(e *Event) {
 	case e.Kind == Delivery:
 		l.settle(e)
 		e.settled = l.unsettled.first(e.Seq)
+		l.filling.urgent = true
 	}
 	l.enc.buf = l.filling.lines
 	l.enc.event(e, l.stamp, l.sealer.chainFor(e))

@@ -117,12 +117,13 @@ func TestNotesKeepTheirPlace(t *testing.T) {
 		l.Note(Event{Kind: LinkOpen, Link: "a", Dir: "in"}, Event{Kind: LinkOpen, Link: "b", Dir: "in"})
 		appendAll(t, l, stanzas(0, 1))
 		l.Note(Event{Kind: LinkClose, Link: "a"})
+		time.Sleep(lull)
 		synctest.Wait()
 		if got := kindsOf(records(t, dir)); !slices.Equal(got, []string{"link.open", "link.open", "stanza", "link.close"}) {
 			t.Errorf("recorded %v", got)
 		}
 		_, before := d.counts()
-		time.Sleep(syncEvery - time.Millisecond)
+		time.Sleep(syncEvery - lull - time.Millisecond)
 		synctest.Wait()
 		if _, syncs := d.counts(); syncs != before {
 			t.Error("a note alone was synced at once")
@@ -133,6 +134,55 @@ func TestNotesKeepTheirPlace(t *testing.T) {
 			t.Errorf("%d syncs in the 100 ms after a note", syncs-before)
 		}
 		closeLog(t, l)
+	})
+}
+
+// TestNotesShareAWrite: notes wait for each other, a bounded time and number, and not when somebody waits for the disk or the log closes.
+func TestNotesShareAWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		written := func(want int, when string, after time.Duration) {
+			t.Helper()
+			before, _ := d.counts()
+			time.Sleep(after)
+			synctest.Wait()
+			if now, _ := d.counts(); now != before+want {
+				t.Errorf("%d writes %s, want %d", now-before, when, want)
+			}
+		}
+		note := func(n int) {
+			for range n {
+				l.Note(Event{Kind: LinkClose, Link: "a"})
+			}
+		}
+		synctest.Wait()
+		note(1)
+		written(0, "within the lull", lull/2)
+		note(2)
+		written(1, "at its end", lull/2)
+		note(1)
+		before, _ := d.counts()
+		appendAll(t, l, stanzas(0, 1))
+		if now, _ := d.counts(); now != before+1 {
+			t.Errorf("a stanza behind a note took %d writes", now-before)
+		}
+		written(0, "after a stanza took a note along", lull)
+		note(manyNotes)
+		written(1, "of many notes, at once", 0)
+		l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{5, 5}}})
+		written(1, "of what became of a stanza, at once", 0)
+		note(1)
+		before, _ = d.counts()
+		closeLog(t, l)
+		if now, _ := d.counts(); now == before {
+			t.Error("a note of the last moment is not in the record")
+		}
+		if got, want := len(records(t, dir)), 3+1+1+manyNotes+1+1; got != want {
+			t.Errorf("%d events in the record, want %d", got, want)
+		}
 	})
 }
 
