@@ -94,13 +94,17 @@ func (s *Stream) write(b []byte) (n int, err error) {
 
 // put writes; the caller holds the turn.
 func (s *Stream) put(b []byte, timeout time.Duration) (int, error) {
+	return s.putOn(s.conn, b, timeout)
+}
+
+func (s *Stream) putOn(conn net.Conn, b []byte, timeout time.Duration) (int, error) {
 	if s.broken {
 		return 0, errEnded
 	}
 	if err := s.clock.writeWithin(timeout); err != nil {
 		return 0, err
 	}
-	n, err := s.conn.Write(b)
+	n, err := conn.Write(b)
 	s.broken = err != nil
 	s.clock.written()
 	return n, err
@@ -191,10 +195,8 @@ func (s *Stream) awaitEnd() {
 	if s.carries.Load() {
 		reading = nil
 	}
-	select {
-	case <-s.ended:
+	if s.hasParted() {
 		return
-	default:
 	}
 	timer := time.NewTimer(s.cfg.Farewell)
 	defer timer.Stop()
@@ -227,7 +229,39 @@ func (s *Stream) lastWords(e *Error) error {
 	if e != nil {
 		b = e.appendTo(b)
 	}
-	_, err := s.put(append(b, "</stream:stream>"...), patience)
+	b = append(b, "</stream:stream>"...)
+	if e == nil && s.hasParted() {
+		return s.putLast(b)
+	}
+	_, err := s.put(b, patience)
+	return err
+}
+
+// hasParted says whether the peer has ended the stream, or the connection has gone: nobody reads any more.
+func (s *Stream) hasParted() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// putLast writes our last words, and those of TLS with them in one piece; the caller holds the turn.
+func (s *Stream) putLast(b []byte) error {
+	conn := s.conn
+	if c, ok := conn.(*tls.Conn); ok {
+		if r, ok := c.NetConn().(*records); ok {
+			r.hold()
+			_, err := c.Write(b)
+			c.CloseWrite()
+			if b = r.release(); err != nil {
+				return err
+			}
+			conn = s.raw
+		}
+	}
+	_, err := s.putOn(conn, b, patience)
 	return err
 }
 

@@ -1,11 +1,13 @@
 package stream
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -339,6 +341,48 @@ func TestCloseNotify(t *testing.T) {
 		}
 		other.Wait()
 	}
+}
+
+// A peer that has ended its stream gets our closing tag and close_notify in one piece.
+func TestLastWordsInOnePiece(t *testing.T) {
+	t.Parallel()
+	called, calling := secured(t)
+	below := &counted{Conn: called.raw}
+	called.raw, called.conn.(*tls.Conn).NetConn().(*records).Conn = below, below
+	var other sync.WaitGroup
+	other.Go(func() {
+		if err := calling.lastWords(nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := calling.Next(); !errors.Is(err, ErrClosed) {
+			t.Errorf("the peer reads %v, want the closing tag", err)
+		}
+		if _, err := calling.wire.conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("behind the closing tag comes %v, want close_notify", err)
+		}
+		calling.Abort()
+	})
+	if _, err := called.Next(); !errors.Is(err, ErrClosed) {
+		t.Errorf("reading ends with %v", err)
+	}
+	if err := called.Close(); err != nil {
+		t.Error(err)
+	}
+	other.Wait()
+	if n := below.writes.Load(); n != 1 {
+		t.Errorf("%d writes, want one", n)
+	}
+}
+
+// counted counts what is written to a connection.
+type counted struct {
+	net.Conn
+	writes atomic.Int32
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
 }
 
 // secured is a pair of streams over TLS.

@@ -27,6 +27,10 @@ type records struct {
 	due        int     // bytes of the record in hand that TLS has not got
 	hasty      bool    // nothing is waited for
 	broken     error   // what reading ended with: a socket tells it once
+
+	// Guarded by mu: TLS writes for those who read, too.
+	mu   sync.Mutex
+	held []byte // what TLS wrote and is not to go yet; nil: it goes at once
 }
 
 func newRecords(conn net.Conn) *records { return &records{Conn: conn, idle: pooledOf(conn)} }
@@ -99,6 +103,34 @@ func (r *records) fill() error {
 		r.giveBack()
 	}
 	return err
+}
+
+// Write sends a record, or holds it.
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	if r.held != nil {
+		r.held = append(r.held, p...)
+		r.mu.Unlock()
+		return len(p), nil
+	}
+	r.mu.Unlock()
+	return r.Conn.Write(p)
+}
+
+// hold keeps what TLS writes.
+func (r *records) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = make([]byte, 0, 256)
+}
+
+// release gives what was kept, for the caller to send.
+func (r *records) release() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.held
+	r.held = nil
+	return b
 }
 
 func (r *records) giveBack() {
