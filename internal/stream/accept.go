@@ -24,7 +24,7 @@ func Accept(ctx context.Context, conn net.Conn, c Config, hosts Hosts, features 
 	s := newStream(conn, c)
 	s.hosts, s.offer = hosts, features
 	err := s.step(ctx, func() error {
-		if err := s.directTLS(ctx, conn); err != nil {
+		if err := s.directTLS(conn); err != nil {
 			return err
 		}
 		return s.answer(ctx, Header{})
@@ -50,7 +50,7 @@ func (s *Stream) StartTLS(ctx context.Context, cfg *tls.Config) error {
 			return fmt.Errorf("sending <proceed/>: %w", err)
 		}
 		before := s.PeerHeader()
-		if err := s.handshake(ctx, tls.Server(newRecords(s.raw), cfg)); err != nil {
+		if err := s.handshake(tls.Server(newRecords(s.raw), cfg)); err != nil {
 			return err
 		}
 		return s.answer(ctx, before)
@@ -123,7 +123,7 @@ func unchanged(before, now Header) error {
 }
 
 // directTLS shakes hands on a connection that begins with TLS.
-func (s *Stream) directTLS(ctx context.Context, conn net.Conn) error {
+func (s *Stream) directTLS(conn net.Conn) error {
 	c, ok := conn.(*tls.Conn)
 	if !ok {
 		return nil
@@ -131,12 +131,13 @@ func (s *Stream) directTLS(ctx context.Context, conn net.Conn) error {
 	s.turn <- struct{}{}
 	s.securing = true
 	<-s.turn
-	return s.handshake(ctx, c)
+	return s.handshake(c)
 }
 
 // handshake puts TLS under the stream and begins new documents over it. When it fails, XML cannot be sent any more ([T05]).
-func (s *Stream) handshake(ctx context.Context, conn *tls.Conn) error {
-	if err := conn.HandshakeContext(ctx); err != nil {
+func (s *Stream) handshake(conn *tls.Conn) error {
+	// Its time is that of the step: HandshakeContext would keep a goroutine for the same.
+	if err := conn.Handshake(); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	state := conn.ConnectionState()

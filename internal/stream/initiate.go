@@ -23,7 +23,7 @@ func Initiate(ctx context.Context, conn net.Conn, c Config, from, to jid.Domain)
 	s := newStream(conn, c)
 	s.calls, s.from, s.to = true, from, to
 	err := s.step(ctx, func() error {
-		if err := s.directTLS(ctx, conn); err != nil {
+		if err := s.directTLS(conn); err != nil {
 			return err
 		}
 		return s.call()
@@ -49,7 +49,7 @@ func (s *Stream) ClientTLS(ctx context.Context, cfg *tls.Config) error {
 		if err := s.awaitProceed(); err != nil {
 			return err
 		}
-		if err := s.handshake(ctx, tls.Client(newRecords(s.raw), cfg)); err != nil {
+		if err := s.handshake(tls.Client(newRecords(s.raw), cfg)); err != nil {
 			return err
 		}
 		return s.call()

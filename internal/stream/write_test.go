@@ -84,7 +84,7 @@ func TestWritersDoNotDisturbRestarts(t *testing.T) {
 		t.Errorf("%d bytes came behind <proceed/>", n)
 	}
 	err := calling.step(t.Context(), func() error {
-		if err := calling.handshake(t.Context(), tlsClient(calling)); err != nil {
+		if err := calling.handshake(tlsClient(calling)); err != nil {
 			return err
 		}
 		return calling.call()
