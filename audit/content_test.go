@@ -3,6 +3,7 @@ package audit
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestContent: at level content the line says what the stanza says, in clear and up to the limit; at lower levels it does not.
@@ -52,8 +53,9 @@ func TestHashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, from, to := h.Body([]byte("attack at dawn")), h.Address("alice@corp.example"), h.Address("bob@partner.example/other")
 	for _, r := range records(t, dir) {
+		day := r.Time
+		body, from, to := h.Body(day, []byte("attack at dawn")), h.Address(day, "alice@corp.example"), h.Address(day, "bob@partner.example/other")
 		want := HashRecord{Body: body} // of the whole body, be it cut
 		switch {
 		case r.Kind != "stanza":
@@ -67,14 +69,19 @@ func TestHashes(t *testing.T) {
 			t.Errorf("level %s has the hashes %+v, want %+v", r.Level, r.Hash, want)
 		}
 	}
-	if h.Body([]byte("attack at dawn ")) == body || h.Body([]byte("alice@corp.example")) == from {
+	day := time.Date(2026, 7, 30, 23, 59, 59, 0, time.UTC)
+	body, from := h.Body(day, []byte("attack at dawn")), h.Address(day, "alice@corp.example")
+	if h.Body(day, []byte("attack at dawn ")) == body || h.Body(day, []byte("alice@corp.example")) == from {
 		t.Error("another text has the same hash")
+	}
+	if next := day.Add(time.Second); h.Body(next, []byte("attack at dawn")) == body || h.Address(next, "alice@corp.example") == from {
+		t.Error("what is alike on two days shows without the key")
 	}
 	other, err := LoadHasher(Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if other.Body([]byte("attack at dawn")) == body {
+	if other.Body(day, []byte("attack at dawn")) == body {
 		t.Error("another gate's key gives the same hash")
 	}
 }

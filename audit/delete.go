@@ -178,7 +178,11 @@ type planner struct {
 }
 
 func plan(ctx context.Context, c Config, o Order, holds []Hold) (d Deletion, err error) {
-	p := planner{c: c, o: o, holder: newHolder(holds), leaf: newLeafHasher()}
+	hasher, err := LoadHasher(c)
+	if err != nil {
+		return d, err
+	}
+	p := planner{c: c, o: o, holder: newHolder(holds, hasher), leaf: newLeafHasher()}
 	if p.open, err = unsettledRanges(c.Dir); err != nil {
 		return d, err
 	}

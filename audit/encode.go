@@ -76,7 +76,7 @@ func (n *encoder) event(e *Event, stamp []byte, c *chain) {
 	}
 	n.upkeep(e)
 	if e.Kind == Stanza {
-		n.hashes(e, level)
+		n.hashes(e, stamp, level)
 	}
 	if level == LevelContent {
 		n.content(&e.Content)

@@ -9,14 +9,15 @@ import (
 	"hash"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // HashRecord has what lets "was exactly this sent, by whom" be asked of a line that does not tell: HMAC-SHA256 under the gate's
-// hash.key, base64. Who lacks the key cannot try out texts or names.
+// hash.key, base64. Who lacks the key cannot try out texts or names, and sees which are alike on one day (UTC) alone: the day is in the hash.
 type HashRecord struct {
-	Body string `json:"body,omitempty" doc:"keyed hash of the first body's text, whole, as it reads"`
-	From string `json:"from,omitempty" doc:"keyed hash of the sender's bare address, at level link"`
-	To   string `json:"to,omitempty" doc:"keyed hash of the recipient's bare address, at level link"`
+	Body string `json:"body,omitempty" doc:"keyed hash of the first body's text, whole, as it reads, and of the day"`
+	From string `json:"from,omitempty" doc:"keyed hash of the sender's bare address and of the day, at level link"`
+	To   string `json:"to,omitempty" doc:"keyed hash of the recipient's bare address and of the day, at level link"`
 }
 
 // Hasher makes keyed hashes. It is not safe for concurrent use.
@@ -57,17 +58,22 @@ var (
 	hashesAddress = []byte("address\x00")
 )
 
-// Body gives the keyed hash of a text, as it stands in a line.
-func (h *Hasher) Body(text []byte) string { return string(h.append(nil, hashesBody, text)) }
-
-// Address gives the keyed hash of an address without its resource.
-func (h *Hasher) Address(addr string) string {
-	return string(h.append(nil, hashesAddress, []byte(bare(addr))))
+// Body gives the keyed hash of a text, as it stands in a line of a day.
+func (h *Hasher) Body(day time.Time, text []byte) string {
+	return string(h.append(nil, hashesBody, dayOf(day), text))
 }
 
-func (h *Hasher) append(dst, what, text []byte) []byte {
+// Address gives the keyed hash of an address without its resource, as it stands in a line of a day.
+func (h *Hasher) Address(day time.Time, addr string) string {
+	return string(h.append(nil, hashesAddress, dayOf(day), []byte(bare(addr))))
+}
+
+func dayOf(t time.Time) []byte { return t.UTC().AppendFormat(nil, time.DateOnly) }
+
+func (h *Hasher) append(dst, what, day, text []byte) []byte {
 	h.mac.Reset()
 	h.mac.Write(what)
+	h.mac.Write(day)
 	h.mac.Write(text)
 	return base64.RawStdEncoding.AppendEncode(dst, h.mac.Sum(h.sum[:0]))
 }
@@ -78,27 +84,28 @@ func bare(addr string) string {
 }
 
 // hashes writes what can be asked of the stanza though the line does not say it.
-func (n *encoder) hashes(e *Event, level Level) {
+func (n *encoder) hashes(e *Event, stamp []byte, level Level) {
 	if n.hasher == nil {
 		return
 	}
+	day := stamp[:len(time.DateOnly)]
 	start := n.open(`,"hash":`)
 	if level >= LevelSealed && len(e.Content.Body) > 0 {
-		n.hash(`,"body":"`, hashesBody, e.Content.Body)
+		n.hash(`,"body":"`, hashesBody, day, e.Content.Body)
 	}
 	if level == LevelLink {
 		if e.From != "" {
-			n.hash(`,"from":"`, hashesAddress, bytesOf(bare(e.From)))
+			n.hash(`,"from":"`, hashesAddress, day, bytesOf(bare(e.From)))
 		}
 		if e.To != "" {
-			n.hash(`,"to":"`, hashesAddress, bytesOf(bare(e.To)))
+			n.hash(`,"to":"`, hashesAddress, day, bytesOf(bare(e.To)))
 		}
 	}
 	n.close(start)
 }
 
-func (n *encoder) hash(key string, what, text []byte) {
+func (n *encoder) hash(key string, what, day, text []byte) {
 	n.buf = append(n.buf, key...)
-	n.buf = n.hasher.append(n.buf, what, text)
+	n.buf = n.hasher.append(n.buf, what, day, text)
 	n.buf = append(n.buf, '"')
 }

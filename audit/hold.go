@@ -249,10 +249,11 @@ func withHolds(ctx context.Context, dir string, f func([]Hold) error) error {
 type holder struct {
 	holds    []Hold
 	matchers []*matcher
+	hasher   *Hasher // for lines of level link, which have hashes for addresses
 }
 
-func newHolder(holds []Hold) holder {
-	k := holder{holds: holds}
+func newHolder(holds []Hold, hasher *Hasher) holder {
+	k := holder{holds: holds, hasher: hasher}
 	for _, h := range holds {
 		k.matchers = append(k.matchers, newMatcher(h.Query))
 	}
@@ -264,7 +265,7 @@ func (k *holder) matching(line []byte, h head) (name string, held bool) {
 	var r Record
 	read := false
 	for i, m := range k.matchers {
-		if m.until != "" && string(h.time) >= m.until || !m.head(h) || !m.raw(line) {
+		if m.until != "" && string(h.time) >= m.until || !m.head(h) || !m.raw(line) && !bytes.Contains(line, hashedAddresses) {
 			continue
 		}
 		if !read {
@@ -274,11 +275,34 @@ func (k *holder) matching(line []byte, h head) (name string, held bool) {
 			}
 			read = true
 		}
-		if m.record(&r) {
+		if m.record(&r) || k.unnamed(&m.q, &r) {
 			return k.holds[i].Name, true
 		}
 	}
 	return "", false
+}
+
+// hashedAddresses is what a line of level link has, and hardly any other.
+var hashedAddresses = []byte(`"level":"link"`)
+
+// unnamed says whether a query asks for a line of level link by addresses whose hashes alone are in it.
+func (k *holder) unnamed(q *Query, r *Record) bool {
+	if r.Level != LevelLink.String() {
+		return false
+	}
+	sender, recipient := r.Local, r.Remote
+	if r.Dir == "in" {
+		sender, recipient = r.Remote, r.Local
+	}
+	is := func(asked, hash, domain string) bool {
+		if strings.Contains(asked, "@") {
+			return hash != "" && hash == k.hasher.Address(r.Time, asked)
+		}
+		return asked == domain
+	}
+	return (q.From == "" || is(q.From, r.Hash.From, sender)) && (q.To == "" || is(q.To, r.Hash.To, recipient)) &&
+		(q.User == "" || is(q.User, r.Hash.From, sender) || is(q.User, r.Hash.To, recipient)) &&
+		(q.Domain == "" || inDomain(r.Local, q.Domain) || inDomain(r.Remote, q.Domain))
 }
 
 // placed gives the name of the hold in force that a line places.

@@ -255,6 +255,48 @@ func TestHold(t *testing.T) {
 	records(t, dir)
 }
 
+// TestHoldAtLevelLink: a hold on a person keeps what the record knows only by the hashes of addresses, and no more of it.
+func TestHoldAtLevelLink(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir()}
+	l := openWith(t, c, osDisk{}, time.Now)
+	e := stanzaEvent(1) // from alice@corp.example to bob@partner.example
+	e.Level, e.Dir, e.Local, e.Remote = LevelLink, "out", "corp.example", "partner.example"
+	appendAll(t, l, []Event{e})
+	closeLog(t, l)
+	hasher, err := LoadHasher(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []struct {
+		q    Query
+		want bool
+	}{
+		{Query{User: "alice@corp.example"}, true},
+		{Query{User: "alice@corp.example/desk"}, true}, // the resource is not in the hash
+		{Query{User: "bob@partner.example"}, true},
+		{Query{User: "carol@corp.example"}, false},
+		{Query{From: "alice@corp.example", To: "bob@partner.example"}, true},
+		{Query{From: "bob@partner.example"}, false},
+		{Query{From: "corp.example", To: "partner.example"}, true},
+		{Query{To: "corp.example"}, false},
+		{Query{User: "alice@corp.example", Domain: "*.example"}, true},
+		{Query{User: "alice@corp.example", Domain: "other.example"}, false},
+		{Query{User: "alice@corp.example", Until: time.Now().Add(-time.Hour)}, false},
+	} {
+		k := newHolder([]Hold{{Name: "h", Query: w.q}}, hasher)
+		err := eachLine(t.Context(), c.Dir, []int{1}, func(line []byte, h head) error {
+			if _, held := k.matching(line, h); held != w.want {
+				t.Errorf("%s holds it: %v", Hold{Query: w.q}.Text(), held)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestHoldText: a hold comes back from its event as it was placed, whatever stands in it.
 func TestHoldText(t *testing.T) {
 	t.Parallel()
@@ -366,6 +408,39 @@ func TestKeysExpire(t *testing.T) {
 	}
 	if all, err := SealingKeys(dir); err != nil || destroyed != 2 || len(all) != 5 {
 		t.Errorf("%d destructions are recorded, %+v, %v", destroyed, all, err)
+	}
+}
+
+// TestKeyEndsAsItBegan: when a key's period ends does not depend on what period is configured later.
+func TestKeyEndsAsItBegan(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	clock := &hand{at: time.Date(2026, 7, 5, 9, 0, 0, 0, time.UTC)}
+	c := Config{Dir: dir, Sealing: Sealing{Recipients: recipients(officer(t)), Period: 30 * 24 * time.Hour}}
+	l := openWith(t, c, osDisk{}, clock.now)
+	appendAll(t, l, []Event{secretStanza(0, "on the first day")})
+	clock.turn(9 * 24 * time.Hour)
+	appendAll(t, l, []Event{secretStanza(1, "on the tenth")})
+	closeLog(t, l)
+	c.Sealing.Period = time.Hour
+	l = openWith(t, c, osDisk{}, clock.now)
+	appendAll(t, l, []Event{secretStanza(2, "with a key of an hour")})
+	all, err := SealingKeys(dir)
+	if err != nil || len(all) != 2 || !strings.HasSuffix(all[0].Name, "T0000+720h-1") || all[0].End.Sub(all[0].Begin) != 720*time.Hour || !strings.HasSuffix(all[1].Name, "T0900+1h-1") {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	o := KeyOrder{Before: clock.now(), Now: clock.now()}
+	if gone, err := DestroyKeys(t.Context(), c, o, by(l)); err == nil {
+		t.Errorf("before its period is over: %+v", gone)
+	}
+	clock.turn(30 * 24 * time.Hour)
+	o = KeyOrder{Before: clock.now(), Now: clock.now()}
+	if gone, err := DestroyKeys(t.Context(), c, o, by(l)); err != nil || len(gone) != 2 {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	closeLog(t, l)
+	if sealed := sealedLines(t, dir); len(sealed) != 3 || sealed[2].Sealed.Key != all[1].Name {
+		t.Errorf("%+v", sealed)
 	}
 }
 

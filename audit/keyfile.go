@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,7 +25,8 @@ import (
 )
 
 // keysDir is where the sealed first keys are, in the record's directory: CLASS/PERIOD-N.age, or with shares one file for each
-// officer, CLASS/PERIOD-N.SHARE.age. A destroyed key leaves CLASS/PERIOD-N.destroyed behind.
+// officer, CLASS/PERIOD-N.SHARE.age. A destroyed key leaves CLASS/PERIOD-N.destroyed behind. PERIOD is a day, 2026-11-24, or where
+// audit.sealing.period is no day its beginning and length, 2026-11-24T0600+6h: a key's end does not depend on what is configured later.
 const (
 	keysDir     = "keys"
 	keySuffix   = ".age"
@@ -63,7 +65,7 @@ func ParseKeyFile(text []byte) (KeyFile, error) {
 	return k, nil
 }
 
-var keyName = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,63})/(\d{4}-\d\d-\d\d(?:T\d{4})?)-([1-9]\d{0,8})$`)
+var keyName = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,63})/(\d{4}-\d\d-\d\d(?:T\d{4}\+[1-9]\d{0,3}h)?)-([1-9]\d{0,8})$`)
 
 // classFolder gives a retention class a folder. A class whose name would make none has a hash for a name.
 func classFolder(class string) string {
@@ -192,18 +194,20 @@ type SealingKey struct {
 	Name      string // CLASS/PERIOD-N
 	Class     string
 	Begin     time.Time // of its period
-	Files     []string  // whole paths; none when it was destroyed
+	End       time.Time
+	Files     []string // whole paths; none when it was destroyed
 	Destroyed bool
 }
 
 // SealingKeys lists the keys of a record, class by class, in their order. Files of other names are none of ours.
 func SealingKeys(dir string) ([]SealingKey, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, keysDir, "*", "*"))
+	paths, err := fs.Glob(os.DirFS(dir), keysDir+"/*/*")
 	if err != nil {
 		return nil, fmt.Errorf("listing sealing keys: %w", err)
 	}
 	found := map[string]*SealingKey{}
 	for _, path := range paths {
+		path = filepath.Join(dir, path)
 		base := filepath.Base(path)
 		stem, rest, _ := strings.Cut(base, ".")
 		name := filepath.Base(filepath.Dir(path)) + "/" + stem
@@ -214,7 +218,10 @@ func SealingKeys(dir string) ([]SealingKey, error) {
 		}
 		k := found[name]
 		if k == nil {
-			k = &SealingKey{Name: name, Class: m[1], Begin: beginOf(m[2])}
+			k = &SealingKey{Name: name, Class: m[1]}
+			if k.Begin, k.End, err = spanOf(m[2]); err != nil {
+				continue
+			}
 			found[name] = k
 		}
 		if destroyed {
@@ -239,11 +246,26 @@ func SealingKeys(dir string) ([]SealingKey, error) {
 	return all, nil
 }
 
-func beginOf(period string) time.Time {
-	for _, layout := range []string{time.DateOnly, hourLayout} {
-		if t, err := time.Parse(layout, period); err == nil {
-			return t
-		}
+// periodAt names the period that a time is in.
+func periodAt(now time.Time, length time.Duration) string {
+	begin := now.UTC().Truncate(length)
+	if length == 24*time.Hour {
+		return begin.Format(time.DateOnly)
 	}
-	return time.Time{}
+	return fmt.Sprintf("%s+%dh", begin.Format(hourLayout), length/time.Hour)
+}
+
+// spanOf reads what periodAt writes.
+func spanOf(period string) (begin, end time.Time, err error) {
+	from, long, ok := strings.Cut(period, "+")
+	if !ok {
+		begin, err = time.Parse(time.DateOnly, period)
+		return begin, begin.Add(24 * time.Hour), err
+	}
+	length, err := time.ParseDuration(long)
+	if err != nil {
+		return begin, end, err
+	}
+	begin, err = time.Parse(hourLayout, from)
+	return begin, begin.Add(length), err
 }

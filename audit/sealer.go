@@ -77,16 +77,7 @@ func (e *Event) toSeal() bool {
 
 // current says whether a chain can be used for events of now.
 func (s *sealer) current(c *chain, now time.Time) bool {
-	return c != nil && c.period == s.period(now) && c.n < uint64(s.cfg.Stanzas)
-}
-
-// period names the period that a time is in, by its beginning.
-func (s *sealer) period(now time.Time) string {
-	begin := now.UTC().Truncate(s.cfg.Period)
-	if s.cfg.Period%(24*time.Hour) == 0 {
-		return begin.Format(time.DateOnly)
-	}
-	return begin.Format(hourLayout)
+	return c != nil && c.period == periodAt(now, s.cfg.Period) && c.n < uint64(s.cfg.Stanzas)
 }
 
 // ready sees to it that there is a key for everything in the batch that is to be sealed, on the disk and synced. The key's own
@@ -154,7 +145,7 @@ func (l *Log) newChain(class string) error {
 	case s.failed != nil && time.Now().Before(s.again):
 		return unrecorded(s.failed)
 	}
-	c := &chain{period: s.period(now)}
+	c := &chain{period: periodAt(now, s.cfg.Period)}
 	rand.Read(c.key[:]) // never fails: the program ends first
 	event, err := s.write(folder, c)
 	if err != nil {
@@ -175,6 +166,7 @@ func (l *Log) newChain(class string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
+		clear(c.key[:])
 		return ErrClosed
 	}
 	if old != nil {

@@ -21,7 +21,6 @@ type Query struct {
 	ID       string    // of the event, as quoted in a bounce, or of the stanza
 	Since    time.Time // not before
 	Until    time.Time // before
-	Hash     string    // of the body, as Hasher gives it
 	Text     string    // occurs in any value but numbers and times, in whatever case
 	Limit    int       // at most so many, the oldest; 0: all
 	NoIndex  bool      // read everything: an index is not believed
@@ -145,7 +144,7 @@ func newMatcher(q Query) *matcher {
 	if !q.Until.IsZero() {
 		m.until = q.Until.UTC().Format(timeLayout)
 	}
-	for _, s := range []string{q.From, q.To, q.User, strings.TrimPrefix(q.Domain, "*."), q.Class, q.Effect, q.Rule, q.Hash} {
+	for _, s := range []string{q.From, q.To, q.User, strings.TrimPrefix(q.Domain, "*."), q.Class, q.Effect, q.Rule} {
 		if s != "" {
 			m.needles = append(m.needles, appendText(nil, s))
 		}
@@ -190,7 +189,6 @@ func (m *matcher) record(r *Record) bool {
 		(q.Class == "" || slices.Contains(r.Stanza.Class, q.Class)) &&
 		(q.Effect == "" || r.Decision.Effect == q.Effect) &&
 		(q.Rule == "" || r.Decision.Rule == q.Rule) &&
-		(q.Hash == "" || r.Hash.Body == q.Hash) &&
 		(q.ID == "" || r.ID.String() == m.id || r.Stanza.ID == q.ID) &&
 		(q.Text == "" || r.mentions(q.Text))
 }

@@ -44,21 +44,21 @@ Bodies are compared by keyed hashes (levels sealed and content), addresses too a
 			if err != nil {
 				return fault(err)
 			}
+			asks := asking{h: h, from: recorded(from), to: recorded(to)}
 			if body != "" {
 				text, err := os.ReadFile(body)
 				if err != nil {
 					return fault(fmt.Errorf("--body-file: %w", err))
 				}
-				q.Hash = h.Body(withoutEnd(text))
+				asks.body = withoutEnd(text)
 			}
-			from, to = recorded(from), recorded(to)
-			asked := strings.TrimSpace(fmt.Sprintf("ask from=%s to=%s body=%s day=%s", from, to, q.Hash, day))
+			asked := asks.text(q.Since) + " day=" + day
 			if err := noteDeed(cmd.Context(), c, console.Note{Kind: "audit.search", As: as, Why: reason, Query: asked}); err != nil {
 				return fault(err)
 			}
 			found := 0
 			err = audit.Search(cmd.Context(), c.Audit.Dir, q, func(_ []byte, r audit.Record) error {
-				if !sameAddress(h, from, r.From, r.Hash.From) || !sameAddress(h, to, r.To, r.Hash.To) {
+				if !asks.match(&r) {
 					return nil
 				}
 				found++
@@ -85,9 +85,38 @@ Bodies are compared by keyed hashes (levels sealed and content), addresses too a
 // withoutEnd takes off the line end that editors put behind a text.
 func withoutEnd(text []byte) []byte { return bytes.TrimSuffix(text, []byte("\n")) }
 
-// sameAddress compares bare addresses: one that is asked for with one that stands in the record, or with its hash.
-func sameAddress(h *audit.Hasher, asked, stands, hash string) bool {
+// asking is what is asked for. Its hashes are made once a day.
+type asking struct {
+	h        *audit.Hasher
+	from, to string
+	body     []byte // nil: any
+
+	day                        string
+	fromHash, toHash, bodyHash string
+}
+
+// text puts what is asked into words, for the record: a body by its hash of the day, or of today.
+func (a *asking) text(day time.Time) string {
+	hash := ""
+	if day.IsZero() {
+		day = time.Now()
+	}
+	if a.body != nil {
+		hash = a.h.Body(day, a.body)
+	}
+	return fmt.Sprintf("ask from=%s to=%s body=%s", a.from, a.to, hash)
+}
+
+func (a *asking) match(r *audit.Record) bool {
+	if day := r.Time.UTC().Format(time.DateOnly); day != a.day {
+		a.day, a.fromHash, a.toHash, a.bodyHash = day, a.h.Address(r.Time, a.from), a.h.Address(r.Time, a.to), a.h.Body(r.Time, a.body)
+	}
+	return sameAddress(a.from, r.From, a.fromHash, r.Hash.From) && sameAddress(a.to, r.To, a.toHash, r.Hash.To) && (a.body == nil || r.Hash.Body == a.bodyHash)
+}
+
+// sameAddress compares bare addresses: one that is asked for with one that stands in the record, or their hashes.
+func sameAddress(asked, stands, askedHash, hash string) bool {
 	bare, _, _ := strings.Cut(stands, "/")
 	wanted, _, _ := strings.Cut(asked, "/")
-	return asked == "" || bare == wanted || hash != "" && hash == h.Address(asked)
+	return asked == "" || bare == wanted || hash != "" && hash == askedHash
 }
