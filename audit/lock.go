@@ -48,6 +48,16 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// InUse says whether some process writes to a record.
+func InUse(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == syscall.EWOULDBLOCK
+}
+
 // ownTries is how often a lock that seems to be held by this very process is asked for.
 const ownTries = 50
 

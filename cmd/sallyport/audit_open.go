@@ -19,74 +19,44 @@ import (
 
 // openFlags say what is to be opened, with whose keys and why.
 type openFlags struct {
-	path, dir          string
+	queryFlags
 	offline            bool
 	identities, shares []string
-	reason, as         string
-	since, until       string
-	query              audit.Query
 }
 
 func openCommand() *cobra.Command {
 	var f openFlags
+	f.q.Limit = 1000
 	cmd := &cobra.Command{
 		Use: "open", Short: "Show what sealed stanzas say, with an officer's key; recorded before anything is shown", Args: cobra.NoArgs,
 		Example: `  sallyport audit open --id 01K1DVJ9G0N0000000000000AB --identity officer.key --reason "case 2026-117"
   sallyport audit open --user alice@corp.example --since 2026-11-24 --identity officer.key --reason "case 2026-117"
   sallyport audit open --offline --dir /mnt/copy --id 01K1DVJ9G0N0000000000000AB --identity officer.key --reason "case 2026-117"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if strings.TrimSpace(f.reason) == "" {
+			if strings.TrimSpace(f.why) == "" {
 				return errors.New("--reason: say why; it is recorded")
 			}
 			if f.offline != (f.dir != "") {
 				return errors.New("--offline and --dir go together: a copy of the record is opened where nothing can be recorded")
 			}
-			for _, name := range []*string{&f.query.From, &f.query.To, &f.query.Domain, &f.query.User} {
-				*name = recorded(*name)
+			if err := f.read(); err != nil {
+				return err
 			}
-			var err error
-			if f.query.Since, err = moment(f.since); err != nil {
-				return fmt.Errorf("--since: %w", err)
-			}
-			if f.query.Until, err = moment(f.until); err != nil {
-				return fmt.Errorf("--until: %w", err)
-			}
-			if f.asked() == "" {
+			if f.conditions() == "" {
 				return errors.New("say what is to be opened: --id, --user, --from, --to, --domain, --rule or --since")
 			}
 			return fault(f.run(cmd))
 		},
 	}
 	configFlag(cmd, &f.path)
+	f.addQuery(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "dir", "", "`DIRECTORY` of a copy of a record, with --offline")
 	flags.BoolVar(&f.offline, "offline", false, "open a copy, away from the gate: nothing is recorded, which is said")
 	flags.StringArrayVar(&f.identities, "identity", nil, "`FILE` with an officer's age identity; again for each officer")
 	flags.StringArrayVar(&f.shares, "share", nil, "`FILE` of a sealing key that an officer has decrypted with age; again for each")
-	flags.StringVar(&f.reason, "reason", "", "`WHY`: it is recorded")
-	flags.StringVar(&f.as, "as", "", "`NAME` of who opens, beside the user that the system knows")
-	flags.StringVar(&f.query.ID, "id", "", "`ID` of the event")
-	flags.StringVar(&f.query.User, "user", "", "`USER@HOST`, as sender or recipient")
-	flags.StringVar(&f.query.From, "from", "", "sender: `ADDRESS` or domain")
-	flags.StringVar(&f.query.To, "to", "", "recipient: `ADDRESS` or domain")
-	flags.StringVar(&f.query.Domain, "domain", "", "`DOMAIN` on either side")
-	flags.StringVar(&f.query.Rule, "rule", "", "`RULE` of the decision")
-	flags.StringVar(&f.since, "since", "", "`WHEN`: a day, a time (RFC 3339), or how long ago (24h)")
-	flags.StringVar(&f.until, "until", "", "`WHEN`, likewise")
-	flags.IntVar(&f.query.Limit, "limit", 1000, "`N` events at the most, the oldest")
+	flags.StringVar(&f.why, "reason", "", "`WHY`: it is recorded")
 	return cmd
-}
-
-// asked puts the query into words, for the record.
-func (f *openFlags) asked() string {
-	q := &f.query
-	var words []string
-	for _, kv := range [][2]string{{"id", q.ID}, {"user", q.User}, {"from", q.From}, {"to", q.To}, {"domain", q.Domain}, {"rule", q.Rule}, {"since", f.since}, {"until", f.until}} {
-		if kv[1] != "" {
-			words = append(words, kv[0]+"="+kv[1])
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // sealedEvent is one to be opened.
@@ -95,19 +65,23 @@ type sealedEvent struct {
 	record audit.Record
 }
 
+// record is where the record is, and the configuration of its gate: nil for a copy, where nothing can be recorded.
+func (f *openFlags) record() (dir string, live *config.Config, err error) {
+	c, err := config.Load(f.path)
+	switch {
+	case !f.offline && err != nil:
+		return "", nil, err
+	case !f.offline:
+		return c.Audit.Dir, c, isRecord(c.Audit.Dir)
+	case audit.InUse(f.dir) || err == nil && sameDir(f.dir, c.Audit.Dir):
+		return "", nil, fmt.Errorf("%s is no copy: it is a gate's own record, in which it is recorded who opens; leave --offline and --dir out", f.dir)
+	}
+	return f.dir, nil, isRecord(f.dir)
+}
+
 func (f *openFlags) run(cmd *cobra.Command) error {
-	var c *config.Config
-	if f.dir == "" {
-		var err error
-		if c, err = config.Load(f.path); err != nil {
-			return err
-		}
-	}
-	dir := f.dir
-	if c != nil {
-		dir = c.Audit.Dir
-	}
-	if err := isRecord(dir); err != nil {
+	dir, c, err := f.record()
+	if err != nil {
 		return err
 	}
 	opener, err := f.opener(dir)
@@ -115,8 +89,9 @@ func (f *openFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	var found []sealedEvent
-	f.query.Kind = "stanza"
-	err = audit.Search(cmd.Context(), dir, f.query, func(line []byte, r audit.Record) error {
+	q := f.q
+	q.Kind = "stanza"
+	err = audit.Search(cmd.Context(), dir, q, func(line []byte, r audit.Record) error {
 		if r.Sealed.Box != "" {
 			found = append(found, sealedEvent{slices.Clone(line), r})
 		}
@@ -130,8 +105,8 @@ func (f *openFlags) run(cmd *cobra.Command) error {
 	}
 	if c == nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "opened offline, recorded nowhere: %s, %s, by %s, reason: %s, %s in %s\n", time.Now().UTC().Format(time.RFC3339),
-			counted(uint64(len(found)), "event"), cmp.Or(f.as, userName(os.Getuid())), audit.Visible(f.reason), audit.Visible(f.asked()), audit.Visible(dir))
-	} else if err := noteDeed(cmd.Context(), c, console.Note{Kind: "audit.open", As: f.as, Why: f.reason, Query: f.asked(), Count: uint64(len(found))}); err != nil {
+			counted(uint64(len(found)), "event"), cmp.Or(f.as, userName(os.Getuid())), audit.Visible(f.why), audit.Visible(f.asked()), audit.Visible(dir))
+	} else if err := noteDeed(cmd.Context(), c, console.Note{Kind: "audit.open", As: f.as, Why: f.why, Query: f.asked(), Count: uint64(len(found))}); err != nil {
 		return err
 	}
 	var faults []error

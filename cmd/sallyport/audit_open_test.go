@@ -38,7 +38,7 @@ func TestSealedOpenedAndAsked(t *testing.T) {
 	if code, out, said := run(append(open, key("stranger.key"))...); code != 1 || strings.Contains(out, "body") || !strings.Contains(said, "not sealed to any of these") {
 		t.Errorf("a stranger: %d, %q, %q", code, out, said)
 	}
-	if _, out, _ := run("search", "-c", h.config, "--kind", "audit.open", "--json"); strings.Count(out, `"why":"case 117","query":"user=juliet@remote.example"`) != 2 {
+	if _, out, _ := run("search", "-c", h.config, "--kind", "audit.open", "--json"); strings.Count(out, `"why":"case 117","query":"user=juliet@remote.example limit=1000"`) != 2 {
 		t.Errorf("the openings are not in the record: %s", out)
 	}
 	h.write("claim.txt", "hi\n")
@@ -57,6 +57,13 @@ func TestSealedOpenedAndAsked(t *testing.T) {
 	offline := []string{"open", "--dir", copied, "--user", "juliet@remote.example", "--reason", "case 117", "--identity", key("officer.key")}
 	if code, out, said := run(offline...); code == 0 || out != "" {
 		t.Errorf("a copy without --offline: %d, %q, %q", code, out, said)
+	}
+	own := filepath.Join(h.dir, "state", "audit")
+	for _, config := range []string{h.config, "none.yaml"} {
+		args := []string{"open", "-c", config, "--offline", "--dir", own, "--user", "juliet@remote.example", "--reason", "x", "--identity", key("officer.key")}
+		if code, out, said := run(args...); code != 1 || out != "" || !strings.Contains(said, "is no copy") {
+			t.Errorf("the gate's own record as a copy: %d, %q, %q", code, out, said)
+		}
 	}
 	if code, out, said := run(append(offline, "--offline")...); code != 0 || !strings.Contains(out, "body    hi") || !strings.Contains(said, "recorded nowhere") {
 		t.Errorf("a copy: %d, %q, %q", code, out, said)

@@ -29,6 +29,16 @@ type queryFlags struct {
 
 func (f *queryFlags) add(cmd *cobra.Command) {
 	f.addPlaces(cmd)
+	f.addQuery(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.q.Kind, "kind", "", "`KIND` of event; link.* for all that begin so")
+	flags.StringVar(&f.q.Text, "text", "", "`WORDS` in any value")
+	flags.BoolVar(&f.q.NoIndex, "no-index", false, "read everything: believe no index")
+	flags.StringVar(&f.why, "why", "", "`REASON`; it is recorded")
+}
+
+// addQuery adds the flags that say which stanzas are meant.
+func (f *queryFlags) addQuery(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.q.From, "from", "", "sender: `ADDRESS` or domain")
 	flags.StringVar(&f.q.To, "to", "", "recipient: `ADDRESS` or domain")
@@ -37,15 +47,11 @@ func (f *queryFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.q.Class, "class", "", "`CLASS` of the stanza")
 	flags.StringVar(&f.q.Effect, "effect", "", "`EFFECT` of the decision: allow, deny or drop")
 	flags.StringVar(&f.q.Rule, "rule", "", "`RULE` of the decision")
-	flags.StringVar(&f.q.Kind, "kind", "", "`KIND` of event; link.* for all that begin so")
 	flags.StringVar(&f.q.ID, "id", "", "`ID` of the event, as quoted in a bounce, or of the stanza")
-	flags.StringVar(&f.q.Text, "text", "", "`WORDS` in any value")
 	flags.StringVar(&f.since, "since", "", "`WHEN`: a day, a time (RFC 3339), or how long ago (24h)")
 	flags.StringVar(&f.until, "until", "", "`WHEN`, likewise")
-	flags.IntVar(&f.q.Limit, "limit", 0, "`N` events at the most, the oldest; 0: all")
-	flags.BoolVar(&f.q.NoIndex, "no-index", false, "read everything: believe no index")
+	flags.IntVar(&f.q.Limit, "limit", f.q.Limit, "`N` events at the most, the oldest; 0: all")
 	flags.StringVar(&f.as, "as", "", "`NAME` of who asks, beside the user that the system knows")
-	flags.StringVar(&f.why, "why", "", "`REASON`; it is recorded")
 }
 
 // read understands what was typed.
@@ -71,6 +77,15 @@ func (f *queryFlags) read() (err error) {
 
 // asked puts the query into words, for the record.
 func (f *queryFlags) asked() string {
+	words := cmp.Or(f.conditions(), "everything")
+	if f.q.Limit > 0 {
+		words += fmt.Sprintf(" limit=%d", f.q.Limit)
+	}
+	return words
+}
+
+// conditions are what an event has to be; empty: there are none.
+func (f *queryFlags) conditions() string {
 	q := &f.q
 	var words []string
 	for _, kv := range [][2]string{{"from", q.From}, {"to", q.To}, {"domain", q.Domain}, {"user", q.User}, {"class", q.Class}, {"effect", q.Effect}, {"rule", q.Rule},
@@ -79,10 +94,7 @@ func (f *queryFlags) asked() string {
 			words = append(words, kv[0]+"="+kv[1])
 		}
 	}
-	if q.Limit > 0 {
-		words = append(words, fmt.Sprintf("limit=%d", q.Limit))
-	}
-	return cmp.Or(strings.Join(words, " "), "everything")
+	return strings.Join(words, " ")
 }
 
 // directories are those that are named, or else the gate's own. Live is the configuration of the gate whose record is among them, if
