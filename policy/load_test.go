@@ -114,8 +114,9 @@ func TestLoadFaults(t *testing.T) {
 		{"a list at the root", map[string]string{"d.json": "[]"}, []string{"d.json:1: must be an object"}},
 		{"names that would never match", map[string]string{"d.json": `{"internal": {"users": {"c\u0065\u0301o@corp.example": 1, "cfo\u200b@corp.example": 1, "cé\u200co@corp.example": 1},
 			"domains": {"*.mu\u0308ller.example": 1, "müller.example": 1}, "rooms": {"ｂoard@conference.corp.example": 1}}, "groups": {"g": {"a\u202e@corp.example": 1}}, "peers": {"ﬁrst.example": {}}}`},
-			[]string{`d.json:1: data.internal.users["ce\u0301o@corp.example"]: would`, `d.json:1: data.internal.users["cfo\u200b@corp.example"]: would`,
-				`d.json:2: data.groups.g["a\u202e@corp.example"]: would never match`, `d.json:2: data.internal.domains["*.mu\u0308ller.example"]: would`,
+			[]string{`d.json:1: data.internal.users["c\u00e9\u200co@corp.example"]: would never match: not a bare address`,
+				`d.json:1: data.internal.users["ce\u0301o@corp.example"]: would never match: as policy sees it this bare address is "céo@corp.example"`,
+				`d.json:1: data.internal.users["cfo\u200b@corp.example"]: would`, `d.json:2: data.groups.g["a\u202e@corp.example"]: would never match`, `d.json:2: data.internal.domains["*.mu\u0308ller.example"]: would`,
 				`d.json:2: data.internal.rooms["\uff42oard@conference.corp.example"]: would`, `d.json:2: data.peers["\ufb01rst.example"]: would`}},
 		{"what base checks", map[string]string{"d.json": `{"internal": {"usres": {}}}`}, []string{"d.json:1: data.internal.usres: nothing enforces that name"}},
 	} {

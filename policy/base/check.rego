@@ -1,5 +1,5 @@
 # Faults in the data documents, asked for once, when policy is loaded: any of them refuses the load. What nothing would
-# enforce is a fault too, for a misspelt name must not look like a rule.
+# enforce is a fault too, for a misspelt name must not look like a rule. Addresses and domains are looked at elsewhere (policy/spelling.go).
 package sallyport.check
 
 faults contains sprintf("data.federation is %s, must be listed or open", [json.marshal(mode)]) if {
@@ -31,11 +31,6 @@ faults contains fault if some fault in data.sallyport.ready[_].faults
 faults contains sprintf("data.peers[%q] must be an object; {} asks for no more than the default", [name]) if {
 	some name, entry in peers
 	not is_object(entry)
-}
-
-faults contains sprintf("data.peers[%q]: not a domain as policy sees it (%s)", [name, spelling]) if {
-	some name, _ in peers
-	not plain_domain(name)
 }
 
 choices := {
@@ -110,11 +105,6 @@ faults contains sprintf("data.internal.%s must be an object, key by key", [name]
 	not is_object(value)
 }
 
-faults contains sprintf("data.internal.domains[%q]: not a domain as policy sees it (%s)", [name, spelling]) if {
-	some name, _ in kept.domains
-	not plain_domain(name)
-}
-
 faults contains sprintf("data.internal.groups: there is no group %s in data.groups", [name]) if {
 	some name, closed in kept.groups
 	closed
@@ -124,37 +114,4 @@ faults contains sprintf("data.internal.groups: there is no group %s in data.grou
 faults contains sprintf("data.groups[%q] must be an object, keyed by address", [name]) if {
 	some name, members in groups
 	not is_object(members)
-}
-
-faults contains sprintf("data.internal.%s[%q]: not a bare address as policy sees it (%s)", [kind, address, spelling]) if {
-	some kind in ["users", "rooms"]
-	some address in misspelt(kept[kind])
-}
-
-faults contains sprintf("data.groups[%q][%q]: not a bare address as policy sees it (%s)", [name, address, spelling]) if {
-	some name, members in groups
-	some address in misspelt(members)
-}
-
-spelling := "lower case, Unicode rather than xn--, no final dot, no resource"
-
-plain_domain(name) if {
-	suffix := trim_prefix(name, "*.")
-	suffix != ""
-	not contains(suffix, "*")
-	plain(suffix)
-}
-
-# misspelt looks at all keys at once, because there may be a hundred thousand, and at each only when that finds something.
-misspelt(document) := {key |
-	is_object(document)
-	keys := object.keys(document)
-	not plain(concat("\n", keys))
-	some key in keys
-	not plain(key)
-}
-
-plain(text) if {
-	lower(text) == text
-	not regex.match(`[ /]|\.(\n|$)|(^|[@.\n])xn--`, text)
 }

@@ -38,8 +38,7 @@ right("all", value) if is_boolean(value)
 
 right("peers", value) if {
 	is_object(value)
-	every name, on in value {
-		data.sallyport.check.plain_domain(name)
+	every on in value {
 		is_boolean(on)
 	}
 }

@@ -1,6 +1,8 @@
 # Hours: when the house talks with others. Outside of them messages and calls are refused.
 package sallyport.ready.hours
 
+import data.sallyport.names
+
 # now is the time in the house's zone. Whoever reads the clock is asked anew for each stanza.
 now := time.format([time.now_ns(), zone, "15:04"])
 
@@ -20,8 +22,13 @@ deny contains {
 	"message": sprintf("Messages are exchanged with other domains from %s to %s.", [data.hours.from, data.hours.to]),
 } if {
 	begins
-	not data.hours.peers[input.remote.domain]
+	not excepted
 	not open
+}
+
+excepted if {
+	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	data.hours.peers[name]
 }
 
 begins if {
@@ -64,8 +71,7 @@ faults contains sprintf("data.hours.peers is %s, must be an object of domains, e
 
 exceptions(peers) if {
 	is_object(peers)
-	every name, on in peers {
-		data.sallyport.check.plain_domain(name)
+	every on in peers {
 		is_boolean(on)
 	}
 }

@@ -2,7 +2,7 @@ package sallyport.ready.hours_test
 
 import data.sallyport.ready.hours
 
-documents := {"zone": "Europe/Berlin", "from": "08:00", "to": "18:00", "peers": {"always.example": true}}
+documents := {"zone": "Europe/Berlin", "from": "08:00", "to": "18:00", "peers": {"always.example": true, "*.always.example": true}}
 
 message(remote, type) := {"remote": {"domain": remote}, "stanza": {"kind": "message", "type": type}}
 
@@ -24,6 +24,7 @@ test_open[moment] if {
 test_exceptions if {
 	night := at("2026-11-26T23:00:00+01:00")
 	hours.deny == set() with data.hours as documents with time.now_ns as night with input as message("always.example", "chat")
+	hours.deny == set() with data.hours as documents with time.now_ns as night with input as message("a.always.example", "chat")
 	hours.deny == set() with data.hours as documents with time.now_ns as night with input as message("partner.example", "error")
 	hours.deny == set() with data.hours as documents with time.now_ns as night with input as {"remote": {"domain": "partner.example"}, "stanza": {"kind": "presence"}}
 }

@@ -34,9 +34,3 @@ faults contains sprintf("data.urls.%s: there are hosts and direction", [name]) i
 faults contains "data.urls.hosts must be an object, keyed by host" if not is_object(object.get(data.urls, "hosts", {}))
 
 faults contains "data.urls.direction must be in, out or both" if not object.get(data.urls, "direction", "both") in {"in", "out", "both"}
-
-faults contains sprintf("data.urls.hosts[%q]: not a host as policy sees it (%s)", [name, data.sallyport.check.spelling]) if {
-	is_object(data.urls.hosts)
-	some name, _ in data.urls.hosts
-	not data.sallyport.check.plain_domain(name)
-}
