@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"sallyport/internal/stanza"
 	"sallyport/policy"
@@ -16,8 +17,8 @@ const hello = "<message from='juliet@remote.example/x' to='romeo@corp.example'><
 // What a link is kept under is the mode too: enforcing is in force at the next stanza of a link that stands.
 func TestModeHoldsAtOnce(t *testing.T) {
 	t.Parallel()
-	listed := policy.Data{"federation": "listed"}
-	engine, err := policy.New(policy.Config{Mode: "observe", Watch: -1}, listed)
+	open := policy.Data{"federation": "open"}
+	engine, err := policy.New(policy.Config{Mode: "observe", Watch: -1, Timeout: time.Minute}, open)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,11 +27,12 @@ func TestModeHoldsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, c := arriving(t, engine, el)
+	c.proof.facts = policy.LinkFacts{Channel: "plaintext", Proof: "dialback"} // which stanzas are not asked about
 	for _, test := range []struct {
 		mode string
 		want policy.Effect
 	}{{"observe", policy.Allow}, {"enforce", policy.Deny}, {"observe", policy.Allow}} {
-		if err := engine.ReloadAs(test.mode, listed); err != nil {
+		if err := engine.ReloadAs(test.mode, open); err != nil {
 			t.Fatal(err)
 		}
 		if in.p.judge(t.Context(), engine.Snapshot(), in, c); c.decision.Effect != test.want {
@@ -58,7 +60,7 @@ func TestDraftIsComparedOnRefusedLinks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := through(t, engine, el); c.decision.Rule != "peer-not-listed" {
+		if c := through(t, engine, el, false); c.decision.Rule != "peer-not-listed" {
 			t.Fatalf("%+v", c.decision)
 		}
 		synctest.Wait()
