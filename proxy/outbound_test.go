@@ -99,6 +99,10 @@ b closes
 record has "kind":"delivery" "outcome":"dropped" remote-server-not-found
 record lacks "outcome":"bounced"
 `)
+	failed := s.proxy.Snapshot().Failed
+	if len(failed) != 1 || failed[0].Pair != "corp.example → nowhere.example" || failed[0].Step != proxy.StepDNS || failed[0].Error == "" || failed[0].Next.IsZero() {
+		t.Errorf("the snapshot has %+v", failed)
+	}
 }
 
 // awaitQueue waits until so many stanzas are queued in all.

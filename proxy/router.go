@@ -123,6 +123,20 @@ func (rt *router) failed(r route, f *Failure) time.Duration {
 	return wait
 }
 
+// failures are the failed routes that are remembered.
+func (rt *router) failures() []FailedRoute {
+	most := rt.p.now().Limits.NegativeMax
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	all := []FailedRoute{}
+	for r, last := range rt.refused {
+		if time.Since(last.until) < most {
+			all = append(all, FailedRoute{Pair: arrow(r), Step: last.f.Step, Error: last.f.Err.Error(), Advice: last.f.Advice, Next: last.until})
+		}
+	}
+	return all
+}
+
 func (rt *router) succeeded(r route) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()

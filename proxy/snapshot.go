@@ -19,6 +19,7 @@ type Snapshot struct {
 	// Ending are the grants and dated peers that have ended or soon will.
 	Ending []policy.Exception `json:"policy_ending,omitempty"`
 	Links  []LinkSnapshot     `json:"links"`
+	Failed []FailedRoute      `json:"failed"` // routes out that could not be opened lately
 	// Candidate is where a draft of another policy differs; nil when there is none.
 	Candidate *policy.Comparison `json:"candidate,omitempty"`
 }
@@ -39,6 +40,16 @@ type LinkSnapshot struct {
 	Stanzas uint64    `json:"stanzas"` // carried so far
 	Queue   int       `json:"queue"`   // stanzas waiting
 	Bytes   int       `json:"queue_bytes"`
+}
+
+// FailedRoute is a pair whose link out could not be made. Until Next its stanzas are bounced at once; with the first after that it is tried
+// again.
+type FailedRoute struct {
+	Pair   string    `json:"pair"` // "from → to"
+	Step   Step      `json:"step"`
+	Error  string    `json:"error"`
+	Advice string    `json:"advice,omitempty"`
+	Next   time.Time `json:"next"`
 }
 
 // Snapshot lists all links, sorted by door and pair.
@@ -63,6 +74,8 @@ func (p *Proxy) Snapshot() Snapshot {
 	slices.SortFunc(snap.Links, func(a, b LinkSnapshot) int {
 		return cmp.Or(cmp.Compare(a.Door, b.Door), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Pairs, b.Pairs), cmp.Compare(a.ID, b.ID))
 	})
+	snap.Failed = p.router.failures()
+	slices.SortFunc(snap.Failed, func(a, b FailedRoute) int { return cmp.Compare(a.Pair, b.Pair) })
 	return snap
 }
 

@@ -11,9 +11,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/config"
 	"sallyport/internal/xmpptest"
+	"sallyport/proxy"
 )
 
 // TestCommandLine: exit codes 0 done, 1 a fault was found, 2 called wrongly (DESIGN §4.1); what is wrong goes to standard error, one a
@@ -128,9 +130,32 @@ func TestStatus(t *testing.T) {
 	}}), proved+"do look\n")
 	hasKeys(t, seen, "version", "pid", "config", "gate.started", "gate.draining", "gate.policy_revision", "gate.links[].id", "gate.links[].door", "gate.links[].kind",
 		"gate.links[].pairs[]", "gate.links[].state", "gate.links[].channel", "gate.links[].proof", "gate.links[].tls", "gate.links[].peer", "gate.links[].since",
-		"gate.links[].stanzas", "gate.links[].queue", "gate.links[].queue_bytes", "certificates[].names[]", "certificates[].not_after", "certificates[].file", "certificates[].spki")
+		"gate.failed[]", "gate.links[].stanzas", "gate.links[].queue", "gate.links[].queue_bytes", "certificates[].names[]", "certificates[].not_after", "certificates[].file", "certificates[].spki")
 	if !regexp.MustCompile(`(?s)^sallyport devel, pid \d+, serving for .*\n\nDOOR .*\noutside +in +remote.example → corp.example +up +TLS 1.3 \S+ +pkix +127.0.0.1:\d+ +0 +0\n.*\ncorp.example +\d{4}-`).MatchString(text) {
 		t.Errorf("status prints\n%s", text)
+	}
+}
+
+// TestStatusText: links without a stream of their own, and routes that failed.
+func TestStatusText(t *testing.T) {
+	t.Parallel()
+	in := proxy.LinkSnapshot{ID: "i1", Door: "outside", Kind: "in", Pairs: []string{"remote.example → corp.example"}, State: proxy.Up, Channel: "tls", Proof: "pkix", Peer: "192.0.2.1:40000"}
+	out := proxy.LinkSnapshot{ID: "o2", Door: "outside", Kind: "out", Pairs: []string{"corp.example → remote.example"}, State: proxy.Up, Channel: "tls", Proof: "pkix", Peer: "192.0.2.1:40000", Over: "i1"}
+	gone := proxy.LinkSnapshot{ID: "o3", Door: "outside", Kind: "out", Pairs: []string{"x.corp.example → remote.example"}, State: proxy.Up, Peer: "192.0.2.1:40000", Over: "i9"}
+	st := status{Gate: proxy.Snapshot{Links: []proxy.LinkSnapshot{in, out, gone}, Failed: []proxy.FailedRoute{
+		{Pair: "corp.example → gone.example", Step: proxy.StepDNS, Error: "no such\x1b[2J domain", Next: time.Now().Add(90 * time.Minute)},
+		{Pair: "corp.example → old.example", Step: proxy.StepTLS, Error: "no TLS", Next: time.Now().Add(-time.Second)}}}}
+	var text strings.Builder
+	must(t, printStatus(&text, st))
+	for _, want := range []string{
+		`outside +out +corp.example → remote.example +up +tls +pkix +192.0.2.1:40000, on the stream of remote.example → corp.example +0 +0\n`,
+		`192.0.2.1:40000, on the stream of link i9 `,
+		`FAILED +AT +NEXT TRY +BECAUSE\ncorp.example → gone.example +dns +in 1h[0-9ms]+ +no such[^\x1b]* domain\n`,
+		`corp.example → old.example +tls +with the next stanza +no TLS\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text.String()) {
+			t.Errorf("not found: %s\n%s", want, text.String())
+		}
 	}
 }
 

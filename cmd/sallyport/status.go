@@ -90,11 +90,12 @@ func printStatus(w io.Writer, st status) error {
 		if l.TLS != "" {
 			channel = l.TLS
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", l.Door, l.Kind, strings.Join(l.Pairs, ", "), l.State, channel, l.Proof, l.Peer, l.Stanzas, l.Queue)
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", l.Door, l.Kind, strings.Join(l.Pairs, ", "), l.State, channel, l.Proof, l.Peer+streamOf(l, st.Gate.Links), l.Stanzas, l.Queue)
 	}
 	if len(st.Gate.Links) == 0 {
 		fmt.Fprintln(tab, "no link stands now")
 	}
+	printFailed(tab, st.Gate.Failed)
 	fmt.Fprintln(tab)
 	fmt.Fprintln(tab, "CERTIFICATE\tEXPIRES\tFROM")
 	for _, c := range st.Certs {
@@ -111,6 +112,38 @@ func printStatus(w io.Writer, st status) error {
 		return err
 	}
 	return printCandidate(w, st.Gate.Candidate)
+}
+
+// streamOf says on whose stream a link is, if it has none of its own.
+func streamOf(l proxy.LinkSnapshot, all []proxy.LinkSnapshot) string {
+	if l.Over == "" {
+		return ""
+	}
+	for _, other := range all {
+		if other.ID == l.Over && other.ID != l.ID && len(other.Pairs) > 0 {
+			return ", on the stream of " + other.Pairs[0]
+		}
+	}
+	return ", on the stream of link " + l.Over
+}
+
+// printFailed tells of the routes that could not be opened, and when each is tried again. JSON has them all.
+func printFailed(w io.Writer, routes []proxy.FailedRoute) {
+	const most = 50
+	if len(routes) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nFAILED\tAT\tNEXT TRY\tBECAUSE")
+	for _, r := range routes[:min(len(routes), most)] {
+		next := "with the next stanza"
+		if wait := time.Until(r.Next); wait > 0 {
+			next = "in " + wait.Round(time.Second).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Pair, r.Step, next, audit.Visible(r.Error))
+	}
+	if more := len(routes) - most; more > 0 {
+		fmt.Fprintf(w, "and %d more: status --json\n", more)
+	}
 }
 
 // printSources says how old what each source of the policy gave is, and what is wrong with it.
