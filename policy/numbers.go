@@ -11,7 +11,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/types"
 )
 
-// numbersDecl is the one built-in function that is ours: sallyport.numbers(kind, text) lists the numbers of cards, or the IBANs, that stand in a
+// numbersDecl is sallyport.numbers(kind, text): it lists the numbers of cards, or the IBANs, that stand in a
 // text, as they stand there. In Rego, trying each place and length would take a second for 10 kB of digits.
 var numbersDecl = &ast.Builtin{
 	Name:        "sallyport.numbers",
@@ -19,8 +19,8 @@ var numbersDecl = &ast.Builtin{
 	Decl:        types.NewFunction(types.Args(types.S, types.S), types.NewArray(nil, types.S)),
 }
 
-// ourBuiltins is numbersDecl with what it does. It is never changed.
-var ourBuiltins = map[string]*topdown.Builtin{numbersDecl.Name: {Decl: numbersDecl, Func: numbersCalled}}
+// ourBuiltins are the built-in functions that are ours, and what they do. It is never changed.
+var ourBuiltins = map[string]*topdown.Builtin{numbersDecl.Name: {Decl: numbersDecl, Func: numbersCalled}, behindDecl.Name: {Decl: behindDecl, Func: behindCalled}}
 
 func numbersCalled(_ topdown.BuiltinContext, operands []*ast.Term, yield func(*ast.Term) error) error {
 	kind, err := text(operands[0].Value)
@@ -34,8 +34,8 @@ func numbersCalled(_ topdown.BuiltinContext, operands []*ast.Term, yield func(*a
 	return yield(numbersTerm(kind, in))
 }
 
-// numbersForTests is the same for OPA's runner of tests.
-func numbersForTests() []*tester.Builtin {
+// builtinsForTests are the same for OPA's runner of tests.
+func builtinsForTests() []*tester.Builtin {
 	f := func(_ rego.BuiltinContext, kind, in *ast.Term) (*ast.Term, error) {
 		k, err := text(kind.Value)
 		if err != nil {
@@ -44,7 +44,8 @@ func numbersForTests() []*tester.Builtin {
 		t, err := text(in.Value)
 		return numbersTerm(k, t), err
 	}
-	return []*tester.Builtin{{Decl: numbersDecl, Func: rego.Function2(&rego.Function{Name: numbersDecl.Name, Decl: numbersDecl.Decl}, f)}}
+	return []*tester.Builtin{{Decl: numbersDecl, Func: rego.Function2(&rego.Function{Name: numbersDecl.Name, Decl: numbersDecl.Decl}, f)},
+		{Decl: behindDecl, Func: rego.Function1(behindFunction, behindTerm)}}
 }
 
 func numbersTerm(kind, in string) *ast.Term {

@@ -80,7 +80,7 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	}
 	reached := cover.New()
 	results, err := tester.NewRunner().
-		SetCompiler(compiler.WithEnablePrintStatements(true)).SetStore(m.world.store).SetModules(all).AddCustomBuiltins(numbersForTests()).
+		SetCompiler(compiler.WithEnablePrintStatements(true)).SetStore(m.world.store).SetModules(all).AddCustomBuiltins(builtinsForTests()).
 		RaiseBuiltinErrors(true).CapturePrintOutput(true).SetTimeout(checkTime).SetCoverageQueryTracer(reached).
 		RunTests(ctx, m.world.txn)
 	if err != nil {

@@ -21,6 +21,36 @@ refusal := domain if {
 	closed
 	some bare in [input.from.bare, input.to.bare]
 	data.groups[name][bare]
+} else := through
+
+# through is the same for whoever stands in the name that a gateway gives him: ceo%corp.example@gateway.example.
+through := kept("internal-user", "data.internal.users has the address behind a gateway's") if {
+	some bare in behind
+	data.internal.users[bare]
+} else := kept("internal-room", "data.internal.rooms has the address behind a gateway's") if {
+	some bare in behind
+	data.internal.rooms[bare]
+} else := kept("internal-group", "data.internal.groups has a group of the address behind a gateway's") if {
+	some bare in behind
+	some name, closed in data.internal.groups
+	closed
+	data.groups[name][bare]
+} else := kept("internal-domain", "data.internal.domains has the domain behind a gateway's") if {
+	some bare in behind
+	domain_kept(regex.replace(bare, "^.*@", ""))
+}
+
+behind contains inner if {
+	data.internal
+	some bare in [input.from.bare, input.to.bare]
+	some sign in ["%", "\\"]
+	contains(bare, sign)
+	some inner in sallyport.behind(bare)
+}
+
+domain_kept(domain) if {
+	some name in array.concat([domain], names.wildcards(domain))
+	data.internal.domains[name]
 }
 
 # domain is the same for a domain, which is all that a link knows.

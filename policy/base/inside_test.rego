@@ -37,6 +37,32 @@ test_kept[name] if {
 	}
 }
 
+# A gateway's name for somebody is that of somebody.
+test_kept_behind_a_gateway[name] if {
+	some name, [address, rule] in {
+		"user": ["ceo%corp.example@irc.corp.example", "internal-user"],
+		"user, escaped": [`ceo\40corp.example@irc.corp.example`, "internal-user"],
+		"user, with a final dot": ["ceo%corp.example.@irc.corp.example", "internal-user"],
+		"room": ["board%conference.corp.example@irc.corp.example", "internal-room"],
+		"group": [`rep\40corp.example@irc.corp.example`, "internal-group"],
+		"domain": ["#ops%intranet.corp.example@irc.corp.example", "internal-domain"],
+		"domain below a wildcard": ["#ops%a.lab.corp.example@irc.corp.example", "internal-domain"],
+	}
+	every direction, pair in {"in": [address, "romeo@partner.example"], "out": ["juliet@corp.example", address]} {
+		refusal := inside.refusal with data.internal as kept
+			with data.groups as groups
+			with input as crossing(direction, pair[0], pair[1])
+		refusal.rule == rule
+	}
+}
+
+test_others_behind_a_gateway_cross[address] if {
+	some address in ["#ops%irc.example@irc.corp.example", `juliet\40corp.example@irc.corp.example`, `d\27artagnan@corp.example`]
+	not inside.refusal with data.internal as kept
+		with data.groups as groups
+		with input as crossing("in", address, "romeo@partner.example")
+}
+
 test_stranger_is_told_nothing if {
 	refusal := inside.refusal with data.internal as kept
 		with input as crossing("in", "ceo@corp.example", "romeo@partner.example")

@@ -10,8 +10,7 @@ named contains jid if some jid in input.stanza.jids
 # A gateway's name for somebody has that address in its localpart, escaped (XEP-0106) or with a % (XEP-0100).
 named contains inner if {
 	some jid in input.stanza.jids
-	inner := regex.replace(split(jid, "@")[0], `\\40|%`, "@")
-	contains(inner, "@")
+	some inner in sallyport.behind(jid)
 }
 
 deny contains inside.kept("internal-user", "it names an address of data.internal.users") if {
