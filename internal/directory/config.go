@@ -35,6 +35,7 @@ type Config struct {
 	Timeout     time.Duration `yaml:"timeout" default:"2m" doc:"the longest that one round of questions may take"`
 	Entries     int           `yaml:"entries" default:"250000" doc:"the most people and groups together that are taken"`
 	Bytes       int64         `yaml:"bytes" default:"256MiB" doc:"the most that is read from the server in one round"`
+	Shrink      int           `yaml:"shrink" default:"20" doc:"a state in which more than so many per cent of all memberships are gone, or of those of one group of ten or more, is not taken until somebody accepts it; the log says how"`
 	Stale       time.Duration `yaml:"stale" default:"24h" doc:"told when the server has not answered for so long"`
 }
 
@@ -48,6 +49,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.Timeout, 2*time.Minute)
 	fill(&c.Entries, 250000)
 	fill(&c.Bytes, 256<<20)
+	fill(&c.Shrink, 20)
 	fill(&c.Stale, 24*time.Hour)
 	if c.Member == nil && c.MemberOf == "" {
 		c.Member = []string{"member", "uniqueMember"}
@@ -98,6 +100,9 @@ func New(c Config) (*policy.Feed, error) {
 	}
 	if (c.BindDN == "") != (c.SecretFile == "") {
 		faults = append(faults, errors.New("bind_dn: it goes with secret_file, and neither without the other"))
+	}
+	if c.Shrink < 1 || c.Shrink > 100 {
+		faults = append(faults, fmt.Errorf("shrink: %d is no share; 1 to 100 per cent", c.Shrink))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

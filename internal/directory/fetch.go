@@ -50,8 +50,13 @@ func (d *directory) Fetch(ctx context.Context, _ string) (text []byte, now strin
 	return text, "", err
 }
 
-// Open takes what Fetch gave for a supply.
-func (*directory) Open(text []byte, _ *policy.Supply) (policy.Supply, error) {
+// Open takes what Fetch gave for a supply, unless it is suspiciously little.
+func (d *directory) Open(text []byte, now *policy.Supply) (policy.Supply, error) {
+	if was := inForce(now); was != nil {
+		if err := d.shrunk(was, text); err != nil {
+			return policy.Supply{}, err
+		}
+	}
 	return policy.Supply{Origin: "directory", Files: []policy.File{{Name: "groups.json", Text: text}}}, nil
 }
 
