@@ -242,12 +242,12 @@ func (l *letters) attach(m *multipart.Writer, places []place, provers []*prover)
 		if err != nil {
 			return err
 		}
-		proof, seq, err := provers[p.dir].prove(line)
+		proof, id, err := provers[p.dir].prove(line)
 		if err != nil {
 			l.e.m.Unproved++
 			continue
 		}
-		w, err := part(m, "text/plain; charset=utf-8", fmt.Sprintf("seq-%d.tlog-proof", seq))
+		w, err := part(m, "text/plain; charset=utf-8", id.String()+".tlog-proof")
 		if err != nil {
 			return err
 		}
@@ -323,17 +323,17 @@ func (p *prover) Close() error {
 	return p.closer.Close()
 }
 
-func (p *prover) prove(line []byte) (proof []byte, seq uint64, err error) {
+func (p *prover) prove(line []byte) (proof []byte, id ID, err error) {
 	h, ok := parseHead(line)
 	if !ok || p.err != nil {
-		return nil, 0, errors.Join(p.err, errNoProof)
+		return nil, id, errors.Join(p.err, errNoProof)
 	}
 	made := Proof{Line: bytes.Clone(line), Index: int64(h.seq) - 1, Checkpoint: p.checkpoint}
 	if made.Checkpoint.Size <= made.Index {
-		return nil, 0, errNoProof
+		return nil, id, errNoProof
 	}
 	if made.Path, err = tlog.ProveRecord(made.Checkpoint.Size, made.Index, p.stored); err != nil {
-		return nil, 0, err
+		return nil, id, err
 	}
-	return made.Format(), h.seq, made.check()
+	return made.Format(), h.id, made.check()
 }

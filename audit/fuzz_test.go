@@ -268,11 +268,14 @@ func readAll(t *testing.T, dir string) {
 	}
 }
 
+// fuzzedContent is what is kept of a body there: a seed that is longer than the usual bound keeps the fuzzer busy with making it shorter.
+const fuzzedContent = 100
+
 // FuzzSealed: whatever a stanza says, and whatever stands in its line, the box gives back what the line of level content would say;
 // and one changed byte of the line, wherever, and it gives nothing else.
 func FuzzSealed(f *testing.F) {
 	f.Add("hello", "s", "en", "<message/>", "alice@corp.example", uint64(3), uint16(40))
-	f.Add("\",\"sealed\":{\"key\":\"x", "\x00\xff", "\u202e", strings.Repeat("é", 70000), "\"}\n", uint64(0), uint16(900))
+	f.Add("\",\"sealed\":{\"key\":\"x", "\x00\xff", "\u202e", strings.Repeat("é", 2*fuzzedContent), "\"}\n", uint64(0), uint16(900))
 	dir, id := f.TempDir(), officer(f)
 	s := &sealer{cfg: Sealing{}.withDefaults(), recipients: []age.Recipient{id.Recipient()}, disk: hastyDisk{}, dir: filepath.Join(dir, keysDir)}
 	first := chain{period: "2026-07-30", key: [keySize]byte{7}}
@@ -293,6 +296,7 @@ func FuzzSealed(f *testing.F) {
 			return
 		}
 		sealed, clear := newEncoder("gate-1"), newEncoder("gate-1")
+		sealed.most, clear.most = fuzzedContent, fuzzedContent
 		sealed.event(&e, appendTime(nil, e.Time), &c)
 		e.Level = LevelContent
 		clear.event(&e, appendTime(nil, e.Time), nil)

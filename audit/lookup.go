@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,9 +26,12 @@ type index struct {
 
 var errIndex = errors.New("not the index of this segment")
 
+// maxIndex is the largest index that is believed. Others would have it by gigabytes in memory, as a file with holes costs nothing to make.
+const maxIndex = 256 << 20
+
 // openIndex reads the head of an index. Close it afterwards.
 func openIndex(dir string, number int) (*index, error) {
-	f, err := os.Open(indexPath(dir, number))
+	f, err := openRegular(indexPath(dir, number))
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +53,9 @@ func (x *index) read() error {
 	st, err := x.f.Stat()
 	if err != nil {
 		return err
+	}
+	if st.Size() > maxIndex {
+		return errIndex
 	}
 	fixed := make([]byte, indexFixed)
 	if _, err := x.f.ReadAt(fixed, 0); err != nil {
@@ -282,7 +289,7 @@ func (did *Indexing) one(ctx context.Context, i indexing, tree hashFile) error {
 		return nil
 	}
 	name := filepath.Base(indexPath(i.dir, i.number))
-	before, err := os.ReadFile(indexPath(i.dir, i.number))
+	before, err := readIndex(i.dir, i.number)
 	if err != nil && !gone(err) {
 		return err
 	}
@@ -302,6 +309,16 @@ func (did *Indexing) one(ctx context.Context, i indexing, tree hashFile) error {
 		did.Wrong = append(did.Wrong, name)
 	}
 	return writeIndex(i.dir, i.number, content)
+}
+
+// readIndex reads an index, or as much of what stands in its place as none of ours has.
+func readIndex(dir string, number int) ([]byte, error) {
+	f, err := openRegular(indexPath(dir, number))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxIndex+1))
 }
 
 func (i indexing) fits(tree hashFile) bool {
