@@ -85,7 +85,7 @@ func TestLimitsChangeWithTheFeatures(t *testing.T) {
 		if got := s.FeatureLimits(); got.Bytes != 10000 {
 			t.Errorf("the first features say %+v", got)
 		}
-		if err := s.ClientRestart(t.Context()); err != nil {
+		if err := s.step(t.Context(), s.clientRestart); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.FeatureLimits(); got.Bytes != 20000 {

@@ -72,9 +72,7 @@ func (s *Stream) awaitProceed() error {
 	return nil
 }
 
-// ClientRestart begins new documents on the same channel, as is due after SASL success ([C10]). ClientExternal does so by itself.
-func (s *Stream) ClientRestart(ctx context.Context) error { return s.step(ctx, s.clientRestart) }
-
+// clientRestart begins new documents on the same channel, as is due after SASL success ([C10]).
 func (s *Stream) clientRestart() error {
 	if n := s.scan.Buffered(); n > 0 {
 		return fmt.Errorf("%d bytes came behind <success/>", n)
