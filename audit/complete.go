@@ -26,6 +26,7 @@ type Statement struct {
 	Lines       uint64 // that the record has of them
 	Missing     uint64 // that it should have between First and Last, and has not; what was deleted as recorded does not count
 	Unrecorded  uint64 // events that the gate itself says it could not record (audit.gap), of all peers
+	Passed      uint64 // of them: stanzas that were let pass
 	Root        tlog.Hash
 	In, Out     Crossings
 	Settled     Settled
@@ -48,7 +49,7 @@ type Settled struct{ Acked, Written, Bounced, Dropped, Lost uint64 }
 func (s *Statement) crossed() uint64 {
 	n := s.In.Recorded + s.In.Counted + s.Out.Recorded + s.Out.Counted
 	if s.Peer == AllPeers {
-		n += s.Unrecorded
+		n += s.Passed
 	}
 	return n
 }
@@ -233,6 +234,7 @@ func (c *counting) parsed(line []byte) error {
 		c.each(r.Remote, func(s *Statement) { s.way(r.Dir).add(r.Decision.Effect == "allow", true, r.Count) })
 	case kinds[AuditGap].name:
 		c.total.Unrecorded += r.Count
+		c.total.Passed += r.Passed
 	case kinds[Delivery].name:
 		c.settled(r.Remote, r.Outcome, r.Of)
 	}

@@ -55,6 +55,7 @@ func testStatements(t *testing.T, c Config) {
 	time.Sleep(2 * time.Minute)
 	d.set(func(d *testDisk) { d.failed = errors.New("no disk") })
 	pass("a.example", "in", "allow", LevelDefault, 4)
+	pass("a.example", "in", "deny", LevelDefault, 3) // cannot be recorded either, and does not cross
 	time.Sleep(time.Second)
 	d.set(func(d *testDisk) { d.failed = nil })
 	time.Sleep(time.Second)
@@ -66,7 +67,7 @@ func testStatements(t *testing.T, c Config) {
 		t.Fatal(err)
 	}
 	text, err := keys.Stated(t.Context(), c.Dir, day, AllPeers)
-	if !errors.Is(err, ErrUnsigned) || !strings.HasSuffix(text, "30 crossed, 26 recorded, 4 gaps\n") {
+	if !errors.Is(err, ErrUnsigned) || !strings.HasSuffix(text, "30 crossed, 26 recorded, 7 gaps\n") {
 		t.Errorf("before the day is over: %v\n%s", err, text)
 	}
 	time.Sleep(4 * time.Hour)
@@ -93,9 +94,9 @@ func testStatements(t *testing.T, c Config) {
 		return fmt.Sprintf("sallyport statement v1\ngate-1\nday %s\npeer %s\nlines %d from %d to %d, 0 missing\nroot %s\n", day.Format(time.DateOnly), peer, last, first, last, root)
 	}
 	for peer, want := range map[string]string{
-		AllPeers:       "in 19 crossed, 8 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 15 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n30 crossed, 26 recorded, 4 gaps\n",
-		"a.example":    "in 17 crossed, 6 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 13 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n24 crossed, 24 recorded, 4 gaps\n",
-		"b\\c.example": "in 2 crossed, 2 with an event, 0 counted only, 0 refused\nout 0 crossed, 0 with an event, 0 counted only, 0 refused\nsettled 2 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n2 crossed, 2 recorded, 4 gaps\n",
+		AllPeers:       "in 19 crossed, 8 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 15 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n30 crossed, 26 recorded, 7 gaps\n",
+		"a.example":    "in 17 crossed, 6 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 13 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n24 crossed, 24 recorded, 7 gaps\n",
+		"b\\c.example": "in 2 crossed, 2 with an event, 0 counted only, 0 refused\nout 0 crossed, 0 with an event, 0 counted only, 0 refused\nsettled 2 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n2 crossed, 2 recorded, 7 gaps\n",
 	} {
 		got, err := keys.Stated(t.Context(), c.Dir, day, peer)
 		if want := head(peer) + want + "\n— gate-1 "; err != nil || !strings.HasPrefix(got, want) {

@@ -202,6 +202,7 @@ func (n *encoder) settled(e *Event) {
 // upkeep writes what only the record's own events have.
 func (n *encoder) upkeep(e *Event) {
 	n.num(`,"count":`, e.Count)
+	n.num(`,"passed":`, e.Passed)
 	n.time(`,"since":"`, e.Since)
 	n.time(`,"until":"`, e.Until)
 	n.str(`,"segment":"`, e.Segment)

@@ -56,6 +56,7 @@ type Event struct {
 	settled uint64     // every allowed stanza with a lower seq is settled; set by Log
 
 	Count        uint64    // of stanzas or events
+	Passed       uint64    // of audit.gap: stanzas among them that were let pass
 	Since, Until time.Time // the span that Count is about
 	Segment      string    // the file that was repaired
 	Bytes        uint64    // cut off, or free

@@ -44,14 +44,15 @@ func (g *group) answer(err error) (left [passed + 1][]SeqRange) {
 	return left
 }
 
-// lost is how many events of the group pass without being recorded when it fails and on_failure is pass.
-func (g *group) lost() (n int) {
+// lost is what of the group passes without being recorded when it fails and on_failure is pass.
+func (g *group) lost() (lost gap) {
 	for _, w := range g.waiters {
 		if w.left != refused {
-			n += int(w.of.Last - w.of.First + 1)
+			lost.count += w.of.Last - w.of.First + 1
+			lost.passed += w.passing
 		}
 	}
-	return n
+	return lost
 }
 
 // mayWait says whether the group gains by being written later.
@@ -95,6 +96,9 @@ func (l *Log) commit(g *group, segment string) {
 	left := g.answer(nil)
 	g.reset()
 	l.spare = g
+	for i := range left { // what was refused by policy needs no settling
+		left[i] = l.unsettled.parts(left[i])
+	}
 	if of := left[refused]; len(of) > 0 {
 		l.note(Event{Kind: Delivery, Of: of, Outcome: Dropped, Error: "nobody waited for the record any longer, so they did not pass"})
 		l.signal()
@@ -120,8 +124,8 @@ func (l *Log) fail(g *group, cause error) {
 		if g == nil {
 			continue
 		}
-		if n := g.lost(); l.cfg.OnFailure == Pass && n > 0 {
-			l.miss(n, now, cause)
+		if lost := g.lost(); l.cfg.OnFailure == Pass && lost.count > 0 {
+			l.miss(lost, now, cause)
 		}
 		for i := range g.notes {
 			l.hold(g.notes[i], now)
@@ -149,15 +153,17 @@ func (l *Log) resume() {
 // gap counts events that are not in the record and never will be.
 type gap struct {
 	count        uint64
+	passed       uint64 // of them: stanzas that were let pass
 	since, until time.Time
 	cause        string
 }
 
-func (g *gap) add(n int, now time.Time, cause error) {
+func (g *gap) add(more gap, now time.Time, cause error) {
 	if g.count == 0 {
 		g.since, g.cause = now, cause.Error()
 	}
-	g.count += uint64(n)
+	g.count += more.count
+	g.passed += more.passed
 	g.until = now
 }
 
@@ -167,9 +173,10 @@ func (g *gap) merge(e *Event) {
 		g.until = e.Until
 	}
 	g.count += e.Count
+	g.passed += e.Passed
 	g.since, g.cause = e.Since, e.Error
 }
 
 func (g *gap) event() Event {
-	return Event{Kind: AuditGap, Count: g.count, Since: g.since, Until: g.until, Error: g.cause}
+	return Event{Kind: AuditGap, Count: g.count, Passed: g.passed, Since: g.since, Until: g.until, Error: g.cause}
 }

@@ -144,7 +144,7 @@ var kinds = [kindEnd]kindInfo{
 		must: "segment bytes sha256", may: "text"},
 	AuditGap: {name: "audit.gap", code: 901,
 		doc:  "Events that could not be recorded: stanzas that passed because on_failure is pass, or events nobody waits for, that were too many to be kept until the disk took them.",
-		must: "count since until error"},
+		must: "count since until error", may: "passed"},
 	AuditClock: {name: "audit.clock", code: 902,
 		doc:  "The clock went back. The event has the new time, and begins a segment.",
 		must: "since"},

@@ -101,7 +101,7 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 		return nil, ErrClosed
 	}
 	now := l.clock()
-	recorded := 0
+	var recorded, passing uint64
 	for i := range events {
 		e := &events[i]
 		if e.countedOnly() {
@@ -109,6 +109,9 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 			e.Seq, e.Time, e.ID = 0, now, l.ids.make()
 		} else {
 			recorded++
+			if e.allowed() {
+				passing++
+			}
 		}
 	}
 	if recorded == 0 {
@@ -119,7 +122,7 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 			events[i].Seq, events[i].Time, events[i].ID = 0, now, l.ids.make()
 		}
 		if l.cfg.OnFailure == Pass {
-			l.miss(recorded, now, cause)
+			l.miss(gap{count: recorded, passed: passing}, now, cause)
 			return nil, nil
 		}
 		return nil, unrecorded(cause)
@@ -133,7 +136,7 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 		l.encode(e)
 	}
 	w := l.waiter()
-	w.of = SeqRange{l.at.seq - uint64(recorded) + 1, l.at.seq}
+	w.of, w.passing = SeqRange{l.at.seq - recorded + 1, l.at.seq}, passing
 	l.filling.waiters = append(l.filling.waiters, w)
 	l.signal()
 	return w, nil
@@ -148,9 +151,9 @@ func (l *Log) ails() error {
 }
 
 // miss counts events that never will be in the record.
-func (l *Log) miss(n int, now time.Time, cause error) {
-	l.missed.add(n, now, cause)
-	l.lost += uint64(n)
+func (l *Log) miss(more gap, now time.Time, cause error) {
+	l.missed.add(more, now, cause)
+	l.lost += more.count
 }
 
 // Note records events that nobody waits for, in their order: they are part of the next commit, which is written within 10 ms, and on the
@@ -192,7 +195,7 @@ func (l *Log) noteOne(e Event) {
 		l.hold(e, now)
 	case len(l.filling.notes) >= maxNotes:
 		l.settle(&e)
-		l.miss(1, now, errSlow)
+		l.miss(gap{count: 1}, now, errSlow)
 	default:
 		l.begin(now)
 		l.encode(&e)
@@ -208,7 +211,7 @@ func (l *Log) hold(e Event, now time.Time) {
 	case e.Kind == AuditGap:
 		l.missed.merge(&e)
 	case len(l.held) >= maxNotes:
-		l.miss(1, now, l.fault)
+		l.miss(gap{count: 1}, now, l.fault)
 	default:
 		if e.Since.IsZero() {
 			e.Since = now

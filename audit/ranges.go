@@ -71,6 +71,16 @@ func (rs ranges) has(seq uint64) bool {
 	return i < len(rs) && rs[i].First <= seq
 }
 
+// parts are what of some ranges is in.
+func (rs ranges) parts(of []SeqRange) (parts []SeqRange) {
+	for _, r := range of {
+		for i := sort.Search(len(rs), func(i int) bool { return rs[i].Last >= r.First }); i < len(rs) && rs[i].First <= r.Last; i++ {
+			parts = append(parts, SeqRange{max(rs[i].First, r.First), min(rs[i].Last, r.Last)})
+		}
+	}
+	return parts
+}
+
 // count is how many numbers are in.
 func (rs ranges) count() uint64 {
 	var n uint64

@@ -77,3 +77,16 @@ func TestRangesIgnoreNonsense(t *testing.T) {
 		t.Errorf("got %v", rs)
 	}
 }
+
+func TestParts(t *testing.T) {
+	t.Parallel()
+	rs := ranges{{2, 4}, {7, 7}, {9, 12}}
+	for _, c := range []struct{ of, want []SeqRange }{
+		{nil, nil}, {[]SeqRange{{1, 1}, {5, 6}, {13, 20}}, nil}, {[]SeqRange{{1, 3}}, []SeqRange{{2, 3}}},
+		{[]SeqRange{{4, 9}}, []SeqRange{{4, 4}, {7, 7}, {9, 9}}}, {[]SeqRange{{10, 11}, {12, 99}}, []SeqRange{{10, 11}, {12, 12}}},
+	} {
+		if got := rs.parts(c.of); !slices.Equal(got, c.want) {
+			t.Errorf("of %v are in %v, want %v", c.of, got, c.want)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type Record struct {
 	Settled uint64     `json:"settled,omitempty" doc:"every allowed stanza with a lower seq is settled"`
 
 	Count    uint64    `json:"count,omitempty" doc:"of stanzas or events"`
+	Passed   uint64    `json:"passed,omitempty" doc:"of audit.gap: how many of them are stanzas that were let pass"`
 	Since    time.Time `json:"since,omitzero" doc:"beginning of the span that count is about; the time before the clock went back; elsewhere when it happened, if it could not be recorded at once"`
 	Until    time.Time `json:"until,omitzero" doc:"end of that span"`
 	Segment  string    `json:"segment,omitempty" doc:"name of the file"`

@@ -80,7 +80,7 @@ func examples() []Event {
 		{Kind: PolicyReload, Error: "policy/partners.rego:12: rego_type_error: undefined function"},
 		{Kind: ConfigReload, Error: `sallyport.yaml:9: unknown key "fedration"`},
 		{Kind: AuditRepair, Segment: "00000003.jsonl", Bytes: 214, SHA256: strings.Repeat("9f86d081", 8), Text: `{"v":1,"seq":88213,"time":"2026-07-30T11:59`},
-		{Kind: AuditGap, Count: 96, Since: noon.Add(-time.Minute), Until: noon, Error: "write 00000003.jsonl: no space left on device"},
+		{Kind: AuditGap, Count: 96, Passed: 90, Since: noon.Add(-time.Minute), Until: noon, Error: "write 00000003.jsonl: no space left on device"},
 		{Kind: AuditClock, Since: noon.Add(time.Hour)},
 		{Kind: AuditSpace, Bytes: 734003200},
 		{Kind: AuditCount, Dir: "in", Local: "corp.example", Remote: "partner.example", Count: 1204, Since: noon.Add(-time.Minute), Decision: DecisionPart{Effect: "allow"}},

@@ -12,6 +12,7 @@ type waiter struct {
 	done     chan error // has room for the answer
 	patience *time.Timer
 	of       SeqRange  // its events
+	passing  uint64    // of them: stanzas that are to pass
 	left     departure // guarded by Log.mu
 }
 
