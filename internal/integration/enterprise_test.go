@@ -28,7 +28,7 @@ type scene struct {
 
 const (
 	text    = `<message type='chat' id='ID' to='TO'><body>MARK</body></message>`
-	omemo   = `<message type='chat' id='ID' to='TO'><encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'><key rid='2'>QUJD</key><iv>QUJD</iv></header><payload>QUJD</payload></encrypted><body>MARK</body></message>`
+	omemo   = `<message type='chat' id='ID' to='TO'><encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'><key rid='2'>QUJD</key><iv>QUJD</iv></header><payload>QUJD</payload></encrypted><body>BODY</body></message>`
 	label   = `<message type='chat' id='ID' to='TO'><body>MARK</body><securitylabel xmlns='urn:xmpp:sec-label:0'><displaymarking fgcolor='black' bgcolor='red'>LABEL</displaymarking><label><esssecuritylabel xmlns='urn:xmpp:sec-label:ess:0'>MQYCAQIGASk=</esssecuritylabel></label></securitylabel></message>`
 	link    = `<message type='chat' id='ID' to='TO'><body>https://upload.corp.example/MARK/plan.pdf</body><x xmlns='jabber:x:oob'><url>https://upload.corp.example/MARK/plan.pdf</url></x></message>`
 	offer   = `<iq type='set' id='ID' to='FULL'><jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='MARK'><content creator='initiator' name='file'><description xmlns='urn:xmpp:jingle:apps:file-transfer:5'><file><name>plan.pdf</name><size>6144</size></file></description><transport xmlns='urn:xmpp:jingle:transports:ibb:1' block-size='4096' sid='MARK'/></content></jingle></iq>`
@@ -40,6 +40,9 @@ const (
 	card    = `<message type='chat' id='ID' to='TO'><body>MARK</body><vCard xmlns='vcard-temp'><FN>Carol</FN><JABBERID>Carol@Corp.Example</JABBERID></vCard></message>`
 	version = `<iq type='get' id='ID' to='FULL'><query xmlns='jabber:iq:version'/></iq>`
 )
+
+// sealed has the hint that clients send for those who cannot decrypt.
+var sealed = strings.Replace(omemo, "BODY", "I sent you an OMEMO encrypted message.", 1)
 
 // day is the enterprise's. Each scene is seen from the sender's client, the recipient's client and the record.
 var day = []scene{
@@ -67,9 +70,10 @@ var day = []scene{
 	{what: "no bytes of a file", from: "sam", to: "alan", stanza: inband, rule: "files", condition: "policy-violation"},
 	{what: "no link to a file in clear", from: "sam", to: "olga", stanza: link, rule: "files", condition: "policy-violation"},
 
-	{what: "beta gets what is encrypted", from: "sam", to: "bea", stanza: omemo},
+	{what: "beta gets what is encrypted", from: "sam", to: "bea", stanza: sealed},
 	{what: "and nothing else", from: "sam", to: "bea", stanza: text, rule: "e2ee", condition: "policy-violation"},
-	{what: "gamma gets nothing encrypted", from: "sam", to: "greg", stanza: omemo, rule: "e2ee", condition: "policy-violation"},
+	{what: "nor words beside a cipher", from: "sam", to: "bea", stanza: strings.Replace(omemo, "BODY", "MARK", 1), rule: "e2ee", condition: "policy-violation"},
+	{what: "gamma gets nothing encrypted", from: "sam", to: "greg", stanza: sealed, rule: "e2ee", condition: "policy-violation"},
 	{what: "but what can be read", from: "sam", to: "greg", stanza: text},
 
 	{what: "a label that may leave", from: "sam", to: "alan", stanza: strings.Replace(label, "LABEL", "PUBLIC", 1)},
