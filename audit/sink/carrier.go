@@ -16,6 +16,7 @@ import (
 
 const (
 	pollEvery  = 200 * time.Millisecond // how often a carrier looks for new events
+	drainEvery = 20 * time.Millisecond  // how often Drain looks whether all is through
 	saveEvery  = time.Second            // how often a cursor goes to the disk
 	sendTime   = 30 * time.Second       // for one batch
 	dialTime   = 10 * time.Second
@@ -56,7 +57,8 @@ type carrier struct {
 	told chan struct{} // closed when the first attempt has ended, well or not
 
 	checkpoint atomic.Pointer[string] // the newest
-	oldest     atomic.Int64           // Unix nanoseconds of the oldest event that was not taken; 0: none
+	posted     atomic.Pointer[string]
+	oldest     atomic.Int64 // Unix nanoseconds of the oldest event that was not taken; 0: none
 	sent       atomic.Uint64
 	answered   atomic.Bool   // the receiver has taken something since the start
 	seq        atomic.Uint64 // taken up to here
@@ -67,7 +69,6 @@ type carrier struct {
 	done   audit.Place // all before it has arrived
 	saved  cursor
 	savedA time.Time
-	posted *string
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -215,11 +216,12 @@ func (c *carrier) deliver(ctx context.Context, out receiver, events []event, at 
 		c.sent.Add(uint64(len(events)))
 	}
 	took := len(events) > 0
-	if text := c.checkpoint.Load(); text != nil && text != c.posted {
+	if text := c.checkpoint.Load(); text != nil && text != c.posted.Load() {
 		if err := out.post(ctx, newCheckpoint(c.rec.Node, *text)); err != nil {
 			return fmt.Errorf("posting a checkpoint: %w", err)
 		}
-		c.posted, took = text, true
+		c.posted.Store(text)
+		took = true
 		c.mu.Lock()
 		c.postAt = time.Now()
 		c.mu.Unlock()
@@ -274,6 +276,13 @@ func (c *carrier) lastError() string {
 		return "it is too slow"
 	}
 	return c.err
+}
+
+// goesOn says whether the sink works and is not through.
+func (c *carrier) goesOn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == "" && (c.rec.Committed() > c.seq.Load() || c.checkpoint.Load() != c.posted.Load())
 }
 
 // behind is the age of the oldest event that was not taken.

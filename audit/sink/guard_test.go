@@ -9,14 +9,15 @@ import (
 
 	"sallyport/audit"
 	"sallyport/audit/sink"
+	"sallyport/internal/xmpptest/receivers"
 )
 
 // TestGuardAtStart: a required sink that has never answered since the start has everything refused, with why; a start does not wait for
 // it longer than its first attempt takes. When it has taken something, its lag counts.
 func TestGuardAtStart(t *testing.T) {
 	t.Parallel()
-	s := &otlpServer{t: t, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	g := openGate(t, sink.Config{Name: "dead", Type: sink.OTLP, URL: "http://" + s.address + "/v1/logs", Required: true, Lag: time.Hour})
+	s := receivers.OTLP(t)
+	g := openGate(t, sink.Config{Name: "dead", Type: sink.OTLP, URL: s.URL, Required: true, Lag: time.Hour})
 	guard := sink.Guard{Log: g.log, Sinks: g.set}
 	err := guard.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}})
 	if !errors.Is(err, audit.ErrUnrecorded) || !strings.Contains(err.Error(), "sink dead has not answered since the start") {
@@ -27,10 +28,9 @@ func TestGuardAtStart(t *testing.T) {
 	if err = guard.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}}); !errors.Is(err, audit.ErrUnrecorded) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("when it was tried: %v", err)
 	}
-	s.start()
-	t.Cleanup(func() { s.http.Close() })
+	s.Start()
 	g.arrive()
-	s.http.Close()
+	s.Stop()
 	if err = guard.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}}); err != nil {
 		t.Errorf("when it has taken something: %v", err)
 	}
@@ -40,7 +40,7 @@ func TestGuardAtStart(t *testing.T) {
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	for _, required := range []bool{true, false} {
-		g := openGate(t, sink.Config{Name: "dead", Type: sink.Syslog, URL: fmt.Sprintf("tls://127.0.0.1:%d", freePort(t)), Required: required, Lag: time.Second})
+		g := openGate(t, sink.Config{Name: "dead", Type: sink.Syslog, URL: fmt.Sprintf("tls://127.0.0.1:%d", receivers.FreePort(t)), Required: required, Lag: time.Second})
 		g.cross(1)
 		g.until("the sink is behind", func() bool { return g.set.Status()[0].Seconds > 1.1 })
 		err := sink.Guard{Log: g.log, Sinks: g.set}.Append(t.Context(), []audit.Event{{Kind: audit.Stanza}})

@@ -2,7 +2,6 @@ package sink_test
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,20 +14,15 @@ import (
 
 	"sallyport/audit"
 	"sallyport/audit/sink"
+	"sallyport/internal/xmpptest/receivers"
 )
 
 // TestTooLongForNATS: an event that the server would refuse for ever is cut, which its header says, and what comes after it arrives.
 func TestTooLongForNATS(t *testing.T) {
 	t.Parallel()
-	needs(t, "/usr/sbin/nats-server")
-	dir, port := t.TempDir(), freePort(t)
-	conf := fmt.Sprintf("listen: '127.0.0.1:%d'\nmax_payload: 2500\njetstream: {store_dir: '%s/js'}\n", port, dir)
-	if err := os.WriteFile(dir+"/nats.conf", []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	serverOf(t, nil, "/usr/sbin/nats-server", "-c", dir+"/nats.conf").start()
-	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
-	g := openGate(t, sink.Config{Name: "bus", Type: sink.NATS, URL: url})
+	server := receivers.NATS(t, "max_payload: 2500")
+	server.Start()
+	g := openGate(t, sink.Config{Name: "bus", Type: sink.NATS, URL: server.URL, Roots: server.Roots})
 	g.cross(1)
 	long := []audit.Event{{Kind: audit.Stanza, Level: audit.LevelContent, Content: audit.ContentPart{Body: []byte(strings.Repeat("é", 3000))}}}
 	if err := g.log.Append(t.Context(), long); err != nil {
@@ -36,7 +30,7 @@ func TestTooLongForNATS(t *testing.T) {
 	}
 	g.cross(1)
 	g.arrive()
-	conn, err := nats.Connect(url)
+	conn, err := nats.Connect(server.URL, nats.RootCAs(server.Roots))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +63,8 @@ func TestTooLongForNATS(t *testing.T) {
 // TestDamagedLine: bytes that are not text, in a line that can be read otherwise, hold nothing up.
 func TestDamagedLine(t *testing.T) {
 	t.Parallel()
-	s := &otlpServer{t: t, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	g := openGate(t, sink.Config{Name: "collector", Type: sink.OTLP, URL: "http://" + s.address + "/v1/logs"})
+	s := receivers.OTLP(t)
+	g := openGate(t, sink.Config{Name: "collector", Type: sink.OTLP, URL: s.URL})
 	g.cross(3)
 	segment := filepath.Join(g.dir, "00000001.jsonl")
 	b, err := os.ReadFile(segment)
@@ -80,8 +74,7 @@ func TestDamagedLine(t *testing.T) {
 	if err := os.WriteFile(segment, bytes.Replace(b, []byte("maria1"), []byte("mari\xff1"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.start()
-	t.Cleanup(func() { s.http.Close() })
+	s.Start()
 	g.arrive()
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -15,60 +13,37 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sallyport/audit/sink"
+	"sallyport/internal/xmpptest/receivers"
 )
-
-const postgresBin = "/usr/lib/postgresql/15/bin/"
 
 // TestPostgres: a real server is stopped and killed between, the gate is started anew between; every event is there once, the page's
 // queries work for an officer, who can change nothing.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	needs(t, postgresBin+"postgres")
 	ctx := t.Context()
-	as := account(t, "postgres")
-	dir := folderOf(t, as)
-	certificate(t, dir, as)
-	secret := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(secret, []byte("hush-hush\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(postgresBin+"initdb", "-D", data, "-U", "admin", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C")
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	initdb.Dir = dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	hba := "local all admin trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
-	if err := os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	port := freePort(t)
-	pg := serverOf(t, as, postgresBin+"postgres", "-D", data, "-p", fmt.Sprint(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on",
-		"-c", "ssl_cert_file="+dir+"/cert.pem", "-c", "ssl_key_file="+dir+"/key.pem", "-c", "max_connections=10", "-c", "shared_buffers=8MB")
-	pg.start()
-	admin := fmt.Sprintf("postgres://admin@/postgres?host=%s&port=%d", dir, port)
-	setUp(t, admin, page(t, "```\n"))
+	pg := receivers.Postgres(t)
+	pg.Start()
+	pg.SetUp("../../docs/audit-postgres.md")
+	admin := fmt.Sprintf("postgres://admin@/sallyport?host=%s&port=%d", pg.Dir, pg.Port)
 
-	g := openGate(t, sink.Config{Name: "archive", Type: sink.Postgres, URL: fmt.Sprintf("postgres://sallyport@127.0.0.1:%d/sallyport", port),
-		Secret: secret, Roots: filepath.Join(dir, "ca.pem"), Required: true, Batch: 50})
+	g := openGate(t, sink.Config{Name: "archive", Type: sink.Postgres, URL: pg.URL, Secret: pg.Secret, Roots: pg.Roots, Required: true, Batch: 50})
 	g.cross(120)
 	g.arrive()
-	pg.stop(syscall.SIGINT)
+	pg.Stop(syscall.SIGINT)
 	g.cross(60)
 	g.until("the failure shows", func() bool { s := g.set.Status()[0]; return s.Error != "" && s.Records >= 60 && s.Seconds > 0 })
 	g.stop()
 	g.start()
 	g.cross(10)
-	pg.start()
+	pg.Start()
 	g.arrive()
-	pg.stop(syscall.SIGKILL)
-	pg.start()
+	pg.Stop(syscall.SIGKILL)
+	pg.Start()
 	g.cross(30)
 	g.arrive()
 	// A sink that lost its place sends all again.
-	officer := connect(t, fmt.Sprintf("postgres://officer:hush-hush@127.0.0.1:%d/sallyport?sslmode=verify-full&sslrootcert=%s/ca.pem", port, dir))
-	owner := connect(t, strings.Replace(admin, "/postgres?", "/sallyport?", 1))
+	officer := connect(t, fmt.Sprintf("postgres://officer:%s@127.0.0.1:%d/sallyport?sslmode=verify-full&sslrootcert=%s", receivers.Password, pg.Port, pg.Roots))
+	owner := connect(t, admin)
 	g.stop()
 	if _, err := owner.Exec(ctx, "DELETE FROM sallyport.cursor"); err != nil {
 		t.Fatal(err)
@@ -146,20 +121,6 @@ func page(t *testing.T, fence string) []string {
 		t.Fatalf("the page has no block %q", fence)
 	}
 	return blocks
-}
-
-// setUp does what the page tells an administrator to do.
-func setUp(t *testing.T, admin string, blocks []string) {
-	t.Helper()
-	first, second, _ := strings.Cut(strings.ReplaceAll(blocks[0], "'...'", "'hush-hush'"), "\\c sallyport\n")
-	for _, part := range []struct{ url, orders string }{{admin, first}, {strings.Replace(admin, "/postgres?", "/sallyport?", 1), second}} {
-		conn := connect(t, part.url)
-		for order := range strings.SplitSeq(part.orders, ";") {
-			if _, err := conn.Exec(t.Context(), order); err != nil {
-				t.Fatalf("%v\n%s", err, order)
-			}
-		}
-	}
 }
 
 // connect waits for a server that is starting.

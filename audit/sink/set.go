@@ -112,6 +112,19 @@ func (s *Set) Tried(ctx context.Context) {
 	}
 }
 
+// Drain waits, while Run runs, until each sink has taken all that is committed, and the newest checkpoint, or fails, or ctx ends.
+func (s *Set) Drain(ctx context.Context) {
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for slices.ContainsFunc(s.sinks, (*carrier).goesOn) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Behind says which required sink is further behind than its lag, or has not answered yet since the start, and why. Nil: none is.
 func (s *Set) Behind() error {
 	for _, c := range s.sinks {

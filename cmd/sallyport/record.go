@@ -39,9 +39,21 @@ func (g *gate) openRecord() (err error) {
 // sinkTime is how long a start waits for required sinks, whose receivers may not answer at all.
 const sinkTime = 15 * time.Second
 
+// lastTime is how long a stop waits for sinks to take the end of the record; what they do not take, they get at the next start.
+const lastTime = 5 * time.Second
+
 // carry begins to carry the record elsewhere, and gives the sinks without which no stanza passes the time to take their first events.
 func (g *gate) carry(start, run context.Context) {
-	g.part(func() error { g.sinks.Run(run); return nil })
+	run, stop := context.WithCancel(context.WithoutCancel(run)) // until the record is closed: its end is carried too
+	done := make(chan struct{})
+	go func() { defer close(done); g.sinks.Run(run) }()
+	g.carried = func(by time.Time) {
+		ctx, cancel := context.WithDeadline(run, by)
+		defer cancel()
+		g.sinks.Drain(ctx)
+		stop()
+		<-done
+	}
 	ctx, cancel := context.WithTimeout(start, sinkTime)
 	defer cancel()
 	g.sinks.Tried(ctx)

@@ -83,15 +83,16 @@ type gate struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	rooms
-	record *audit.Log
-	sinks  *sink.Set
-	peers  *ratchet.Book
-	posh   *certs.POSHSource // nil while nobody is asked
-	inner  *certs.Inner      // nil while no backend goes by certificates
-	proxy  *proxy.Proxy
-	feeds  []*policy.Feed
-	lost   []audit.Record // what was on its way when the gate last ended
-	failed chan error     // a part that must not end has ended
+	record  *audit.Log
+	sinks   *sink.Set
+	carried func(by time.Time) // ends the sinks, when they have what the closed record holds; nil: they do not run
+	peers   *ratchet.Book
+	posh    *certs.POSHSource // nil while nobody is asked
+	inner   *certs.Inner      // nil while no backend goes by certificates
+	proxy   *proxy.Proxy
+	feeds   []*policy.Feed
+	lost    []audit.Record // what was on its way when the gate last ended
+	failed  chan error     // a part that must not end has ended
 
 	arrivals chan arrival // of the feeds
 
@@ -124,7 +125,7 @@ func startGate(ctx context.Context, path string, log *slog.Logger) (_ *gate, err
 	}
 	if err != nil {
 		s.close()
-		return nil, errors.Join(err, g.close())
+		return nil, errors.Join(err, g.close(time.Now()))
 	}
 	g.carry(ctx, run)
 	g.serve(run, s)
@@ -243,6 +244,9 @@ func (g *gate) greet() {
 // warn tells what is no fault and yet wants somebody's hand.
 func (g *gate) warn() {
 	each(outOfDate(g.config, g.certs.Covers), func(reason string) { g.log.Warn("certificate out of date", "reason", reason) })
+	if err := g.sinks.Behind(); err != nil {
+		g.log.Warn("stanzas are refused until a required sink takes the record", "error", err)
+	}
 	for _, how := range exposed(g.config) {
 		g.log.Warn("a sink is not held to encryption", "reason", how.Error())
 	}
@@ -259,6 +263,9 @@ func (g *gate) status() console.Status {
 // stopTime is how long a drain may take with all that comes after it. What is still there then ends with the process: a
 // service manager would do worse.
 const stopTime = 28 * time.Second
+
+// endTime is how long a stop may take altogether.
+const endTime = 29500 * time.Millisecond
 
 // stop drains and closes everything.
 func (g *gate) stop() error {
@@ -280,7 +287,7 @@ func (g *gate) stop() error {
 		g.log.Warn("some streams did not end in time and are cut off")
 	}
 	g.record.Note(audit.Event{Kind: audit.NodeStop})
-	err := g.close()
+	err := g.close(begun.Add(endTime))
 	g.log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond).String())
 	return err
 }
@@ -295,12 +302,15 @@ func (g *gate) hush() {
 	}
 }
 
-// close gives back what was opened, in the reverse order.
-func (g *gate) close() error {
+// close gives back what was opened, in the reverse order. By then it waits for nobody any more.
+func (g *gate) close(by time.Time) error {
 	g.cancel()
 	var errs []error
 	if g.record != nil {
 		errs = append(errs, g.record.Close())
+		if g.carried != nil {
+			g.carried(time.Now().Add(min(lastTime, time.Until(by))))
+		}
 	}
 	if g.peers != nil {
 		errs = append(errs, g.peers.Close(), g.proxy.Contacts.Close())
