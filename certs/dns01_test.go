@@ -1,6 +1,8 @@
 package certs
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"strings"
@@ -167,6 +169,37 @@ func TestUpdates(t *testing.T) {
 				t.Errorf("%d records were left behind", n)
 			}
 		})
+	}
+}
+
+// TestPlaceOverTLS: a delegation is followed over TLS, by a resolver that proves itself, and by no other (RFC 7858 §4.2).
+func TestPlaceOverTLS(t *testing.T) {
+	t.Parallel()
+	root := newRoot(t, "Resolver Root")
+	chain, key := root.issueFor(t, newKey(t), names(san{dns: []string{"dns.example"}}))
+	zone := xmpptest.ListenDNS(t, "_acme-challenge.corp.example. 5 IN CNAME one.op.example.", "one.op.example. 5 IN CNAME corp.acme.op.example.")
+	at := zone.OverTLS(t, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{chain[0].Raw}, PrivateKey: key}}})
+	roots := x509.NewCertPool()
+	roots.AddCert(root.cert)
+	for _, tt := range []struct {
+		name  string
+		roots *x509.CertPool
+		want  string
+	}{
+		{"dns.example", roots, ""},
+		{"other.example", roots, "not other.example"},
+		{"dns.example", x509.NewCertPool(), "unknown authority"},
+	} {
+		u := &updater{config: DNSUpdate{Zone: "acme.op.example"}, resolvers: []Resolver{{Addr: at, TLS: tt.name}}, roots: tt.roots}
+		name, _, err := u.place(t.Context(), "corp.example")
+		if tt.want == "" && (err != nil || name != "corp.acme.op.example.") || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %q, %v; want %q", tt.name, name, err, tt.want)
+		}
+	}
+	for _, q := range zone.Asked() {
+		if strings.HasSuffix(q, " udp") {
+			t.Errorf("asked in clear: %s", q)
+		}
 	}
 }
 

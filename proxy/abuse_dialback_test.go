@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,12 +100,14 @@ func TestABUSE39NamesThatLeadToUs(t *testing.T) {
 		"loopback":                      {false, func(s *stage) uint16 { return addrOf(s.Calls["remote"]).Port() }, "dns", "loopback"},
 		"our door, outside":             {true, func(s *stage) uint16 { return portOf(s.Doors["outside"]) }, "dns", "itself"},
 		"our door, inside":              {true, func(s *stage) uint16 { return portOf(s.Doors["inside"]) }, "dns", "itself"},
+		"our backend":                   {true, func(s *stage) uint16 { return addrOf(s.Calls["backend"]).Port() }, "dns", "backend"},
 		"our door, outside, by a route": {true, nil, "tcp", "itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, options{data: policyData(t, `{"federation":"open","peers":{"evil.example":{"channel":"plaintext","until":"2099-01-01"}}}`),
 				resolver: func(c *resolve.Config) { c.AllowPrivate = x.allowPrivate }})
+			s.proxy.Resolver.Shun([]netip.AddrPort{addrOf(s.Calls["backend"])})
 			if x.port == nil {
 				settings := s.settings(options{})
 				route, err := resolve.ParseRoute(s.Doors["outside"])

@@ -37,6 +37,8 @@ func load(c *config.Config, pc policy.Config, fault error) (r rooms, err error) 
 	}
 	if r.resolver, err = resolve.New(c.Resolver()); err != nil {
 		faults = append(faults, err)
+	} else {
+		r.resolver.Shun(c.BackendSockets())
 	}
 	faults = append(faults, secretFault(c))
 	return r, errors.Join(faults...)

@@ -203,6 +203,7 @@ func (g *gate) serve(ctx context.Context, s sockets) {
 // are fetched again.
 func (g *gate) settings(c *config.Config) proxy.Settings {
 	s := c.Settings()
+	g.resolver.Shun(c.BackendSockets())
 	s.Inner = g.inner
 	if old := g.posh; old != nil {
 		g.part(func() error { old.Shutdown(g.run); return nil })

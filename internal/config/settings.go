@@ -1,6 +1,9 @@
 package config
 
 import (
+	"net"
+	"net/netip"
+	"strconv"
 	"time"
 
 	"sallyport/audit"
@@ -25,6 +28,24 @@ func (c *Config) Settings() proxy.Settings {
 		s.Routes[domain] = p.Route.Endpoint()
 	}
 	return s
+}
+
+// BackendSockets are where the backends take streams, as far as that is told by address.
+func (c *Config) BackendSockets() (all []netip.AddrPort) {
+	for _, b := range c.Backends {
+		at, ok := b.Address.Addr()
+		if ok {
+			all = append(all, at)
+		}
+		_, port, _ := net.SplitHostPort(string(b.Address))
+		number, err := strconv.ParseUint(port, 10, 16)
+		for _, from := range b.From {
+			if same := netip.AddrPortFrom(from, uint16(number)); err == nil && same != at {
+				all = append(all, same)
+			}
+		}
+	}
+	return all
 }
 
 // Resolver is the configuration of the resolver, which never calls the gate's own sockets.

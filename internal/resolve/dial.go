@@ -64,7 +64,7 @@ func (r *Resolver) callable(ctx context.Context, ep Endpoint) (addrs []netip.Add
 	for _, addr := range all {
 		at := netip.AddrPortFrom(addr, ep.Port)
 		no := r.filter.refuses(ep.Target, at)
-		if no == nil || ep.Route && !no.Own {
+		if no == nil || ep.Route && !r.filter.own.has(at) {
 			addrs = append(addrs, addr)
 			continue
 		}

@@ -59,7 +59,7 @@ type Refusal struct {
 	Target string         `json:"target"` // the host name that led there
 	At     netip.AddrPort `json:"at"`
 	Reason string         `json:"reason"`
-	Own    bool           `json:"own,omitempty"` // it is this gate's own listener; no configuration allows that
+	Own    bool           `json:"own,omitempty"` // it is this gate's own listener, or its backend; no DNS leads there
 }
 
 func (e *FilteredError) Error() string {

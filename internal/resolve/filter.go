@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 )
 
 // filter decides which addresses a stranger's DNS may make us call. Without it, an SRV record would let anyone who sends us a
@@ -10,12 +11,16 @@ import (
 type filter struct {
 	allowPrivate bool
 	own          ownAddresses
+	backends     atomic.Pointer[ownAddresses] // nil: none
 }
 
 // refuses returns why at must not be called, nil if it may.
 func (f *filter) refuses(target string, at netip.AddrPort) *Refusal {
 	if f.own.has(at) {
 		return &Refusal{Target: target, At: at, Reason: "this gate itself", Own: true}
+	}
+	if backends := f.backends.Load(); backends != nil && backends.has(at) {
+		return &Refusal{Target: target, At: at, Reason: "a backend of this gate", Own: true}
 	}
 	kind, closed := classify(at.Addr())
 	if kind == "" || closed && f.allowPrivate {

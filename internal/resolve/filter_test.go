@@ -74,6 +74,14 @@ func TestFilter(t *testing.T) {
 			}
 		}
 	}
+	f := &filter{allowPrivate: true}
+	backends := ownAddresses{netip.MustParseAddrPort("10.0.0.5:5269")}
+	f.backends.Store(&backends)
+	for at, want := range map[string]bool{"10.0.0.5:5269": true, "[::ffff:10.0.0.5]:5269": true, "10.0.0.5:5270": false, "10.0.0.6:5269": false} {
+		if no := f.refuses("x", netip.MustParseAddrPort(at)); (no != nil) != want || no != nil && (!no.Own || no.Reason != "a backend of this gate") {
+			t.Errorf("[D09] a backend at 10.0.0.5:5269, and %s: %+v", at, no)
+		}
+	}
 	if no := (&filter{allowPrivate: true}).refuses("x", netip.AddrPort{}); no == nil {
 		t.Error("[D09] no address at all may be called")
 	}

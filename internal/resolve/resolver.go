@@ -49,6 +49,13 @@ func New(c Config) (*Resolver, error) {
 	return r, nil
 }
 
+// Shun names the backends of this gate, in place of those named before. Nobody's DNS makes us call them: what they hear from us as a remote
+// server, they hear at the inside alone.
+func (r *Resolver) Shun(backends []netip.AddrPort) {
+	own := ownAddresses(backends)
+	r.filter.backends.Store(&own)
+}
+
 // Validating reports whether DNSSEC counts: without it no endpoint has TLSA records.
 func (r *Resolver) Validating() bool { return r.config.DNSSEC }
 
