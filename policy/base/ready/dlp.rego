@@ -47,8 +47,12 @@ transform contains {"rule": "dlp", "do": "mask", "pattern": masked(finder), "wit
 
 masked(finder) := pattern(finder) if not finder.kind
 
-# Numbers are masked as they stand, the longest first, for one can be the beginning of another.
-masked(finder) := concat("|", [quoted(hit) | some [_, hit] in sort({[-count(hit), hit] | some hit in hits(finder, text)})]) if finder.kind
+# Numbers are masked as they stand, the longest first, for one can be the beginning of another. There may be thousands, so they are quoted
+# all at once: of what stands in a number, only the dot and the bar mean something in a pattern.
+masked(finder) := replace(replace(replace(concat("\n", longest), ".", `\.`), "|", `\|`), "\n", "|") if {
+	finder.kind
+	longest := [hit | some [_, hit] in sort({[-count(hit), hit] | some hit in hits(finder, text)})]
+}
 
 notify contains {"rule": "dlp", "to": object.get(data.dlp, "officer", ""), "text": sprintf("%s: %d", [name, n])} if {
 	some name, n in found

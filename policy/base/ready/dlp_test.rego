@@ -86,3 +86,10 @@ test_faults if {
 		"c": {"words": ["removed"]}, "d": {"words": ["removed"], "do": "mask", "with": "#"},
 	}}
 }
+
+# What means something in a pattern stands in a number for itself.
+test_signs_in_numbers_are_quoted if {
+	changes := dlp.transform with data.dlp as {"finders": {"cards": {"kind": "card", "do": "mask"}}}
+		with input as {"direction": "out", "stanza": {"text": "4111.1111.1111.1111 and 5555|5555|5555|4444"}}
+	{c.pattern | some c in changes} == {`4111\.1111\.1111\.1111|5555\|5555\|5555\|4444`}
+}
