@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,7 @@ func TestEnterprise(t *testing.T) {
 	}
 	t.Run("the other network is there, inside", w.testGateway)
 	t.Run("the wire", w.testClear)
+	t.Run("the record", w.testRecord)
 }
 
 // decisionID is how a bounce names the decision behind it.
@@ -108,6 +110,7 @@ func (w *enterprise) play(t *testing.T, s scene) {
 	}
 	raw := strings.NewReplacer("TO", address, "FULL", full, "ID", mark, "MARK", mark).Replace(s.stanza)
 	ours := func(x *lab.Stanza) bool { return x.Attr("type") != "error" && strings.Contains(x.String(), mark) }
+	w.played[mark] = s
 	from.Send(t, "%s", raw)
 	if s.rule == "" {
 		got := recipient.Expect(t, s.what, ours)
@@ -158,6 +161,46 @@ func (w *enterprise) testGateway(t *testing.T) {
 	sam.Expect(t, "mercutio's word", func(s *lab.Stanza) bool { return s.Is("message", "groupchat") && s.Body() == lab.Canary })
 }
 
+// said matches a message with a body, and has its id.
+var said = regexp.MustCompile(`<message\b[^>]*\bid=['"]([^'"]+)['"][^>]*>\s*<body>`)
+
+// testRecord: the record has each stanza of the day once, with what was decided, and no other with a text; and of the old partner, whose
+// wire can be read, the messages that crossed and those that the record has let pass are the same.
+func (w *enterprise) testRecord(t *testing.T) {
+	recorded, old := map[string]int{}, []string{}
+	for _, e := range w.gate.Audit(t, "--kind", "stanza") {
+		st, _ := e["stanza"].(map[string]any)
+		decision, _ := e["decision"].(map[string]any)
+		id, _ := st["id"].(string)
+		if class, _ := st["class"].([]any); st["kind"] == "message" && decision["effect"] == "allow" && slices.Contains(class, any("text")) {
+			if e["remote"] == "old.example" {
+				old = append(old, id)
+			}
+			if _, known := w.played[id]; !known {
+				t.Errorf("the record has a message that nobody sent: %v", e)
+			}
+		}
+		s, known := w.played[id]
+		if !known || st["type"] == "error" || st["type"] == "result" {
+			continue
+		}
+		recorded[id]++
+		if effect := map[bool]string{true: "allow", false: "deny"}[s.rule == ""]; decision["effect"] != effect || s.rule != "" && decision["rule"] != s.rule {
+			t.Errorf("%s is recorded as %v", s.what, decision)
+		}
+	}
+	for mark, s := range w.played {
+		if want := map[bool]int{true: 0, false: 1}[s.link]; recorded[mark] != want {
+			t.Errorf("%s is %d times in the record, want %d", s.what, recorded[mark], want)
+		}
+	}
+	slices.Sort(old)
+	slices.Sort(w.crossed)
+	if len(old) == 0 || !slices.Equal(old, w.crossed) {
+		t.Errorf("with old.example crossed %v, and the record has %v", w.crossed, old)
+	}
+}
+
 // testClear: nothing that was refused crossed in clear, where all that crosses is seen; elsewhere nothing is in clear.
 func (w *enterprise) testClear(t *testing.T) {
 	w.gate.Stop(t)
@@ -168,6 +211,9 @@ func (w *enterprise) testClear(t *testing.T) {
 		}
 		if f.Src.Addr() == old || f.Dst.Addr() == old {
 			seen += bytes.Count(f.Data, []byte("<body>"))
+			for _, m := range said.FindAllSubmatch(f.Data, -1) {
+				w.crossed = append(w.crossed, string(m[1]))
+			}
 		} else if exposed := f.Exposed(); exposed != "" && f.Src.Addr() != w.hosts["rival"].Addr(lab.Outside) {
 			t.Errorf("in clear on %s: %.300q", f, exposed)
 		}

@@ -27,6 +27,8 @@ type enterprise struct {
 	hosts                            map[string]*lab.Host
 	people                           map[string]lab.User // by localpart
 	denied                           []string            // marks of what was refused
+	played                           map[string]scene    // by mark, which is the stanza's id
+	crossed                          []string            // ids of messages with a text, as the wire to the old partner had them
 }
 
 const gateway = "irc.corp.example"
@@ -43,7 +45,7 @@ func policyDir(t *testing.T) string {
 
 func newEnterprise(t *testing.T) *enterprise {
 	t.Helper()
-	w := &enterprise{Lab: lab.New(t), hosts: map[string]*lab.Host{}, people: map[string]lab.User{}}
+	w := &enterprise{Lab: lab.New(t), hosts: map[string]*lab.Host{}, people: map[string]lab.User{}, played: map[string]scene{}}
 	w.hosts["backend"], w.hosts["gate"] = w.Host("backend", lab.Inside), w.Host("gate", lab.Inside, lab.Outside)
 	zones := []map[string][]string{lab.Zone(local, outer(w.hosts["gate"], 5269), "conference", "irc")}
 	for _, name := range []string{"alpha", "beta", "gamma", "old", "rival"} {
