@@ -1,5 +1,3 @@
-//go:build integration
-
 package certs
 
 import (
@@ -14,8 +12,8 @@ import (
 	"golang.org/x/crypto/ocsp"
 )
 
-// TestIntegrationStapledByOpenSSL: what OpenSSL staples to a handshake with direct TLS (XEP-0368) is read, good and revoked alike.
-func TestIntegrationStapledByOpenSSL(t *testing.T) {
+// TestStapledByOpenSSL: what OpenSSL staples to a handshake with direct TLS (XEP-0368) is read, good and revoked alike.
+func TestStapledByOpenSSL(t *testing.T) {
 	t.Parallel()
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
