@@ -5,7 +5,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 3s
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test unit integration race fuzz shortfuzz crash bench check docs peers clean
+.PHONY: help build demo test unit integration race fuzz shortfuzz crash bench archive check docs peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,11 +49,18 @@ fuzzing = set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	{ grep -q "^    context deadline exceeded" "$$out" && ! grep -q "Failing input" "$$out"; } || { cat "$$out"; exit 1; }; done; done
 
 # Benchmarks of what a stanza meets on its way; a link's are in the load generator.
-BENCHMARKS := Reload|Scan|Batch|AppendTo|Cache|Memoised|Encode|Append|Verify|FastPath
+BENCHMARKS := Reload|Scan|Batch|AppendTo|Cache|Memoised|Encode|Append|BareSync|Sealed|Verify|FastPath
 
 bench: build peers ## speed and memory: micro-benchmarks, then the load generator against the gate and real servers
 	$(GO) test -run '^$$' -bench '$(BENCHMARKS)' -benchmem -benchtime 0.3s ./internal/stanza ./internal/jid ./policy ./audit ./dialback ./proxy
 	$(GO) run ./internal/load/bench -sallyport ./bin/sallyport
+
+ARCHIVE_EVENTS ?= 10000000
+
+# Twice: the memory of the second run is that of the searches alone. It is made on the disk of the checkout, for /tmp may be memory.
+archive: ## searches in a record of ARCHIVE_EVENTS events, ten million by default; takes long
+	@dir=$$(mktemp -d ./archive-XXXXXX) && dir=$$(realpath $$dir) && trap 'rm -rf "$$dir"' EXIT && for run in 1 2; do \
+	$(GO) test ./audit -run '^$$' -bench Archive -archive "$$dir/audit" -archive-events $(ARCHIVE_EVENTS) -timeout 1h || exit 1; done
 
 # Not in go.mod: a tool's modules are not the program's.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
