@@ -20,8 +20,7 @@ var (
 	archiveEvents = flag.Int("archive-events", 100_000, "how many events it gets")
 )
 
-// BenchmarkArchive searches a large record. With 10 million events: go test ./audit -run - -bench Archive -archive /var/tmp/archive
-// -archive-events 10000000 -timeout 1h, twice, so that the second run's memory is that of the searches alone.
+// BenchmarkArchive searches a large record: make archive has one of 10 million events made and removed.
 func BenchmarkArchive(b *testing.B) {
 	dir := *archiveDir
 	if dir == "" {
