@@ -15,10 +15,7 @@ import (
 // TestStapledByOpenSSL: what OpenSSL staples to a handshake with direct TLS (XEP-0368) is read, good and revoked alike.
 func TestStapledByOpenSSL(t *testing.T) {
 	t.Parallel()
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	openssl := program(t, "openssl")
 	root := newRoot(t, "Root")
 	for status, want := range map[int]Standing{ocsp.Good: Good, ocsp.Revoked: Revoked} {
 		t.Run(want.String(), func(t *testing.T) {

@@ -55,6 +55,9 @@ func Classify(el *stanza.Element, from, to string) Facts {
 	if w.seen&session != 0 && (w.seen&(fileSession|otherSession) != fileSession) {
 		f.Class |= CallControl
 	}
+	if w.seen&session != 0 && w.seen&foreignSession != 0 {
+		f.Class |= CallVideo // what it shows, nobody knows
+	}
 	return f
 }
 
@@ -97,9 +100,10 @@ type walk struct {
 type sign uint8
 
 const (
-	session      sign = 1 << iota // of Jingle
-	fileSession                   // something in a session that is about a file
-	otherSession                  // and something that is about neither a file nor sound and pictures
+	session        sign = 1 << iota // of Jingle
+	fileSession                     // something in a session that is about a file
+	otherSession                    // and something that is about no file,
+	foreignSession                  // nor about sound and pictures
 	omemoCipher
 	openPGPCipher
 )
@@ -164,7 +168,7 @@ func (w *walk) extension(space, local []byte, depth int) place {
 	case !known && w.topmost(depth):
 		w.facts.Class |= Unknown
 	case !known && string(local) == "description":
-		w.seen |= otherSession
+		w.seen |= otherSession | foreignSession
 	case string(space) != nsLabel:
 	case string(local) == "securitylabel":
 		w.label = true

@@ -35,8 +35,8 @@ func TestEvasion(t *testing.T) {
 		{"a stanza that nothing forwards", `<message xmlns='jabber:client'><show/></message>`, "unknown"},
 
 		{"a proposal beside a link", `<propose xmlns='urn:xmpp:jingle-message:0' id='1'/><x xmlns='jabber:x:oob'><url>u</url></x>`, "call.control file"},
-		{"a session of another application beside a link", session(`<description xmlns='urn:example:voice'/>`) + `<x xmlns='jabber:x:oob'/>`, "call.control file"},
-		{"a session of two applications", session(`<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/><description xmlns='urn:example:voice'/>`), "call.control file"},
+		{"a session of another application beside a link", session(`<description xmlns='urn:example:voice'/>`) + `<x xmlns='jabber:x:oob'/>`, "call.control call.video file"},
+		{"a session of two applications", session(`<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/><description xmlns='urn:example:voice'/>`), "call.control call.video file"},
 		{"a session of a file", session(`<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/><transport xmlns='urn:xmpp:jingle:transports:ibb:1'/>`), "file file.inband"},
 
 		{"candidates of a call behind a transport of files", `<jingle xmlns='urn:xmpp:jingle:1' action='transport-info' sid='s'><content creator='initiator' name='n'><transport xmlns='urn:xmpp:jingle:transports:s5b:1'/></content></jingle><jingle xmlns='urn:xmpp:jingle:1' action='session-info' sid='s'><description xmlns='urn:xmpp:jingle:apps:rtp:info:1'/></jingle>`, "call.control call.video file"},

@@ -259,7 +259,7 @@ func (s special) call(name string, c *stanza.Cursor) (Class, sign) {
 	case s == isJingle && name == "jingle":
 		return 0, session
 	case s == isJingle && name == "description":
-		return 0, otherSession
+		return 0, otherSession | foreignSession
 	case s == isRTP && name == "description":
 		if string(c.Attr("media")) == "audio" {
 			return CallAudio, otherSession
