@@ -144,37 +144,36 @@ func TestNotesShareAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDisk()
 		l := openWith(t, Config{Dir: dir}, d, time.Now)
-		written := func(want int, when string, after time.Duration) {
+		written := func(want int, when string, does func(), after time.Duration) {
 			t.Helper()
 			before, _ := d.counts()
+			does()
 			time.Sleep(after)
 			synctest.Wait()
 			if now, _ := d.counts(); now != before+want {
 				t.Errorf("%d writes %s, want %d", now-before, when, want)
 			}
 		}
-		note := func(n int) {
-			for range n {
-				l.Note(Event{Kind: LinkClose, Link: "a"})
+		note := func(n int) func() {
+			return func() {
+				for range n {
+					l.Note(Event{Kind: LinkClose, Link: "a"})
+				}
 			}
 		}
 		synctest.Wait()
-		note(1)
-		written(0, "within the lull", lull/2)
-		note(2)
-		written(1, "at its end", lull/2)
-		note(1)
+		written(0, "within the lull", note(1), lull/2)
+		written(1, "at its end", note(2), lull/2)
+		note(1)()
 		before, _ := d.counts()
 		appendAll(t, l, stanzas(0, 1))
 		if now, _ := d.counts(); now != before+1 {
 			t.Errorf("a stanza behind a note took %d writes", now-before)
 		}
-		written(0, "after a stanza took a note along", lull)
-		note(manyNotes)
-		written(1, "of many notes, at once", 0)
-		l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{5, 5}}})
-		written(1, "of what became of a stanza, at once", 0)
-		note(1)
+		written(0, "after a stanza took a note along", func() {}, lull)
+		written(1, "of many notes, at once", note(manyNotes), 0)
+		written(1, "of what became of a stanza, at once", func() { l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{5, 5}}}) }, 0)
+		note(1)()
 		before, _ = d.counts()
 		closeLog(t, l)
 		if now, _ := d.counts(); now == before {

@@ -304,7 +304,7 @@ func TestPanicIsDeny(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c, err := Config{}.withDefaults()
-	if want := (Config{Mode: "enforce", Watch: 10 * time.Second, Sample: 10, Timeout: 100 * time.Millisecond, Cache: 65536, HistoryCount: 1000, HistoryBytes: 256 << 20, Log: c.Log}); err != nil || !reflect.DeepEqual(c, want) || c.Log == nil {
+	if want := (Config{Mode: "enforce", Watch: 10 * time.Second, Sample: 10, Timeout: 100 * time.Millisecond, Cache: 65536, EndsSoon: 14 * 24 * time.Hour, HistoryCount: 1000, HistoryBytes: 256 << 20, Log: c.Log}); err != nil || !reflect.DeepEqual(c, want) || c.Log == nil {
 		t.Errorf("got %+v %v, want %+v", c, err, want)
 	}
 }
