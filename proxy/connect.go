@@ -302,9 +302,18 @@ func (c *connection) describe() {
 	}
 }
 
+// ciphers are the names of suites: crypto/tls makes a list of all it knows to give one.
+var ciphers = func() map[uint16]string {
+	names := make(map[uint16]string)
+	for _, c := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		names[c.ID] = c.Name
+	}
+	return names
+}()
+
 func describeTLS(f *policy.LinkFacts, state *tls.ConnectionState) {
 	f.Channel = "tls"
 	f.TLSVersion = tls.VersionName(state.Version)
-	f.Cipher = tls.CipherSuiteName(state.CipherSuite)
+	f.Cipher = ciphers[state.CipherSuite]
 	f.ALPN = state.NegotiatedProtocol
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,6 +139,7 @@ func (in *inbound) open(ctx context.Context) (*stream.Trusted, error) {
 	cfg := streamConfig(limits, in.door, in.log)
 	if in.door == Outside {
 		cfg.Idle = limits.OutsideIdle
+		makeRoom()
 	}
 	s, err := stream.Accept(accept, conn, cfg, in.hosts, in.features)
 	cancel()
@@ -156,6 +158,15 @@ func (in *inbound) open(ctx context.Context) (*stream.Trusted, error) {
 	in.addrs = jid.NewCache(limits.AddressesPerStream)
 	in.lang = languageOf(s.PeerHeader().Lang)
 	return t, nil
+}
+
+// makeRoom grows the stack of a goroutine that is to shake hands, while next to nothing is on it. It would be copied three times
+// else, at last in the depths of the key exchange. The next collections take it back from a link that idles.
+//
+//go:noinline
+func makeRoom() {
+	var room [20 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // begin puts TLS under a stream that begins with it ([M08]). Inside nothing does. A peer that has said nothing in time is left to the

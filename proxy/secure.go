@@ -15,8 +15,9 @@ import (
 // features are what we offer on an inbound stream as it stands. Inside: as little as old servers can bear (D8, D9).
 func (in *inbound) features(s *stream.Stream) []byte {
 	var b []byte
+	required := s.TLS() == nil && in.tlsRequired(s)
 	if s.TLS() == nil && in.tlsConfig(s) != nil {
-		b = stream.AppendStartTLSFeature(b, in.tlsRequired(s))
+		b = stream.AppendStartTLSFeature(b, required)
 	}
 	if in.offersExternal(s) {
 		b = stream.AppendExternalFeature(b)
@@ -30,14 +31,14 @@ func (in *inbound) features(s *stream.Stream) []byte {
 	if in.named && in.p.now().Acks {
 		b = stream.AppendAcksFeature(b)
 	}
-	return stream.AppendLimits(b, in.capacity(s))
+	return stream.AppendLimits(b, in.capacity(required))
 }
 
-// capacity is what we take on a stream from outside as it stands ([M09]). Dialback is followed by no other features: what is told where
-// it may begin holds behind it, too.
-func (in *inbound) capacity(s *stream.Stream) stream.Capacity {
+// capacity is what we take on a stream from outside as it stands ([M09]), where TLS has to come first or not. Dialback is followed by no
+// other features: what is told where it may begin holds behind it, too.
+func (in *inbound) capacity(tlsFirst bool) stream.Capacity {
 	limits := &in.p.now().Limits
-	if s.TLS() == nil && in.tlsRequired(s) {
+	if tlsFirst {
 		return stream.Capacity{Bytes: min(limits.PreAuthBytes[Outside], limits.Stanza.Stanza), Idle: limits.PreAuthTime[Outside]}
 	}
 	return stream.Capacity{Bytes: limits.Stanza.Stanza, Idle: limits.OutsideIdle}

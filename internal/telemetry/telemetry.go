@@ -18,7 +18,6 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/trace"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // Config says where measurements go. The zero Config sends them nowhere.
@@ -81,10 +80,10 @@ func (t *Telemetry) Serve(ctx context.Context, ln net.Listener) error {
 // Meter is what the proxy measures with.
 func (t *Telemetry) Meter() metric.Meter { return t.meters.Meter(scope) }
 
-// Tracer is what the proxy traces with; without OTLP it drops everything.
+// Tracer is what the proxy traces with; nil without OTLP.
 func (t *Telemetry) Tracer() trace.Tracer {
 	if t.collector == nil {
-		return tracenoop.NewTracerProvider().Tracer(scope)
+		return nil
 	}
 	return t.collector.traces.Tracer(scope)
 }

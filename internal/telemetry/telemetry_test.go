@@ -171,9 +171,8 @@ func TestNothingIsGlobal(t *testing.T) {
 	if otel.GetTracerProvider() != traces || otel.GetMeterProvider() != meters {
 		t.Error("Start sets global providers")
 	}
-	_, span := tel.Tracer().Start(t.Context(), "link")
-	if span.IsRecording() {
-		t.Error("a span is recorded though nobody collects it")
+	if tel.Tracer() != nil {
+		t.Error("spans are made though nobody collects them")
 	}
 	count(t, tel, 1)
 	if err := tel.Shutdown(t.Context()); err != nil {
