@@ -23,6 +23,7 @@ func FuzzAppend(f *testing.F) {
 		f.Add(s, "", uint8(Stanza), uint8(0))
 		f.Add("x", s, uint8(Delivery), uint8(LevelLink))
 		f.Add(s, s, uint8(LinkFail), uint8(LevelContent))
+		f.Add(s, "", uint8(AuditDelete), uint8(LevelMetadata))
 	}
 	f.Fuzz(func(t *testing.T, a, b string, kind, level uint8) {
 		e := Event{Kind: Kind(kind), Level: Level(level % 6), Seq: 7, Time: time.Unix(1785412800, 5).UTC()}
@@ -124,7 +125,7 @@ func recordFor(e *Event, node string) Record {
 			r.Content = ContentRecord{words(e.Content.Body), words(e.Content.Subject), text(e.Content.Lang), words(e.Content.XML)}
 		}
 	}
-	if e.Kind == Delivery {
+	if e.Kind == Delivery || e.Kind == AuditDelete {
 		r.Of, r.Outcome, r.Settled = e.Of, text(e.Outcome), e.settled
 	}
 	s := &e.Stanza
