@@ -285,7 +285,7 @@ func (rv *Revocations) Trouble(r Result) error {
 			switch {
 			case c == nil:
 				return fmt.Errorf("the revocation list %s: %w", printable(key.url), errNoRoom)
-			case c != nil && c.err != nil:
+			case c.err != nil:
 				return fmt.Errorf("the revocation list %s: %w", printable(key.url), c.err)
 			}
 		}

@@ -7,7 +7,7 @@
 #   install.sh --check   only name what is missing; exit 1 if anything is
 set -eu
 
-packages='age prosody lua5.4 lua-expat lua-unbound ejabberd jabberd2 jabber-muc bind9 pebble bind9-utils unbound tcpdump iproute2 sqlite3 patch biboumi ngircd slapd postgresql-15 rsyslog rsyslog-gnutls nats-server zstd python3 openssl'
+packages='age prosody lua5.4 lua-expat lua-unbound ejabberd jabberd2 jabber-muc bind9 pebble bind9-utils unbound tcpdump iproute2 sqlite3 patch biboumi ngircd slapd postgresql-15 rsyslog rsyslog-gnutls nats-server zstd python3 openssl e2fsprogs'
 # The schema of jabberd2's database is in its documentation, which small images leave out.
 schema=/usr/share/doc/jabberd2/db-setup.sqlite.gz
 
