@@ -101,9 +101,6 @@ func (o *outbound) decideAgain(in *inbound, c *crossing, it *queued, judged time
 		p.instruments.unrecorded(1)
 		p.unkept.tell(o.log, 1, err)
 		p.undelivered(a, c.el)
-		if c.decision.Effect == policy.Allow {
-			o.replaced(e.Seq, "it could not be recorded in time")
-		}
 		return false
 	}
 	p.instruments.carried([]crossing{*c}, judged, time.Since(begun))
