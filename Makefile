@@ -2,7 +2,7 @@
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 3s
+FUZZTIME ?= 1m
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 .PHONY: help build demo test unit integration race fuzz shortfuzz crash bench archive check docs peers clean
@@ -36,16 +36,17 @@ race: ## unit tests twice under the race detector
 SHORTFUZZ := ./internal/jid ./internal/stanza ./internal/content ./internal/transform ./internal/stream ./internal/resolve ./internal/config/document ./dialback ./certs ./audit
 FUZZ      := $(SHORTFUZZ) ./internal/config ./policy ./proxy
 
-fuzz: ## run each fuzz target for FUZZTIME (default 3s)
-	@$(call fuzzing,$(FUZZ))
+fuzz: ## search with each fuzz target for FUZZTIME (default 1m)
+	@$(call fuzzing,$(FUZZ),$(FUZZTIME))
 
-shortfuzz: ## the same for those that are part of `make test`
-	@$(call fuzzing,$(SHORTFUZZ))
+# So many inputs and not so long: what it looks at shall not depend on the machine, and a search that goes deeper is a work of its own.
+shortfuzz: ## a short run of those that are part of `make test`
+	@$(call fuzzing,$(SHORTFUZZ),3000x)
 
 # An input that reaches something new is not made shorter for long, which would take all of a short run. The go command at times takes the end of its own time for a failure; then there is no failing input.
 fuzzing = set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	for p in $(1); do for t in $$(cat $$p/*_test.go | grep -oE '^func Fuzz[A-Za-z0-9_]+' | cut -c6-); do \
-	echo "fuzz $$p $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p >"$$out" 2>&1 || \
+	echo "fuzz $$p $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(2) -fuzzminimizetime 10x $$p >"$$out" 2>&1 || \
 	{ grep -q "^    context deadline exceeded" "$$out" && ! grep -q "Failing input" "$$out"; } || { cat "$$out"; exit 1; }; done; done
 
 # Benchmarks of what a stanza meets on its way; a link's are in the load generator.
