@@ -24,7 +24,7 @@ func DestroyKeys(ctx context.Context, c Config, o KeyOrder, note func(Event) err
 	if o.Before.After(o.Now) {
 		return nil, fmt.Errorf("%s is still to come: a key that is in use is not destroyed", o.Before.Format(time.DateOnly))
 	}
-	err = withHolds(ctx, c.Dir, func(holds []Hold) error {
+	err = withHoldLock(c.Dir, func() error {
 		doomed, err := doomedKeys(c, func(k SealingKey, end time.Time) bool {
 			return k.Class == classFolder(o.Class) && !end.After(o.Before)
 		})
@@ -33,6 +33,10 @@ func DestroyKeys(ctx context.Context, c Config, o KeyOrder, note func(Event) err
 		}
 		if len(doomed) == 0 {
 			return fmt.Errorf("class %s has no keys from before %s", o.Class, o.Before.Format(time.DateOnly))
+		}
+		holds, err := provedHolds(ctx, c)
+		if err != nil {
+			return err
 		}
 		held, err := heldKeys(ctx, c, doomed, holds)
 		if err != nil {
@@ -51,7 +55,7 @@ func DestroyKeys(ctx context.Context, c Config, o KeyOrder, note func(Event) err
 
 // destroyExpired destroys the keys of all classes whose retention is over, but for those that have sealed what is under a hold.
 func destroyExpired(ctx context.Context, c Config, now time.Time, note func(Event) error) error {
-	return withHolds(ctx, c.Dir, func(holds []Hold) error {
+	return withHoldLock(c.Dir, func() error {
 		expired, err := doomedKeys(c, func(_ SealingKey, end time.Time) bool { return !end.After(now) })
 		if err != nil {
 			return err
@@ -61,6 +65,13 @@ func destroyExpired(ctx context.Context, c Config, now time.Time, note func(Even
 			if end, ok := c.Retention.ofFolder(k.Class, k.End); ok && !end.After(now) {
 				byClass[k.Class] = append(byClass[k.Class], k)
 			}
+		}
+		if len(byClass) == 0 {
+			return nil
+		}
+		holds, err := provedHolds(ctx, c)
+		if err != nil {
+			return err
 		}
 		for class, doomed := range byClass {
 			held, err := heldKeys(ctx, c, doomed, holds)

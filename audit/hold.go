@@ -120,31 +120,16 @@ func holdOf(r Record) Hold {
 
 // Holds lists the holds that are in force, by name. A record that is damaged may have more, so that the error counts.
 func Holds(ctx context.Context, dir string) ([]Hold, error) {
-	held := map[string]Hold{}
-	err := Search(ctx, dir, Query{Kind: "audit.*"}, func(_ []byte, r Record) error {
-		switch r.Kind {
-		case kinds[AuditHold].name:
-			h := holdOf(r)
-			held[h.Name] = h
-		case kinds[AuditRelease].name:
-			if h, err := parseHold(r.Query); err == nil {
-				delete(held, h.Name)
-			}
-		}
-		return nil
-	})
-	kept, fileErr := keptHolds(dir)
-	for _, h := range kept {
-		if _, ok := held[h.Name]; !ok {
-			held[h.Name] = h
-		}
-	}
+	return holdsIn(ctx, dir, func([]byte, head) error { return nil })
+}
+
+func sortedHolds(held map[string]Hold) []Hold {
 	all := make([]Hold, 0, len(held))
 	for _, h := range held {
 		all = append(all, h)
 	}
 	slices.SortFunc(all, func(a, b Hold) int { return strings.Compare(a.Name, b.Name) })
-	return all, errors.Join(err, fileErr)
+	return all
 }
 
 // keptHolds reads the file of holds: each a line, a JSON string. A line that is not one holds everything.
@@ -227,9 +212,20 @@ func ReleaseHold(ctx context.Context, dir, name string, note func(Event) error) 
 	})
 }
 
-// withHolds calls f while no hold can be placed or released and nothing be deleted by anybody else. The error of a damaged record is
-// returned: what it would hold is not known.
+// withHolds calls f with the holds that are in force, while nobody else places or releases one. A line that cannot be read is no reason
+// not to: what it would hold stays held by the file, or is found when it can be read again.
 func withHolds(ctx context.Context, dir string, f func([]Hold) error) error {
+	return withHoldLock(dir, func() error {
+		all, err := Holds(ctx, dir)
+		if err != nil && !errors.As(err, new(*DamageError)) {
+			return fmt.Errorf("which holds are in force cannot be told: %w", err)
+		}
+		return f(all)
+	})
+}
+
+// withHoldLock calls f while no hold can be placed or released, and nothing be deleted by anybody else.
+func withHoldLock(dir string, f func() error) error {
 	lock, err := os.OpenFile(filepath.Join(dir, holdLockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
@@ -238,11 +234,7 @@ func withHolds(ctx context.Context, dir string, f func([]Hold) error) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("somebody else deletes, or places or releases a hold, just now: %w", err)
 	}
-	all, err := Holds(ctx, dir)
-	if err != nil {
-		return fmt.Errorf("which holds are in force cannot be told: %w", err)
-	}
-	return f(all)
+	return f()
 }
 
 // holder tells what holds match.
@@ -280,6 +272,20 @@ func (k *holder) matching(line []byte, h head) (name string, held bool) {
 		}
 	}
 	return "", false
+}
+
+// provedHolder tells what the holds of a record match, for who is about to delete.
+func provedHolder(ctx context.Context, c Config) (*holder, error) {
+	hasher, err := LoadHasher(c)
+	if err != nil {
+		return nil, err
+	}
+	holds, err := provedHolds(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	k := newHolder(holds, hasher)
+	return &k, nil
 }
 
 // hashedAddresses is what a line of level link has, and hardly any other.

@@ -202,15 +202,10 @@ func (n *notary) strange(lines uint64, last, kept Checkpoint) string {
 // resume finds where the checkpoints go on, the last one that a key of the record has signed, and the one that was kept with the secrets.
 // Who lies there could sign: it is taken as it is.
 func (n *notary) resume() (last, kept Checkpoint, err error) {
-	signed, err := os.ReadFile(filepath.Join(n.secrets, lastName))
-	if err == nil {
-		text, _ := noteText(signed)
-		kept, err = parseCheckpoint(text)
-	}
+	kept, err = keptCheckpoint(n.secrets)
 	if err != nil && !gone(err) {
 		return last, kept, fmt.Errorf("reading %s, the copy of the last checkpoint: %w; without it a record that was cut off is taken for whole", filepath.Join(n.secrets, lastName), err)
 	}
-	kept.Note = signed
 	keys, err := ParseKeys(n.signer.public)
 	if err != nil {
 		return last, kept, err

@@ -3,6 +3,7 @@ package audit
 import (
 	"crypto/cipher"
 	"crypto/sha256"
+	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -17,6 +18,8 @@ type chain struct {
 	n      uint64 // messages it has given keys to
 	name   string // CLASS/PERIOD-N
 	period string
+
+	touched time.Time // when something was to be sealed last; guarded by Log.mu
 }
 
 // next gives the number and the key of one more message, and overwrites what both were made from.

@@ -73,27 +73,13 @@ func (r Retention) shortest(recorded time.Time) (end time.Time, ok bool) {
 }
 
 // ofFolder is when what was sealed until a time, under a key of a folder, need not be opened any longer; ok is false when it is kept for
-// good. Classes that share a folder have the longest of all terms.
+// good.
 func (r Retention) ofFolder(folder string, sealed time.Time) (end time.Time, ok bool) {
-	if folder != sharedFolder {
-		for class, t := range r {
-			if classFolder(class) == folder {
-				return t.end(sealed), t != Term{}
-			}
-		}
-		t, ok := r.of(DefaultClass)
-		return t.end(sealed), ok
-	}
-	if _, ok := r.of(DefaultClass); !ok {
-		return end, false
-	}
-	for _, t := range r {
-		if t == (Term{}) {
-			return end, false
-		}
-		if e := t.end(sealed); e.After(end) {
-			end = e
+	for class, t := range r {
+		if classFolder(class) == folder {
+			return t.end(sealed), t != Term{}
 		}
 	}
-	return end, true
+	t, ok := r.of(DefaultClass)
+	return t.end(sealed), ok
 }

@@ -379,17 +379,46 @@ func TestKeyForEachClassAndSoManyStanzas(t *testing.T) {
 	if fmt.Sprint(used) != fmt.Sprint(want) {
 		t.Errorf("keys were used %v, want %v", used, want)
 	}
-	for i := range 2 * maxChains {
-		odd.Decision.Retention = fmt.Sprint("class-", i)
-		appendAll(t, l, []Event{odd})
+	closeLog(t, l)
+	if got := bodies(t, dir, NewOpener(dir, a)); len(got) != 10 {
+		t.Errorf("%d open", len(got))
+	}
+}
+
+// TestManyClasses: classes share no key, however many there are; the gate holds keys for so many at a time, and gives up that of a class
+// which has been at rest for long.
+func TestManyClasses(t *testing.T) {
+	t.Parallel()
+	clock := &hand{at: time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	a := officer(t)
+	l := openWith(t, Config{Dir: dir, Sealing: Sealing{Recipients: recipients(a)}}, newTestDisk(), clock.now)
+	of := func(class string) []Event {
+		e := secretStanza(0, class)
+		e.Decision.Retention = class
+		return []Event{e}
+	}
+	appendAll(t, l, of("first"))
+	clock.turn(chainRest)
+	for i := range maxChains - 1 { // as if each had sealed something just now
+		l.sealer.chains[fmt.Sprint("class-", i)] = &chain{touched: clock.now()}
+	}
+	appendAll(t, l, of("second")) // the first makes room
+	if err := l.Append(t.Context(), of("third")); !errors.Is(err, errManyClasses) || !errors.Is(err, ErrUnrecorded) {
+		t.Errorf("one class too many: %v", err)
+	}
+	clock.turn(chainRest)
+	appendAll(t, l, of("first"))
+	if len(l.sealer.chains) != maxChains {
+		t.Errorf("%d keys are held", len(l.sealer.chains))
 	}
 	closeLog(t, l)
-	folders, err := os.ReadDir(filepath.Join(dir, keysDir))
-	if err != nil || len(folders) != maxChains+1 {
-		t.Errorf("%d folders of keys, %v", len(folders), err)
+	keys := map[string]bool{}
+	for _, l := range sealedLines(t, dir) {
+		keys[l.Sealed.Key] = true
 	}
-	if got := bodies(t, dir, NewOpener(dir, a)); len(got) != 10+2*maxChains {
-		t.Errorf("%d open", len(got))
+	if got := bodies(t, dir, NewOpener(dir, a)); len(keys) != 3 || !keys["first/2026-07-01-1"] || !keys["first/2026-07-01-2"] || len(got) != 3 {
+		t.Errorf("sealed under %v, %d open", keys, len(got))
 	}
 }
 

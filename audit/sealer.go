@@ -34,11 +34,14 @@ type sealer struct {
 	chains map[string]*chain // by folder of the retention class
 }
 
-// maxChains bounds the classes that policy can make the gate hold keys for. Those beyond share one.
-const maxChains = 64
+// maxChains bounds the classes that policy can make the gate hold keys for. Each has keys of its own, so that what is destroyed with a
+// class's keys is that class: the key of one that had nothing to seal for chainRest makes room for another.
+const (
+	maxChains = 1024
+	chainRest = time.Hour // longer than any stanza waits between ready and its line
+)
 
-// sharedFolder has the keys that several classes share.
-const sharedFolder = "other"
+var errManyClasses = fmt.Errorf("policy asks for level sealed in more than %d retention classes within an hour", maxChains)
 
 // errNoOfficers is why nothing can be sealed.
 var errNoOfficers = errors.New("policy asks for level sealed, and audit.sealing names no recipients")
@@ -53,21 +56,12 @@ func newSealer(c Config, d disk) (*sealer, error) {
 	return s, nil
 }
 
-// folder is where a class's keys are, in memory and on the disk.
-func (s *sealer) folder(class string) string {
-	name := classFolder(class)
-	if s.chains[name] == nil && len(s.chains) >= maxChains {
-		return sharedFolder
-	}
-	return name
-}
-
 // chainFor gives the chain for an event; nil where the event has nothing to seal, or there is no chain.
 func (s *sealer) chainFor(e *Event) *chain {
 	if !e.toSeal() {
 		return nil
 	}
-	return s.chains[s.folder(e.Decision.Retention)]
+	return s.chains[classFolder(e.Decision.Retention)]
 }
 
 // toSeal says whether an event has content for the officers alone.
@@ -98,7 +92,30 @@ func (l *Log) ready(ctx context.Context, events []Event) error {
 func (l *Log) hasChain(e *Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.sealer.current(l.sealer.chainFor(e), l.now())
+	c, now := l.sealer.chainFor(e), l.now()
+	if c != nil {
+		c.touched = now
+	}
+	return l.sealer.current(c, now)
+}
+
+// makeRoom gives up the key that has been at rest for longest, if there are as many as there may be.
+func (s *sealer) makeRoom(now time.Time) error {
+	if len(s.chains) < maxChains {
+		return nil
+	}
+	oldest, at := "", now
+	for folder, c := range s.chains {
+		if c.touched.Before(at) {
+			oldest, at = folder, c.touched
+		}
+	}
+	if now.Sub(at) < chainRest {
+		return errManyClasses
+	}
+	clear(s.chains[oldest].key[:])
+	delete(s.chains, oldest)
+	return nil
 }
 
 // begun makes a key for a class, unless somebody else just has. A disk that does not answer holds up neither ctx's end nor others.
@@ -135,17 +152,23 @@ func (l *Log) begun(ctx context.Context, class string) error {
 func (l *Log) newChain(class string) error {
 	s := l.sealer
 	l.mu.Lock()
-	now, folder := l.now(), s.folder(class)
+	now, folder := l.now(), classFolder(class)
 	old := s.chains[folder]
 	done := s.current(old, now)
+	var full error
+	if old == nil {
+		full = s.makeRoom(now)
+	}
 	l.mu.Unlock()
 	switch {
 	case done:
 		return nil
+	case full != nil:
+		return unrecorded(full)
 	case s.failed != nil && time.Now().Before(s.again):
 		return unrecorded(s.failed)
 	}
-	c := &chain{period: periodAt(now, s.cfg.Period)}
+	c := &chain{period: periodAt(now, s.cfg.Period), touched: now}
 	rand.Read(c.key[:]) // never fails: the program ends first
 	event, err := s.write(folder, c)
 	if err != nil {

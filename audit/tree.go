@@ -36,15 +36,42 @@ func (t *tree) skip(to int64) {
 		zero[i] = tlog.NodeHash(zero[i-1], zero[i-1])
 	}
 	for t.size < to {
-		level := min(bits.TrailingZeros64(uint64(t.size)), bits.Len64(uint64(to-t.size))-1)
-		h, at := zero[level], level
-		for n := t.size >> level; n&1 == 1; n >>= 1 {
-			h = tlog.NodeHash(t.edge[at], h)
-			at++
-		}
-		t.edge[at] = h
-		t.size += 1 << level
+		level := t.fits(to)
+		t.put(level, zero[level])
 	}
+}
+
+// graft lets the tree grow to a size by leaves of which a reader has the hashes.
+func (t *tree) graft(to int64, r tlog.HashReader) error {
+	for t.size < to {
+		level := t.fits(to)
+		h, err := r.ReadHashes([]int64{tlog.StoredHashIndex(level, t.size>>level)})
+		if err != nil {
+			return err
+		}
+		t.put(level, h[0])
+	}
+	return nil
+}
+
+// fits is the level of the largest full subtree that can come next in a tree that is to grow to a size.
+func (t *tree) fits(to int64) int {
+	level := bits.Len64(uint64(to-t.size)) - 1
+	if t.size > 0 {
+		level = min(level, bits.TrailingZeros64(uint64(t.size)))
+	}
+	return level
+}
+
+// put adds a full subtree.
+func (t *tree) put(level int, h tlog.Hash) {
+	at := level
+	for n := t.size >> level; n&1 == 1; n >>= 1 {
+		h = tlog.NodeHash(t.edge[at], h)
+		at++
+	}
+	t.edge[at] = h
+	t.size += 1 << level
 }
 
 // root is the hash of the whole tree.
