@@ -40,6 +40,7 @@ type Crossings struct {
 	Recorded uint64 // let pass, with an event each
 	Counted  uint64 // let pass at level none: in audit.count events only
 	Refused  uint64 // not let pass
+	Again    uint64 // that were let pass, and have another event since, for policy said otherwise before they left
 }
 
 // Settled counts what became of stanzas, by the delivery events of the day.
@@ -76,7 +77,11 @@ func (s *Statement) Text() string {
 		name string
 		c    Crossings
 	}{{"in", s.In}, {"out", s.Out}} {
-		fmt.Fprintf(&b, "%s %d crossed, %d with an event, %d counted only, %d refused\n", d.name, d.c.Recorded+d.c.Counted, d.c.Recorded, d.c.Counted, d.c.Refused)
+		fmt.Fprintf(&b, "%s %d crossed, %d with an event, %d counted only, %d refused", d.name, d.c.Recorded+d.c.Counted, d.c.Recorded, d.c.Counted, d.c.Refused)
+		if d.c.Again > 0 {
+			fmt.Fprintf(&b, ", %d judged again", d.c.Again)
+		}
+		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "settled %d acked, %d written, %d bounced, %d dropped, %d lost\n", s.Settled.Acked, s.Settled.Written, s.Settled.Bounced, s.Settled.Dropped, s.Settled.Lost)
 	recorded := s.In.Recorded + s.In.Counted + s.Out.Recorded + s.Out.Counted
@@ -191,7 +196,7 @@ func (c *counting) line(line []byte, h head) error {
 		if !ok || !ok2 {
 			return c.parsed(line)
 		}
-		c.each(string(remote), func(s *Statement) { s.way(string(dir)).add(h.code == kinds[Stanza].code, false, 1) })
+		c.each(string(remote), func(s *Statement) { s.way(string(dir)).event(h.code) })
 	case string(h.kind) == kinds[Delivery].name:
 		of, _, plain := settlesPlain(line)
 		remote, ok := bareValue(line, `,"remote":"`)
@@ -229,7 +234,7 @@ func (c *counting) parsed(line []byte) error {
 	}
 	switch r.Kind {
 	case kinds[Stanza].name:
-		c.each(r.Remote, func(s *Statement) { s.way(r.Dir).add(r.Decision.Effect == "allow", false, 1) })
+		c.each(r.Remote, func(s *Statement) { s.way(r.Dir).event(r.Code) })
 	case kinds[AuditCount].name:
 		c.each(r.Remote, func(s *Statement) { s.way(r.Dir).add(r.Decision.Effect == "allow", true, r.Count) })
 	case kinds[AuditGap].name:
@@ -265,6 +270,16 @@ func (s *Statement) way(dir string) *Crossings {
 	return &s.Out
 }
 
+// event counts a stanza by the code of its event.
+func (c *Crossings) event(code Code) {
+	first := kinds[Stanza].code
+	if code >= first+again {
+		c.Again++
+		return
+	}
+	c.add(code == first, false, 1)
+}
+
 func (c *Crossings) add(passed, countedOnly bool, n uint64) {
 	switch {
 	case !passed:
@@ -286,6 +301,7 @@ func (s *Settled) add(outcome string, n uint64) {
 		s.Bounced += n
 	case Dropped:
 		s.Dropped += n
+	case Replaced: // its other event has an end of its own
 	default:
 		s.Lost += n
 	}

@@ -52,6 +52,13 @@ func testStatements(t *testing.T, c Config) {
 	pass("a.example", "in", "allow", LevelNone, 11)
 	pass("a.example", "in", "deny", LevelNone, 3)
 	pass("b\\c.example", "in", "allow", LevelDefault, 2) // has to be unescaped
+	twice := stanzas(0, 3)                               // let pass already, and judged again before they left: no stanzas beside the others
+	for i, effect := range []string{"allow", "deny", "allow"} {
+		twice[i].Remote, twice[i].Dir, twice[i].Again, twice[i].Decision.Effect = "a.example", "in", true, effect
+	}
+	twice[2].Level = LevelNone
+	appendAll(t, l, twice)
+	l.Note(Event{Kind: Delivery, Dir: "in", Local: "corp.example", Remote: "a.example", Outcome: Replaced, Of: []SeqRange{{1, 1}}})
 	time.Sleep(2 * time.Minute)
 	d.set(func(d *testDisk) { d.failed = errors.New("no disk") })
 	pass("a.example", "in", "allow", LevelDefault, 4)
@@ -94,8 +101,8 @@ func testStatements(t *testing.T, c Config) {
 		return fmt.Sprintf("sallyport statement v1\ngate-1\nday %s\npeer %s\nlines %d from %d to %d, 0 missing\nroot %s\n", day.Format(time.DateOnly), peer, last, first, last, root)
 	}
 	for peer, want := range map[string]string{
-		AllPeers:       "in 19 crossed, 8 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 15 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n30 crossed, 26 recorded, 7 gaps\n",
-		"a.example":    "in 17 crossed, 6 with an event, 11 counted only, 4 refused\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 13 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n24 crossed, 24 recorded, 7 gaps\n",
+		AllPeers:       "in 19 crossed, 8 with an event, 11 counted only, 4 refused, 2 judged again\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 15 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n30 crossed, 26 recorded, 7 gaps\n",
+		"a.example":    "in 17 crossed, 6 with an event, 11 counted only, 4 refused, 2 judged again\nout 7 crossed, 7 with an event, 0 counted only, 2 refused\nsettled 13 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n24 crossed, 24 recorded, 7 gaps\n",
 		"b\\c.example": "in 2 crossed, 2 with an event, 0 counted only, 0 refused\nout 0 crossed, 0 with an event, 0 counted only, 0 refused\nsettled 2 acked, 0 written, 0 bounced, 0 dropped, 0 lost\n2 crossed, 2 recorded, 7 gaps\n",
 	} {
 		got, err := keys.Stated(t.Context(), c.Dir, day, peer)

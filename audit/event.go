@@ -31,6 +31,7 @@ type Event struct {
 	Route       string // the static route that was taken
 
 	Stanza   StanzaPart
+	Again    bool // it has an event already, and is not counted as another stanza
 	Decision DecisionPart
 	Change   ChangePart
 	Content  ContentPart
@@ -52,7 +53,7 @@ type Event struct {
 
 	// Of a delivery event.
 	Of      []SeqRange // the stanza events it settles
-	Outcome string     // Acked, Written, Bounced, Dropped or Lost
+	Outcome string     // Acked, Written, Bounced, Dropped, Lost or Replaced
 	settled uint64     // every allowed stanza with a lower seq is settled; set by Log
 
 	Count        uint64    // of stanzas or events

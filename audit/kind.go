@@ -54,9 +54,11 @@ type Code uint16
 const (
 	Written = "written" // handed to the next server's connection, which does not acknowledge
 	Bounced = "bounced" // answered with a stanza error
-	Dropped = "dropped" // neither passed nor answered, because it is of a kind that gets no answer, or has another event since it was judged again
+	Dropped = "dropped" // neither passed nor answered, because it is of a kind that gets no answer
 	Lost    = "lost"    // accepted before a crash, and not known to have been written
 	Acked   = "acked"   // the next server says that it has taken it (XEP-0198)
+
+	Replaced = "replaced" // judged again before it left: another event stands for it, and what became of the stanza is said of that one
 )
 
 // kindInfo describes one kind for the encoder, the generated reference and the schema.
@@ -90,7 +92,7 @@ const (
 var kinds = [kindEnd]kindInfo{
 	0: {name: "unknown"},
 	Stanza: {name: "stanza", code: 100,
-		doc:  "A stanza reached the gate and was judged. The event is committed before the stanza goes any further. At level link the addresses and everything that could name a person are left out.",
+		doc:  "A stanza reached the gate and was judged. The event is committed before the stanza goes any further. With the codes 103 to 105 it is a second event of a stanza that was let pass, waited, and was judged otherwise before it left: by its link when that stood, or by a policy that came into force meanwhile. At level link the addresses and everything that could name a person are left out.",
 		must: "level dir local remote stanza.kind stanza.size decision.effect",
 		may: "asked hash.body hash.from hash.to content.body content.subject content.lang content.xml sealed.key sealed.n sealed.box from to stanza.type stanza.id stanza.class stanza.e2ee stanza.label stanza.thread decision.rule decision.reason " +
 			"decision.revision decision.mode decision.would decision.cached decision.retention change.rules change.before change.after condition text " + linkFields},
@@ -214,6 +216,12 @@ func ParseDeed(name string) (Kind, error) {
 	return 0, fmt.Errorf("%q is not an event of something done with the record", clip(name))
 }
 
+// again is how far the code of a stanza that is judged a second time lies above that of the first.
+const again = 3
+
+// passes says whether the event is of a stanza that was let pass, so that a delivery event has to settle it.
+func (c Code) passes() bool { return c == kinds[Stanza].code || c == kinds[Stanza].code+again }
+
 // Code is the event's number. Within a kind it tells the cases apart that an operator would alarm on separately.
 func (e *Event) Code() Code {
 	c := e.Kind.info().code
@@ -226,6 +234,9 @@ func (e *Event) Code() Code {
 		default:
 			c++
 		}
+		if e.Again {
+			c += again
+		}
 	case Delivery:
 		switch e.Outcome {
 		case Written:
@@ -235,6 +246,8 @@ func (e *Event) Code() Code {
 			c += 2
 		case Acked:
 			c += 4
+		case Replaced:
+			c += 5
 		default:
 			c += 3
 		}

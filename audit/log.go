@@ -105,11 +105,13 @@ func (l *Log) enqueue(events []Event) (*waiter, error) {
 	for i := range events {
 		e := &events[i]
 		if e.countedOnly() {
-			l.counts.add(e, now)
+			if !e.Again {
+				l.counts.add(e, now)
+			}
 			e.Seq, e.Time, e.ID = 0, now, l.ids.make()
 		} else {
 			recorded++
-			if e.allowed() {
+			if e.allowed() && !e.Again {
 				passing++
 			}
 		}

@@ -338,11 +338,14 @@ func codesOf(k Kind) string {
 			cases = append(cases, struct {
 				when string
 				e    Event
-			}{effect, Event{Decision: DecisionPart{Effect: effect}}})
+			}{effect, Event{Decision: DecisionPart{Effect: effect}}}, struct {
+				when string
+				e    Event
+			}{effect + " when judged again", Event{Again: true, Decision: DecisionPart{Effect: effect}}})
 		}
 	case Delivery:
 		cases = cases[:0]
-		for _, outcome := range []string{Written, Bounced, Dropped, Lost, Acked} {
+		for _, outcome := range []string{Written, Bounced, Dropped, Lost, Acked, Replaced} {
 			cases = append(cases, struct {
 				when string
 				e    Event

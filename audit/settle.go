@@ -28,7 +28,7 @@ func Unsettled(dir string) ([]Record, error) {
 	}
 	var found []Record
 	err = eachLine(context.Background(), dir, numbers[from:], func(line []byte, h head) error {
-		if h.code != kinds[Stanza].code || !open.has(h.seq) {
+		if !h.code.passes() || !open.has(h.seq) {
 			return nil
 		}
 		r, err := ParseRecord(line)
@@ -62,7 +62,7 @@ func unsettledRanges(dir string) (ranges, error) {
 	err = eachLine(context.Background(), dir, numbers[from:], func(line []byte, h head) error {
 		switch {
 		case h.seq < mark:
-		case h.code == kinds[Stanza].code:
+		case h.code.passes():
 			open.add(h.seq)
 		case string(h.kind) == kinds[Delivery].name:
 			of, _, err := settles(line)

@@ -349,7 +349,7 @@ func (v *verifier) moment(text []byte) (time.Time, error) {
 // settle follows which stanzas have got their delivery event.
 func (v *verifier) settle(line []byte, h head) {
 	switch {
-	case h.code == kinds[Stanza].code && h.seq > v.report.Last:
+	case h.code.passes() && h.seq > v.report.Last:
 		v.open.add(h.seq)
 	case string(h.kind) == kinds[Delivery].name:
 		of, _, err := settles(line)

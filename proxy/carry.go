@@ -70,7 +70,7 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 		in.notify(c)
 		switch c.decision.Effect {
 		case policy.Allow:
-			if c.sight = in.sightOf(rules, c); c.sight == nil || c.sight.link != nil {
+			if c.sight = in.sightOf(rules, c); !c.sight.blind() {
 				in.contacted(rules, c)
 			}
 			p.forward(in, c, e)
@@ -86,6 +86,11 @@ func (p *Proxy) carry(ctx context.Context, in *inbound) {
 // judge asks policy about one stanza: first whether its pair may have a link at all, then about the stanza.
 func (p *Proxy) judge(ctx context.Context, rules *policy.Snapshot, in *inbound, c *crossing) {
 	c.link = in.outsideLeg(c)
+	p.judgeOn(ctx, rules, in, c)
+}
+
+// judgeOn is judge where the outside leg is known.
+func (p *Proxy) judgeOn(ctx context.Context, rules *policy.Snapshot, in *inbound, c *crossing) {
 	if d := in.linkDecision(ctx, rules, c); d.Effect != policy.Allow {
 		c.decision = policy.Decision{Effect: policy.Deny, Rule: d.Rule, Reason: d.Reason, Message: d.Message, Revision: d.Revision, Labels: d.Labels,
 			Condition: cmp.Or(d.Condition, string(stanza.NotAllowed))}

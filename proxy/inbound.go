@@ -49,6 +49,7 @@ type inbound struct {
 	load      *load     // what is to be carried, nil for nothing
 	last      *outbound // the link that the last stanza went to
 	verdict   linkVerdict
+	seen      *sight // that the last stanza had
 	saslTries int
 	named     bool   // by SASL: what is left to offer is for a peer that has a name
 	uncounted uint64 // stanzas carried before acknowledgements were on

@@ -20,6 +20,7 @@ import (
 type instruments struct {
 	links      metric.Int64UpDownCounter
 	stanzas    metric.Int64Counter
+	again      metric.Int64Counter
 	bounces    metric.Int64Counter
 	failures   metric.Int64Counter
 	refusals   metric.Int64Counter
@@ -37,6 +38,7 @@ func newInstruments(t Telemetry, p *Proxy) (instruments, error) {
 	i := instruments{
 		links:      k.upDown("sallyport.links"),
 		stanzas:    k.counter("sallyport.stanzas"),
+		again:      k.counter("sallyport.stanzas.again"),
 		bounces:    k.counter("sallyport.bounces"),
 		failures:   k.counter("sallyport.link.failures"),
 		refusals:   k.counter("sallyport.connections.refused"),
@@ -295,4 +297,9 @@ func (i *instruments) carried(batch []crossing, judged, recorded time.Duration) 
 	}
 	i.policyTime.Record(ctx, judged.Seconds())
 	i.recordTime.Record(ctx, recorded.Seconds())
+}
+
+// judgedAgain counts a stanza of which policy says something else before it leaves than when it came.
+func (i *instruments) judgedAgain(c *crossing) {
+	i.again.Add(context.Background(), 1, i.crossed[c.dir][c.decision.Effect])
 }

@@ -16,7 +16,7 @@ type queued struct {
 	cuts   int       // streams that ended when it was the first to be written
 	again  bool      // it was written before, on a stream that ended without a word about it
 	answer *answered // of one of our own error replies: never bounced again
-	sight  *sight    // nil where policy does not look at the link
+	sight  *sight    // nil for what policy is not asked about
 }
 
 // answered is the stanza that an error reply answers. What became of it is told when the reply has left.
@@ -34,7 +34,6 @@ type queue struct {
 	items []queued
 	room  *room // that both are in; nil while the queue is empty
 	peak  int   // bytes of the longest stanza that came in
-	looks bool  // policy looked at the link for one that came in
 }
 
 // room is what a queue holds its stanzas in. Queues share them: a link that idles has none.
@@ -56,7 +55,6 @@ func (q *queue) push(stanza []byte, it queued) {
 	}
 	q.buf = append(q.buf, stanza...)
 	q.peak = max(q.peak, len(stanza))
-	q.looks = q.looks || it.sight != nil
 	it.end = len(q.buf)
 	q.items = append(q.items, it)
 }

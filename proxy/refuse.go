@@ -18,12 +18,15 @@ import (
 // refuse answers a stanza that policy does not let through, in words that its sender can pass on: the reason and the id under
 // which the record has the decision (POLICY "Answers to a deny").
 func (p *Proxy) refuse(c *crossing, e *audit.Event) {
-	a := &answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: !c.emptied, reason: c.refusal(e)}
+	p.refuseAs(&answered{r: route{c.dir, c.pair}, seq: e.Seq, denied: !c.emptied, reason: c.refusal(e)}, c)
+}
+
+func (p *Proxy) refuseAs(a *answered, c *crossing) {
 	if c.el.Kind() == stanza.Presence && string(c.el.Type()) == "subscribe" {
 		p.unsubscribe(a, c)
 		return
 	}
-	if !p.bounce(a, c.el) && c.emptied {
+	if !p.bounce(a, c.el) && !a.denied {
 		p.settle(a, false)
 	}
 }
@@ -59,7 +62,7 @@ func (c *crossing) ofPartner() bool {
 // §3.1.4): it must not be asked again at each login, and it must not show whether the address exists.
 func (p *Proxy) unsubscribe(a *answered, c *crossing) {
 	reply := stanza.AppendUnsubscribed(nil, c.el, c.from.Bare, c.to.Bare, a.reason.Text)
-	if !p.reply(a, reply) && c.emptied {
+	if !p.reply(a, reply) && !a.denied {
 		p.settle(a, false)
 	}
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"slices"
-	"time"
 
 	"sallyport/audit"
 	"sallyport/internal/content"
@@ -12,42 +11,58 @@ import (
 	"sallyport/policy"
 )
 
-// sight is how a queued stanza looked to a policy that looks at the link too. The first stanza of a pair is judged before there is a
-// link, and a link may be followed by another one: what was not judged on the link on which it is to leave is judged again there.
+// sight is how a queued stanza looked to policy when it was let pass. Policy may be another one before the stanza leaves. Where it looks at
+// the link, the link may be another one too: the first stanza of a pair is judged before there is one, and one may follow another. What
+// was not judged by what is in force when it is to leave is judged again then. Stanzas that came alike share a sight.
 type sight struct {
-	link  *policy.LinkFacts // as they were; nil: there was no link
-	raw   []byte            // the stanza before policy's changes; nil: there were none
-	lang  string            // that it inherits
-	would policy.Effect     // of the decision
+	view
+	raw []byte // the stanza before policy's changes; nil: there were none
 }
 
-// sightOf is nil where the link makes no difference.
+// view is all of a sight that can be compared.
+type view struct {
+	revision  string // of the policy
+	observing bool
+	link      *policy.LinkFacts // the outside leg, as it was; nil: there was none, or policy does not look at it on the way out
+	looked    bool              // policy looks at the link that the stanza leaves on
+	lang      string            // that it inherits
+	would     policy.Effect     // of the decision
+}
+
+// sightOf is how a stanza looks that may pass.
 func (in *inbound) sightOf(rules *policy.Snapshot, c *crossing) *sight {
-	if c.dir != Out || !rules.ReadSet().OfLink() {
-		return nil
-	}
-	s := &sight{link: c.link, lang: in.lang.spoken, would: c.decision.Would}
-	if c.link == &in.load.none {
-		s.link = nil
+	v := view{rules.Revision(), rules.Observing(), c.link, c.dir == Out && rules.ReadSet().OfLink(), in.lang.spoken, c.decision.Would}
+	if c.link == &in.load.none || c.dir == Out && !v.looked {
+		v.link = nil
 	}
 	if c.changed != nil {
-		s.raw = c.el.AppendTo(nil, c.rewrite(in.lang.added))
+		return &sight{v, c.el.AppendTo(nil, c.rewrite(in.lang.added))}
 	}
-	return s
+	if in.seen == nil || in.seen.view != v {
+		in.seen = &sight{view: v}
+	}
+	return in.seen
 }
 
-// lookAgain leaves in current what policy lets pass on the link that stands now.
+// blind says that policy looks at the link and there was none.
+func (s *sight) blind() bool { return s.looked && s.link == nil }
+
+// old says whether something else is in force than what a stanza was judged by.
+func (s *sight) old(rules *policy.Snapshot, facts *policy.LinkFacts) bool {
+	return s != nil && (s.revision != rules.Revision() || s.observing != rules.Observing() || s.looked && s.link != facts)
+}
+
+// lookAgain leaves in current what may pass by the policy in force, on the link that stands now.
 func (o *outbound) lookAgain() {
-	facts := o.facts.Load()
-	old := func(it queued) bool { return it.sight != nil && it.sight.link != facts }
-	if !o.current.looks || !slices.ContainsFunc(o.current.items, old) {
+	rules, facts := o.p.Policy.Snapshot(), o.facts.Load()
+	if !slices.ContainsFunc(o.current.items, func(it queued) bool { return it.sight.old(rules, facts) }) {
 		return
 	}
 	var passed queue
 	for i := range o.current.items {
 		b, it := o.current.stanza(i), &o.current.items[i]
-		if old(*it) {
-			if b = o.judgeAgain(b, it, facts); b == nil {
+		if it.sight.old(rules, facts) {
+			if b = o.judgeAgain(rules, b, it, facts); b == nil {
 				continue
 			}
 		}
@@ -62,7 +77,7 @@ func (o *outbound) lookAgain() {
 }
 
 // judgeAgain gives what is to leave of a stanza; nil for nothing, and then it is answered and settled.
-func (o *outbound) judgeAgain(b []byte, it *queued, facts *policy.LinkFacts) []byte {
+func (o *outbound) judgeAgain(rules *policy.Snapshot, b []byte, it *queued, facts *policy.LinkFacts) []byte {
 	s, raw := it.sight, b
 	if s.raw != nil {
 		raw = s.raw
@@ -74,48 +89,54 @@ func (o *outbound) judgeAgain(b []byte, it *queued, facts *policy.LinkFacts) []b
 		return nil
 	}
 	c.link = facts
-	rules, begun := o.p.Policy.Snapshot(), time.Now()
-	o.p.judgeStanza(o.p.ctx, rules, in, c)
-	out, kept := raw, []byte(nil)
+	if o.r.dir == In {
+		in.door, in.id, c.link = Outside, s.link.ID, s.link
+	}
+	o.p.judgeOn(o.p.ctx, rules, in, c)
+	out := raw
 	if c.changed != nil {
-		out, kept = c.changed, bytes.Clone(raw)
+		out = c.changed
 	}
 	same := c.decision.Effect == policy.Allow && c.decision.Would == s.would && bytes.Equal(out, b)
-	if !same && !o.decideAgain(in, c, it, time.Since(begun)) {
+	if !same && !o.decideAgain(in, c, it) {
 		return nil
 	}
-	if s.link == nil {
+	if s.blind() {
 		in.contacted(rules, c)
 	}
-	it.sight = &sight{link: facts, raw: kept, lang: s.lang, would: c.decision.Would}
+	it.sight = in.sightOf(rules, c)
 	return out
 }
 
+// judgedAgain is why a stanza has another event.
+const judgedAgain = "judged again before it left, see "
+
 // decideAgain records a decision that is another one than when the stanza came, and settles what was recorded then. It says whether
 // the stanza passes.
-func (o *outbound) decideAgain(in *inbound, c *crossing, it *queued, judged time.Duration) bool {
-	p, begun := o.p, time.Now()
+func (o *outbound) decideAgain(in *inbound, c *crossing, it *queued) bool {
+	p := o.p
 	events := []audit.Event{stanzaEvent(in, c)}
 	e, a := &events[0], &answered{r: o.r, seq: it.seq, reason: c.unrecordable()}
+	e.Again = true
 	if err := p.Record.Append(p.ctx, events); err != nil {
 		p.instruments.unrecorded(1)
 		p.unkept.tell(o.log, 1, err)
 		p.undelivered(a, c.el)
 		return false
 	}
-	p.instruments.carried([]crossing{*c}, judged, time.Since(begun))
+	p.instruments.judgedAgain(c)
 	in.notify(c)
 	switch c.decision.Effect {
 	case policy.Allow:
-		o.replaced(it.seq, "judged again when its link stood, see "+e.ID.String())
+		o.replaced(it.seq, judgedAgain+e.ID.String())
 		it.seq = e.Seq
 		return true
 	case policy.Drop:
-		a.reason = stanza.Error{Condition: stanza.Condition(c.decision.Condition), Text: "judged again when its link stood, see " + e.ID.String()}
+		a.reason = stanza.Error{Condition: stanza.Condition(c.decision.Condition), Text: judgedAgain + e.ID.String()}
 		p.settle(a, false)
 	default:
 		a.reason = c.refusal(e)
-		p.undelivered(a, c.el)
+		p.refuseAs(a, c)
 	}
 	return false
 }
@@ -126,7 +147,7 @@ func (o *outbound) replaced(seq uint64, why string) {
 		return
 	}
 	o.p.Record.Note(audit.Event{Kind: audit.Delivery, Link: o.id, Dir: o.r.dir.String(), Local: o.r.pair.Local.String(), Remote: o.r.pair.Remote.String(),
-		Outcome: audit.Dropped, Text: why, Of: []audit.SeqRange{{First: seq, Last: seq}}})
+		Outcome: audit.Replaced, Text: why, Of: []audit.SeqRange{{First: seq, Last: seq}}})
 }
 
 // crossingOf reads a queued stanza.

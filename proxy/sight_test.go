@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/internal/xmpptest"
+	"sallyport/policy"
 	"sallyport/proxy"
 )
 
@@ -56,7 +59,7 @@ record has "id":"hush" "effect":"drop" "rule":"hush" "proof":"none"
 record has "id":"m2" "effect":"allow" "rules":["notice"]
 record has "id":"m2" "effect":"allow" "rules":["numbers"] "proof":"none"
 record has "kind":"delivery" "outcome":"bounced" "condition":"policy-violation" decision
-record has "kind":"delivery" "outcome":"dropped" "text":"judged again when its link stood
+record has "kind":"delivery" "outcome":"replaced" "text":"judged again before it left
 `)
 	// Now that the link stands, it is looked at once.
 	c.Play("l sends " + to("board", "m4", "0") + to("juliet", "m5", "5678") + `
@@ -93,6 +96,111 @@ b receives <message from='board@remote.example' to='romeo@corp.example/pc' id='m
 r receives nothing
 record has "id":"m3" "effect":"allow" "proof":"pkix"
 record has "id":"m3" "effect":"deny" "rule":"board" "proof":"none"
+`)
+}
+
+// closing judges stanzas by data alone.
+const closing = `package sallyport.stanza
+deny contains {"rule": "closed", "reason": "is closed", "message": "Closed."} if data.closed[input.to.local]
+deny contains {"rule": "hushed", "reason": "is closed", "effect": "drop"} if data.closed[input.stanza.id]
+transform contains {"rule": "numbers", "do": "mask", "pattern": "[0-9]{4}", "with": "*"} if data.closed.numbers
+`
+
+func closed(names ...string) policy.Data {
+	table := map[string]any{}
+	for _, n := range names {
+		table[n] = true
+	}
+	return policy.Data{"federation": "open", "closed": table}
+}
+
+// What waits when policy or its data change leaves by what is in force then, whatever policy looks at. What is refused is answered as any
+// denial, and counts as one stanza.
+func TestWaitingStanzasAreJudgedByTheNextPolicy(t *testing.T) {
+	t.Parallel()
+	o := options{rego: closing, data: closed("nobody")}
+	seen := observe(&o)
+	s := newStage(t, o)
+	s.shows("it", s.selfSigned(t, remote))
+	s.reloads(closed("board", "hush", "numbers"), nil)
+	c := xmpptest.Begin(t, s.Stage)
+	c.Play(include(t, "_backend_speaks") + "l sends " + to("board", "m1", "0") + to("juliet", "m2", "1234") + to("juliet", "hush", "0") + to("juliet", "m3", "0") + "\n" +
+		"l sends <presence from='romeo@corp.example' to='board@remote.example' type='subscribe' id='m4'/>\n")
+	s.awaitQueue(t, 5)
+	c.Play("do reload\n" + remoteTakes(t, "it") + "r receives " + to("juliet", "m2", "*") + "\nr receives " + to("juliet", "m3", "0") + "\nr receives nothing\n" + include(t, "_backend_takes") + `
+b receives <message from='board@remote.example' to='romeo@corp.example/pc' id='m1' type='error'>…<policy-violation …Closed. (decision …)…</message>
+b receives <presence from='board@remote.example' to='romeo@corp.example' id='m4' type='unsubscribed'><status>Closed. (decision …)</status></presence>
+record has "code":100 "id":"m1" "effect":"allow"
+record has "code":104 "id":"m1" "effect":"deny" "rule":"closed"
+record has "code":105 "id":"hush" "effect":"drop" "rule":"hushed"
+record has "code":103 "id":"m2" "effect":"allow" "rules":["numbers"]
+record lacks "code":103 "id":"m3"
+record has "kind":"delivery" "code":115 "outcome":"replaced"
+record has "kind":"delivery" "outcome":"bounced" "condition":"policy-violation" decision
+`)
+	c.End()
+	s.proxy.Shutdown(t.Context())
+	must(t, s.record.Close())
+	open, err := audit.Unsettled(filepath.Join(s.dir, "audit"))
+	must(t, err)
+	for _, r := range open {
+		t.Errorf("seq %d has no end", r.Seq)
+	}
+	day, err := audit.Complete(t.Context(), filepath.Join(s.dir, "audit"), "", time.Now())
+	must(t, err)
+	if got, want := day[0].Out, (audit.Crossings{Recorded: 5, Again: 4}); got != want {
+		t.Errorf("the statement of the day has %+v, not %+v", got, want)
+	}
+	if got, want := day[0].Settled, (audit.Settled{Written: 2, Bounced: 2, Dropped: 1}); got != want {
+		t.Errorf("the statement of the day has %+v, not %+v", got, want)
+	}
+	points := seen.points(t)
+	for _, want := range []string{"stanzas{direction=out,effect=allow} 5", "stanzas.again{direction=out,effect=allow} 1", "stanzas.again{direction=out,effect=deny} 2",
+		"stanzas.again{direction=out,effect=drop} 1"} {
+		if !slices.Contains(points, "sallyport."+want) {
+			t.Errorf("nothing says %s", want)
+		}
+	}
+	if slices.ContainsFunc(points, func(p string) bool { return strings.HasPrefix(p, "sallyport.stanzas{direction=out,effect=d") }) {
+		t.Error("what was let pass counts as denied")
+	}
+}
+
+// What waits for the backend is held to the same.
+func TestWaitingForTheBackendIsJudgedByTheNextPolicy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{rego: closing, data: closed("nobody")})
+	s.reloads(closed("romeo"), nil)
+	c := xmpptest.Begin(t, s.Stage)
+	c.Play(include(t, "_remote_proved") + `
+r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/><message from='juliet@remote.example/x' to='mercutio@corp.example' id='m2'/>
+b accepts backend
+`)
+	s.awaitQueue(t, 2)
+	c.Play("do reload\n" + without(include(t, "_backend_takes"), "b accepts backend") + `
+b receives <message from='juliet@remote.example/x' to='mercutio@corp.example' id='m2'/>
+` + recast(include(t, "_remote_takes"), "r", "o", "{ko}", "{ko2}") + `
+o receives <message from='romeo@corp.example' to='juliet@remote.example/x' id='m1' type='error'>…<policy-violation …Closed. (decision …)…</message>
+b receives nothing
+record has "code":104 "dir":"in" "id":"m1" "channel":"tls" "rule":"closed"
+`)
+	c.End()
+}
+
+// A pair that may have no link any more gets nothing of what it has sent to the backend either.
+func TestWaitingForTheBackendIsHeldToItsPair(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, options{})
+	s.reloads(nobody, nil)
+	c := xmpptest.Begin(t, s.Stage)
+	c.Play(include(t, "_remote_proved") + `
+r sends <message from='juliet@remote.example/x' to='romeo@corp.example' id='m1'/>
+b accepts backend
+`)
+	s.awaitQueue(t, 1)
+	c.Play("do reload\n" + without(include(t, "_backend_takes"), "b accepts backend") + `
+b receives nothing
+record has "code":104 "dir":"in" "id":"m1" "rule":"peer-not-listed"
 `)
 }
 
