@@ -29,11 +29,11 @@ func (s *Snapshot) Explain(rule string, in *Input, link bool) Explanation {
 		q = s.link
 	}
 	e := Explanation{Rule: rule, Reads: slices.Clone(q.reads)}
-	data, reads := map[string]bool{}, newWalk(q.compiler)
-	for _, r := range saying(q.compiler, rule) {
+	data, reads := map[string]bool{}, newWalk(s.written)
+	for _, r := range saying(s.written, rule) {
 		e.Defined = true
 		e.Where = append(e.Where, fmt.Sprintf("%s:%d", r.Location.File, r.Location.Row))
-		documents(q.compiler, r, data, map[*ast.Rule]bool{})
+		documents(s.written, r, data, map[*ast.Rule]bool{})
 		if err := reads.follow(r); err != nil {
 			reads.found.whole = true
 		}

@@ -90,7 +90,7 @@ func merged(a, b map[string]any) map[string]any {
 func TestRemediesOfFirmRules(t *testing.T) {
 	t.Parallel()
 	s := engine(t, Config{}, Data{"federation": "open"}).Snapshot()
-	q, err := newQuestion(s.stanza.compiler, s.stanza.world, "data.sallyport.names.firm", func(Field) bool { return false })
+	q, err := newQuestion(s.written, s.stanza.world, "data.sallyport.names.firm", func(Field) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,11 +47,19 @@ func build(c Config, m *material) (*Snapshot, error) {
 	}
 	link, linkErr := newQuestion(compiler, m.world, linkRule, Field.ofLink)
 	stanza, stanzaErr := newQuestion(compiler, m.world, stanzaRule, Field.ofStanza)
+	if linkErr == nil && stanzaErr == nil { // what is folded away may not be wrong either
+		folded, err := fold(compiler, m.world, linkRule, stanzaRule)
+		if err != nil {
+			return nil, err
+		}
+		link, linkErr = newQuestion(folded, m.world, linkRule, Field.ofLink)
+		stanza, stanzaErr = newQuestion(folded, m.world, stanzaRule, Field.ofStanza)
+	}
 	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), m.nowhere().orNil(), m.blank().orNil(), misfits(m.modules).orNil()); err != nil {
 		return nil, m.files.place(faultsOf(err)).sorted()
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
-	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, patterns: new(patterns), dated: m.world.dated(),
+	return &Snapshot{revision: m.revision, observe: c.Mode == "observe", link: link, stanza: stanza, written: compiler, patterns: new(patterns), dated: m.world.dated(),
 		memo: newMemo[Decision](c.Cache), links: newMemo[LinkDecision](c.Cache / 8)}, nil
 }
 
@@ -86,7 +94,6 @@ func assemble(files sources, base Data) (*material, error) {
 		return nil, err
 	}
 	m.modules = compose(wanted(m.base, m.data), m.own)
-	quiet(m.modules)
 	if m.world, err = newWorld(m.data); err != nil {
 		return nil, err
 	}

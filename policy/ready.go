@@ -2,7 +2,6 @@ package policy
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -34,62 +33,4 @@ func (m *material) blank() (faults Faults) {
 		}
 	}
 	return faults
-}
-
-// readyPackages are the packages whose members base collects.
-var readyPackages = ast.MustParseRef("data.sallyport.ready")
-
-// quiet takes out the rules that collect what no module has, and where a set would have no rule left it leaves one whose body is false: a
-// third of an evaluation would go into finding out each time that there is nothing (40 rather than 59 µs, BenchmarkStanzaFull). The modules
-// that it changes are copies.
-func quiet(modules map[string]*ast.Module) {
-	given := map[string]bool{}
-	for _, m := range modules {
-		if len(m.Package.Path) > len(readyPackages) && m.Package.Path.HasPrefix(readyPackages) {
-			for _, r := range m.Rules {
-				given[r.Head.Ref()[0].String()] = true
-			}
-		}
-	}
-	for name, m := range modules {
-		idle := func(r *ast.Rule) bool {
-			set, collects := collected(r.Body)
-			return collects && !given[set]
-		}
-		if slices.ContainsFunc(m.Rules, idle) {
-			modules[name] = silenced(m.Copy(), idle)
-		}
-	}
-}
-
-func silenced(m *ast.Module, idle func(*ast.Rule) bool) *ast.Module {
-	others := map[string]bool{}
-	for _, r := range m.Rules {
-		others[r.Head.Ref()[0].String()] = others[r.Head.Ref()[0].String()] || !idle(r)
-	}
-	m.Rules = slices.DeleteFunc(m.Rules, func(r *ast.Rule) bool { return idle(r) && others[r.Head.Ref()[0].String()] })
-	for _, r := range m.Rules {
-		if idle(r) {
-			never := ast.NewExpr(ast.BooleanTerm(false).SetLocation(r.Location)).SetLocation(r.Location)
-			r.Body = append(ast.NewBody(never), r.Body...)
-			for i, e := range r.Body {
-				e.Index = i
-			}
-		}
-	}
-	return m
-}
-
-// collected gives the X of a body that ranges over data.sallyport.ready[_].X.
-func collected(body ast.Body) (set string, ok bool) {
-	ast.WalkRefs(body, func(r ast.Ref) bool {
-		n := len(readyPackages)
-		if len(r) > n+1 && r.HasPrefix(readyPackages) && !r[n].IsGround() {
-			if s, isText := r[n+1].Value.(ast.String); isText {
-				set, ok = string(s), true
-			}
-		}
-		return ok
-	})
-	return set, ok
 }

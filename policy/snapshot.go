@@ -3,6 +3,8 @@ package policy
 import (
 	"context"
 	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 const (
@@ -16,6 +18,7 @@ type Snapshot struct {
 	revision     string
 	observe      bool
 	link, stanza *question
+	written      *ast.Compiler // the rules as they are written; those of the questions are folded
 	memo         *memo[Decision]
 	links        *memo[LinkDecision]
 	failures     *failures // of the engine

@@ -1,0 +1,536 @@
+package policy
+
+import (
+	"context"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// fold makes of compiled rules those that the data of a revision leaves to be asked, for an evaluation costs what it goes through: a rule about
+// rooms is tried at each stanza also where data.internal names no room. What it takes out could not have answered, what it computes is the same
+// at each evaluation, and so the answers are those of the rules as they are written. As with OPA's own index of rules, the one thing that is
+// not seen any more is an error in a body that another part of it fails.
+func fold(c *ast.Compiler, w *world, entries ...string) (*ast.Compiler, error) {
+	f := &folder{written: c, world: w, modules: make(map[string]*ast.Module, len(c.Modules)), pure: map[*ast.Rule]bool{}}
+	for name, m := range c.Modules {
+		f.modules[name] = m.Copy()
+	}
+	f.plant()
+	f.keep(entries)
+	if !f.replaces() {
+		f.compute()
+		f.plant()
+		for f.round() {
+			f.plant()
+		}
+		f.keep(entries)
+	}
+	// All that is left to do is to index: the rules have been checked, and are in the form that is evaluated.
+	folded := ast.NewCompiler().WithCapabilities(c.Capabilities()).WithSkipStages(slices.DeleteFunc(ast.AllStages(), func(s ast.StageID) bool {
+		switch s {
+		case ast.StageInitLocalVarGen, ast.StageSetModuleTree, ast.StageSetRuleTree, ast.StageBuildRuleIndices, ast.StageBuildComprehensionIndices:
+			return true
+		}
+		return false
+	})...)
+	if folded.Compile(f.modules); folded.Failed() {
+		return nil, faultsOf(folded.Errors)
+	}
+	folded.TypeEnv = c.TypeEnv
+	return folded, nil
+}
+
+// folder is at work on copies of the modules.
+type folder struct {
+	written *ast.Compiler
+	world   *world
+	modules map[string]*ast.Module
+	tree    *ast.Compiler // of the modules as they are now: for its tree of rules alone
+	pure    map[*ast.Rule]bool
+}
+
+func (f *folder) plant() {
+	f.tree = ast.NewCompiler()
+	f.tree.RuleTree = ast.NewRuleTree(ast.NewModuleTree(f.modules))
+}
+
+func (f *folder) rules(ref ast.Ref) []*ast.Rule {
+	return f.tree.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true})
+}
+
+// keep leaves out the rules that the entries do not lead to.
+func (f *folder) keep(entries []string) {
+	seen := map[*ast.Rule]bool{}
+	for _, e := range entries {
+		f.reach(ast.MustParseRef(e), seen)
+	}
+	for _, m := range f.modules {
+		m.Rules = slices.DeleteFunc(m.Rules, func(r *ast.Rule) bool { return !seen[r] })
+	}
+}
+
+func (f *folder) reach(ref ast.Ref, seen map[*ast.Rule]bool) {
+	for _, r := range f.rules(ref) {
+		if seen[r] {
+			continue
+		}
+		seen[r] = true
+		ast.WalkRefs(r, func(ref ast.Ref) bool {
+			if ref[0].Equal(ast.DefaultRootDocument) {
+				f.reach(ref, seen)
+			}
+			return false
+		})
+	}
+}
+
+// replaces tells whether rules put something in the place of data or of a function for a while, in which case nothing is settled.
+func (f *folder) replaces() (found bool) {
+	for _, m := range f.modules {
+		ast.WalkWiths(m, func(w *ast.With) bool {
+			target, ok := w.Target.Value.(ast.Ref)
+			found = found || !ok || !target[0].Equal(ast.InputRootDocument)
+			return found
+		})
+	}
+	return found
+}
+
+// round folds each rule once, and tells whether anything has changed.
+func (f *folder) round() (changed bool) {
+	for _, m := range f.modules {
+		var rules []*ast.Rule
+		for _, r := range m.Rules {
+			if several, ok := f.spread(r); ok {
+				rules, changed = append(rules, several...), true
+				continue
+			}
+			changed = f.chain(r) || changed
+			rules = append(rules, r)
+		}
+		m.Rules = unsilenced(rules)
+		changed = changed || len(m.Rules) < len(rules)
+	}
+	return changed
+}
+
+// unsilenced leaves out the rules that never hold, but for one where there is no other.
+func unsilenced(rules []*ast.Rule) []*ast.Rule {
+	heard := map[string]bool{}
+	for _, r := range rules {
+		heard[nameOf(r)] = heard[nameOf(r)] || !silent(r)
+	}
+	var left []*ast.Rule
+	for _, r := range rules {
+		if !silent(r) || !heard[nameOf(r)] {
+			left, heard[nameOf(r)] = append(left, r), true
+		}
+	}
+	return left
+}
+
+// nameOf is the part of a rule's path that is written down.
+func nameOf(r *ast.Rule) string { return r.Ref().GroundPrefix().String() }
+
+// spread makes of a rule that ranges over the ready-made packages one for each that has what it is about.
+func (f *folder) spread(r *ast.Rule) (several []*ast.Rule, ok bool) {
+	if r.Else != nil || r.Default {
+		return nil, false
+	}
+	for i, e := range r.Body {
+		terms, isCall := e.Terms.([]*ast.Term)
+		if !isCall || len(e.With) > 0 || e.Negated {
+			continue
+		}
+		for j, t := range terms {
+			if ref, ranges := ranging(t, r); ranges {
+				for _, name := range f.packages(ref) {
+					one := r.Copy()
+					ref := slices.Clone(ref)
+					ref[len(readyPackages)] = name
+					one.Body[i].Terms.([]*ast.Term)[j] = ast.NewTerm(ref).SetLocation(t.Location)
+					several = append(several, one)
+				}
+				return several, len(several) > 0
+			}
+		}
+	}
+	return nil, false
+}
+
+// readyPackages are the packages whose members base collects.
+var readyPackages = ast.MustParseRef("data.sallyport.ready")
+
+// ranging tells data.sallyport.ready[_].X, in which _ stands for nothing else in the rule.
+func ranging(t *ast.Term, r *ast.Rule) (ast.Ref, bool) {
+	ref, ok := t.Value.(ast.Ref)
+	n := len(readyPackages)
+	if !ok || len(ref) < n+2 || !ref.HasPrefix(readyPackages) || !ast.IsConstant(ref[n+1].Value) {
+		return nil, false
+	}
+	name, ok := ref[n].Value.(ast.Var)
+	times := 0
+	ast.WalkVars(r, func(v ast.Var) bool {
+		if v.Equal(name) {
+			times++
+		}
+		return false
+	})
+	return ref, ok && times == 1
+}
+
+// packages are those that have something in the place of the _; none where that is not written down.
+func (f *folder) packages(ref ast.Ref) (names []*ast.Term) {
+	for _, r := range f.rules(ref) {
+		name := r.Ref()[len(readyPackages)]
+		if !ast.IsConstant(name.Value) {
+			return nil
+		}
+		if !slices.ContainsFunc(names, name.Equal) {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b *ast.Term) int { return a.Value.Compare(b.Value) })
+	return names
+}
+
+// chain folds a rule and its elses. One whose body cannot hold gives its place to its else; the last one is silenced and not taken out, because
+// a set without rules is not the same as an empty one.
+func (f *folder) chain(r *ast.Rule) (changed bool) {
+	if r.Default || silent(r) {
+		return false
+	}
+	for {
+		body, holds, folded := f.body(r.Body)
+		changed = changed || folded
+		r.Body = body
+		if holds {
+			break
+		}
+		changed = true
+		if r.Else == nil || !slices.EqualFunc(r.Head.Args, r.Else.Head.Args, (*ast.Term).Equal) {
+			r.Body, r.Else = just(false, r.Location), nil
+			return true
+		}
+		r.Head.Value, r.Body, r.Location, r.Else = r.Else.Head.Value, r.Else.Body, r.Else.Location, r.Else.Else
+	}
+	if r.Else == nil {
+		return changed
+	}
+	changed = f.chain(r.Else) || changed
+	if silent(r.Else) {
+		r.Else = nil
+	}
+	return changed
+}
+
+// just is a body that always holds, or never.
+func just(truth bool, at *ast.Location) ast.Body {
+	return ast.NewBody(ast.NewExpr(ast.BooleanTerm(truth).SetLocation(at)).SetLocation(at))
+}
+
+// silent tells a rule that never holds.
+func silent(r *ast.Rule) bool {
+	return r.Else == nil && !r.Default && len(r.Body) == 1 && len(r.Body[0].With) == 0 && constantly(r.Body[0], false)
+}
+
+func constantly(e *ast.Expr, truth bool) bool {
+	t, ok := e.Terms.(*ast.Term)
+	return ok && !e.Negated && t.Equal(ast.InternedTerm(truth))
+}
+
+// body folds what stands in a body. holds is false for one that cannot.
+func (f *folder) body(b ast.Body) (folded ast.Body, holds, changed bool) {
+	for _, e := range b {
+		outcome, again := f.expr(e)
+		changed = changed || again
+		switch outcome {
+		case fails:
+			return b, false, true
+		case open:
+			folded = append(folded, e)
+		}
+	}
+	switch {
+	case len(folded) == len(b), len(b) == 1 && constantly(b[0], true):
+		return b, true, changed
+	case len(folded) == 0:
+		return just(true, b.Loc()), true, true
+	}
+	for i, e := range folded {
+		e.Index = i
+	}
+	return folded, true, true
+}
+
+// outcome is what is known of an expression before it is evaluated.
+type outcome int
+
+const (
+	open  outcome = iota
+	fails         // undefined, or false
+	holds         // and binds nothing
+)
+
+// expr folds an expression in its place.
+func (f *folder) expr(e *ast.Expr) (o outcome, changed bool) {
+	if e.Negated || len(e.With) > 0 {
+		return open, false
+	}
+	switch t := e.Terms.(type) {
+	case *ast.Term:
+		if f.undefined(t) {
+			return fails, true
+		}
+		switch {
+		case t.Equal(ast.InternedTerm(false)):
+			return fails, true
+		case ast.IsConstant(t.Value):
+			return holds, false
+		}
+		if c := f.constant(t); c != nil {
+			e.Terms = c
+			return open, true
+		}
+	case []*ast.Term:
+		return f.call(e, t)
+	case *ast.Not:
+		body, can, folded := f.body(t.Body)
+		switch {
+		case !can:
+			return holds, true
+		case len(body) == 1 && constantly(body[0], true):
+			return fails, true
+		}
+		t.Body = body
+		return open, folded
+	}
+	return open, false
+}
+
+func (f *folder) call(e *ast.Expr, terms []*ast.Term) (o outcome, changed bool) {
+	if function, ok := terms[0].Value.(ast.Ref); ok && function[0].Equal(ast.DefaultRootDocument) && f.unanswered(function) {
+		return fails, true
+	}
+	for i, t := range terms[1:] {
+		if f.undefined(t) {
+			return fails, true
+		}
+		if c := f.constant(t); c != nil {
+			terms[i+1], changed = c, true
+		}
+		changed = f.inside(t) || changed
+	}
+	if e.IsEquality() && ast.IsConstant(terms[1].Value) && ast.IsConstant(terms[2].Value) {
+		if terms[1].Equal(terms[2]) {
+			return holds, true
+		}
+		return fails, true
+	}
+	return open, changed
+}
+
+// inside folds the body of a comprehension.
+func (f *folder) inside(t *ast.Term) (changed bool) {
+	fold := func(b ast.Body) ast.Body {
+		folded, can, again := f.body(b)
+		if !can {
+			again = !constantly(b[0], false)
+			folded = just(false, b.Loc())
+		}
+		changed = again
+		return folded
+	}
+	switch c := t.Value.(type) {
+	case *ast.ArrayComprehension:
+		c.Body = fold(c.Body)
+	case *ast.SetComprehension:
+		c.Body = fold(c.Body)
+	case *ast.ObjectComprehension:
+		c.Body = fold(c.Body)
+	}
+	return changed
+}
+
+// undefined tells a reference that has no value, whatever is asked.
+func (f *folder) undefined(t *ast.Term) bool {
+	ref, ok := t.Value.(ast.Ref)
+	if !ok || !ref[0].Equal(ast.DefaultRootDocument) {
+		return false
+	}
+	if r := f.only(ref); r != nil {
+		return missing(r.Head.Value.Value, ref[len(r.Ref()):])
+	}
+	return f.unanswered(ref) && missing(f.world.root, ref[1:])
+}
+
+// missing tells a path that leads nowhere in a value.
+func missing(at ast.Value, path ast.Ref) bool {
+	for _, key := range path {
+		if !key.IsGround() {
+			return size(at) == 0
+		}
+		next, err := at.Find(ast.Ref{key})
+		if err != nil {
+			return true
+		}
+		at = next
+	}
+	return false
+}
+
+// size is how many members a collection has.
+func size(v ast.Value) int {
+	switch v := v.(type) {
+	case ast.Object:
+		return v.Len()
+	case *ast.Array:
+		return v.Len()
+	case ast.Set:
+		return v.Len()
+	}
+	return 0
+}
+
+// unanswered tells that no rule has a value at the reference.
+func (f *folder) unanswered(ref ast.Ref) bool {
+	return !slices.ContainsFunc(f.rules(ref), func(r *ast.Rule) bool {
+		path := r.Ref()
+		own := len(path.GroundPrefix())
+		if r.Head.RuleKind() == ast.MultiValue || own < len(path) {
+			own++ // the set, or the object, itself is there, and empty
+		}
+		return !silent(r) || len(ref) < own
+	})
+}
+
+// constantSize bounds what is put in the place of a reference.
+const constantSize = 256
+
+// constant gives the value of a reference that is the same whatever is asked.
+func (f *folder) constant(t *ast.Term) *ast.Term {
+	ref, ok := t.Value.(ast.Ref)
+	if !ok || !ref[0].Equal(ast.DefaultRootDocument) || !ref.IsGround() || len(ref) < 2 {
+		return nil
+	}
+	var at ast.Value = f.world.root
+	rest := ref[1:]
+	switch r := f.only(ref); {
+	case r != nil:
+		at, rest = r.Head.Value.Value, ref[len(r.Ref()):]
+	case len(f.rules(ref)) > 0:
+		return nil
+	}
+	at, err := at.Find(rest)
+	if err != nil || !small(at) {
+		return nil
+	}
+	return ast.NewTerm(at).SetLocation(t.Location)
+}
+
+// only gives the rule that a reference is to, or into, where it has one value and no other.
+func (f *folder) only(ref ast.Ref) *ast.Rule {
+	if rules := f.rules(ref); len(rules) == 1 && fixed(rules[0]) && len(ref) >= len(rules[0].Ref()) {
+		return rules[0]
+	}
+	return nil
+}
+
+// fixed tells a rule that always has one value.
+func fixed(r *ast.Rule) bool {
+	return r.Head.RuleKind() == ast.SingleValue && r.Ref().IsGround() && len(r.Head.Args) == 0 && r.Else == nil && ast.IsConstant(r.Head.Value.Value) &&
+		(r.Default || len(r.Body) == 1 && len(r.Body[0].With) == 0 && constantly(r.Body[0], true))
+}
+
+func small(v ast.Value) bool {
+	left := constantSize
+	var count func(t *ast.Term) bool
+	count = func(t *ast.Term) bool {
+		left -= 1 + size(t.Value)
+		if left < 0 {
+			return false
+		}
+		switch v := t.Value.(type) {
+		case ast.Object:
+			return !v.Until(func(key, value *ast.Term) bool { return !count(key) || !count(value) })
+		case *ast.Array:
+			return !v.Until(func(t *ast.Term) bool { return !count(t) })
+		case ast.Set:
+			return !v.Until(func(t *ast.Term) bool { return !count(t) })
+		}
+		return true
+	}
+	return count(ast.NewTerm(v))
+}
+
+// compute evaluates the rules that depend on nothing but data, and puts their values in their place.
+func (f *folder) compute() {
+	groups := map[string][]*ast.Rule{}
+	for _, m := range f.modules {
+		for _, r := range m.Rules {
+			groups[nameOf(r)] = append(groups[nameOf(r)], r)
+		}
+	}
+	values := map[*ast.Rule]*ast.Term{}
+	for _, rules := range groups {
+		path := rules[0].Ref().GroundPrefix()
+		if slices.ContainsFunc(rules, func(r *ast.Rule) bool { return len(r.Head.Args) > 0 || !f.settled(r) }) || len(f.rules(path)) != len(rules) {
+			continue
+		}
+		switch value, err := f.evaluate(path); {
+		case err == errUndefined:
+			for _, r := range rules {
+				r.Body, r.Else = just(false, r.Location), nil
+			}
+		case err == nil && small(value):
+			for _, r := range rules {
+				values[r] = nil
+			}
+			values[rules[0]] = ast.NewTerm(value)
+		}
+	}
+	for _, m := range f.modules {
+		m.Rules = slices.DeleteFunc(m.Rules, func(r *ast.Rule) bool {
+			value, known := values[r]
+			if value != nil {
+				head := ast.RefHead(r.Head.Ref().GroundPrefix())
+				head.Value, head.Location = value, r.Head.Location
+				r.Head, r.Body, r.Else, r.Default = head, just(true, r.Location), nil, false
+			}
+			return known && value == nil
+		})
+	}
+}
+
+// settled tells that a rule, and those that it names, read neither input nor the clock.
+func (f *folder) settled(r *ast.Rule) bool {
+	if known, seen := f.pure[r]; seen {
+		return known
+	}
+	f.pure[r] = false
+	reads := false
+	ast.WalkRefs(r, func(ref ast.Ref) bool {
+		switch {
+		case ref[0].Equal(ast.InputRootDocument), ref.Equal(ast.NowNanos.Ref()):
+			reads = true
+		case ref[0].Equal(ast.DefaultRootDocument):
+			reads = reads || slices.ContainsFunc(f.rules(ref), func(next *ast.Rule) bool { return !f.settled(next) })
+		}
+		return reads
+	})
+	ast.WalkTerms(r, func(t *ast.Term) bool {
+		reads = reads || t.Equal(ast.InputRootDocument)
+		return reads
+	})
+	f.pure[r] = !reads
+	return !reads
+}
+
+// evaluate asks for the value of rules as they are written.
+func (f *folder) evaluate(path ast.Ref) (ast.Value, error) {
+	q := question{compiler: f.written, world: f.world, timeout: checkTime, shape: &branch{},
+		query: ast.NewBody(ast.Equality.Expr(ast.NewTerm(path), ast.NewTerm(answerVar)))}
+	value, _, err := q.ask(context.Background(), &Input{})
+	return value, err
+}
