@@ -94,7 +94,7 @@ func TestCompressedIsTheSame(t *testing.T) {
 		}
 	}
 	var tail [][]byte
-	if err := Tail(context.Background(), dir, false, -1, func(line []byte, _ Record) error {
+	if err := tailOf(context.Background(), dir, false, -1, func(line []byte, _ Record) error {
 		tail = append(tail, bytes.Clone(line))
 		return nil
 	}); err != nil || !slices.EqualFunc(tail, lines, bytes.Equal) {
@@ -285,7 +285,7 @@ func FuzzCompressed(f *testing.F) {
 		}
 		write(t, filepath.Join(dir, name), changed)
 		_ = Search(t.Context(), dir, Query{}, func([]byte, Record) error { return nil })
-		_ = Tail(t.Context(), dir, false, 3, func([]byte, Record) error { return nil })
+		_ = tailOf(t.Context(), dir, false, 3, func([]byte, Record) error { return nil })
 		_, _, _ = firstHead(dir, 1)
 		r, err := Verify(dir)
 		if err != nil {

@@ -257,7 +257,7 @@ func readAll(t *testing.T, dir string) {
 	t.Helper()
 	nothing := func([]byte, Record) error { return nil }
 	_, err := Verify(dir)
-	errs := []error{err, Tail(context.Background(), dir, false, -1, nothing), Tail(context.Background(), dir, false, 2, nothing)}
+	errs := []error{err, tailOf(context.Background(), dir, false, -1, nothing), tailOf(context.Background(), dir, false, 2, nothing)}
 	for _, q := range []Query{{}, {Text: "x", Limit: 2}, {User: "alice@corp.example", Since: time.Unix(0, 0), Until: time.Now()}} {
 		errs = append(errs, Search(context.Background(), dir, q, nothing))
 	}

@@ -58,6 +58,12 @@ func InUse(dir string) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == syscall.EWOULDBLOCK
 }
 
+// Owned says whether a record is a gate's own, and not a copy: the secrets of the gate lie beside it, where they are by default.
+func Owned(dir string) bool {
+	_, err := os.Stat(filepath.Join(Config{Dir: dir}.SecretsDir(), signingKeyName))
+	return err == nil
+}
+
 // ownTries is how often a lock that seems to be held by this very process is asked for.
 const ownTries = 50
 

@@ -20,19 +20,38 @@ type Hit struct {
 // of node and seq, and each record's in its own. An event that two directories have is given once. A *DamageError tells of all of them.
 func SearchAll(ctx context.Context, dirs []string, q Query, yield func(Hit) error) error {
 	var streams []*stream
-	defer func() {
-		for _, s := range streams {
-			s.stop()
-		}
-	}()
 	for _, dir := range dirs {
-		s := searching(ctx, dir, q)
-		streams = append(streams, s)
-		s.advance()
+		streams = append(streams, streaming(dir, func(yield func([]byte, Record) error) error { return Search(ctx, dir, q, yield) }))
 	}
 	found := 0
+	err := merge(streams, func(h Hit) error {
+		if err := yield(h); err != nil {
+			return err
+		}
+		if found++; found == q.Limit {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// merge gives what several streams have, in order of time, and what two of them have once.
+func merge(streams []*stream, yield func(Hit) error) error {
+	for _, s := range streams {
+		defer s.stop()
+		s.advance()
+	}
 	var last ID
-	for q.Limit == 0 || found < q.Limit {
+	for {
+		for _, s := range streams {
+			if s.err != nil && !errors.As(s.err, new(*DamageError)) {
+				return s.err
+			}
+		}
 		s := earliest(streams)
 		if s == nil {
 			return damageOf(streams)
@@ -42,17 +61,12 @@ func SearchAll(ctx context.Context, dirs []string, q Query, yield func(Hit) erro
 				return err
 			}
 			last = s.head.Record.ID
-			found++
 		}
 		s.advance()
-		if s.err != nil && !errors.As(s.err, new(*DamageError)) {
-			return s.err
-		}
 	}
-	return nil
 }
 
-// stream is the search of one directory, of which the next event is known.
+// stream is the reading of one directory, of which the next event is known.
 type stream struct {
 	dir  string
 	next func() (Hit, bool)
@@ -62,10 +76,10 @@ type stream struct {
 	err  error // when there is no more
 }
 
-func searching(ctx context.Context, dir string, q Query) *stream {
+func streaming(dir string, read func(yield func([]byte, Record) error) error) *stream {
 	s := &stream{dir: dir}
 	s.next, s.stop = iter.Pull(func(yield func(Hit) bool) {
-		s.err = Search(ctx, dir, q, func(line []byte, r Record) error {
+		s.err = read(func(line []byte, r Record) error {
 			if !yield(Hit{dir, line, r}) {
 				return errEnough
 			}

@@ -12,21 +12,43 @@ import (
 // pollEvery is how often Tail looks for new lines.
 const pollEvery = 200 * time.Millisecond
 
-// Tail gives yield the last n events of a record, all when n is negative, and with follow each new one as it comes, until ctx
-// ends; that is then no error. It follows into new segments, and waits for the first one. The line is valid during the call. An
-// error of yield ends it and is returned.
-func Tail(ctx context.Context, dir string, follow bool, n int, yield func(line []byte, r Record) error) error {
-	t := &tail{dir: dir, yield: yield}
-	defer t.close()
-	if err := t.start(n); err != nil {
-		return err
+// Tail gives yield the last n events of several records, all when n is negative, and with follow each new one as it comes, until ctx
+// ends; that is then no error. Events come in order of time, as far as they are there when it looks. It follows into new segments, and waits
+// for the first one. An error of yield ends it and is returned.
+func Tail(ctx context.Context, dirs []string, follow bool, n int, yield func(Hit) error) error {
+	var tails []*tail
+	there := 0
+	for _, dir := range dirs {
+		t := &tail{dir: dir}
+		defer t.close()
+		lines, err := t.start(n)
+		if err != nil {
+			return err
+		}
+		tails, there = append(tails, t), there+lines
+	}
+	before := 0 // of those that are there: they are older than the last n
+	if n >= 0 {
+		before = max(there-n, 0)
 	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if err := t.drain(ctx); err != nil || !follow {
+		var streams []*stream
+		for _, t := range tails {
+			streams = append(streams, streaming(t.dir, func(yield func([]byte, Record) error) error { return t.drain(ctx, yield) }))
+		}
+		err := merge(streams, func(h Hit) error {
+			if before > 0 {
+				before--
+				return nil
+			}
+			return yield(h)
+		})
+		if err != nil || !follow {
 			return err
 		}
+		before = 0
 		select {
 		case <-ctx.Done():
 			return nil
@@ -38,7 +60,6 @@ func Tail(ctx context.Context, dir string, follow bool, n int, yield func(line [
 // tail reads on behind the writer.
 type tail struct {
 	dir    string
-	yield  func(line []byte, r Record) error
 	r      *lineReader // of the segment it is in; nil: there is none yet
 	number int
 	last   ID // of the newest event given
@@ -50,25 +71,25 @@ func (t *tail) close() {
 	}
 }
 
-// start opens the segment in which the last n lines begin, at the first of them.
-func (t *tail) start(n int) error {
+// start opens the segment in which the last n lines begin, at the first of them, and says how many there are.
+func (t *tail) start(n int) (there int, err error) {
 	numbers, err := segments(t.dir)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n < 0 && len(numbers) > 0 {
-		return t.enter(numbers[0], 0)
+		return 0, t.enter(numbers[0], 0)
 	}
 	for i := len(numbers) - 1; i >= 0; i-- {
-		offset, lines, err := lastLines(t.dir, numbers[i], n)
+		offset, lines, err := lastLines(t.dir, numbers[i], n-there)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if n -= lines; n <= 0 || i == 0 {
-			return t.enter(numbers[i], offset)
+		if there += lines; there >= n || i == 0 {
+			return there, t.enter(numbers[i], offset)
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 func (t *tail) enter(number int, offset int64) error {
@@ -82,7 +103,7 @@ func (t *tail) enter(number int, offset int64) error {
 }
 
 // drain gives all that is there, over as many segments as there are.
-func (t *tail) drain(ctx context.Context) error {
+func (t *tail) drain(ctx context.Context, yield func(line []byte, r Record) error) error {
 	for {
 		next, more, err := t.following()
 		if err != nil {
@@ -90,7 +111,7 @@ func (t *tail) drain(ctx context.Context) error {
 		}
 		// The writer begins a segment when it has finished the one before it: what is there after next has been seen is all.
 		if t.r != nil {
-			if err := t.read(ctx); err != nil {
+			if err := t.read(ctx, yield); err != nil {
 				return err
 			}
 		}
@@ -118,7 +139,7 @@ func (t *tail) following() (number int, ok bool, err error) {
 }
 
 // read gives what the present segment has got since the last time.
-func (t *tail) read(ctx context.Context) error {
+func (t *tail) read(ctx context.Context, yield func(line []byte, r Record) error) error {
 	if err := t.regain(); err != nil {
 		return err
 	}
@@ -141,7 +162,7 @@ func (t *tail) read(ctx context.Context) error {
 			continue // Verify tells of it
 		}
 		t.last = h.id
-		if err := t.yield(line, r); err != nil {
+		if err := yield(line, r); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,11 @@ import (
 	"time"
 )
 
+// tailOf is Tail of one record.
+func tailOf(ctx context.Context, dir string, follow bool, n int, yield func(line []byte, r Record) error) error {
+	return Tail(ctx, []string{dir}, follow, n, func(h Hit) error { return yield(h.Line, h.Record) })
+}
+
 // follower collects what Tail gives.
 type follower struct {
 	mu   sync.Mutex
@@ -23,7 +28,7 @@ type follower struct {
 func follow(ctx context.Context, dir string, n int) *follower {
 	f := &follower{done: make(chan error, 1)}
 	go func() {
-		f.done <- Tail(ctx, dir, true, n, func(_ []byte, r Record) error {
+		f.done <- tailOf(ctx, dir, true, n, func(_ []byte, r Record) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.seqs, f.ids = append(f.seqs, r.Seq), append(f.ids, r.Stanza.ID)
@@ -59,15 +64,75 @@ func TestTailLast(t *testing.T) {
 	write(t, path, append(content, `{"v":1,"seq":21,"time"`...))
 	for n, want := range map[int][]uint64{-1: span(1, 20), 0: nil, 1: {20}, 7: span(14, 20), 20: span(1, 20), 500: span(1, 20)} {
 		var got []uint64
-		err := Tail(context.Background(), dir, false, n, func(_ []byte, r Record) error { got = append(got, r.Seq); return nil })
+		err := tailOf(context.Background(), dir, false, n, func(_ []byte, r Record) error { got = append(got, r.Seq); return nil })
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("the last %d: %v, %v", n, got, err)
 		}
 	}
 	stop := errors.New("stop")
-	if err := Tail(context.Background(), dir, true, 5, func([]byte, Record) error { return stop }); !errors.Is(err, stop) {
+	if err := tailOf(context.Background(), dir, true, 5, func([]byte, Record) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("yield's error: %v", err)
 	}
+}
+
+// TestTailOfSeveral: the records of two gates come as one, in order of time, the last of both together; and so they are followed.
+func TestTailOfSeveral(t *testing.T) {
+	t.Parallel()
+	one, two := t.TempDir(), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		first := openWith(t, Config{Dir: one, Node: "gate-1"}, newTestDisk(), time.Now)
+		second := openWith(t, Config{Dir: two, Node: "gate-2"}, newTestDisk(), time.Now)
+		at := 0
+		record := func(l *Log, n int) {
+			for range n {
+				appendAll(t, l, stanzas(at, 1))
+				at++
+				time.Sleep(time.Millisecond)
+			}
+		}
+		record(first, 3)
+		record(second, 2)
+		record(first, 1)
+		for n, want := range map[int]int{-1: 0, 0: 6, 2: 4, 4: 2, 6: 0, 100: 0} {
+			var got []string
+			if err := Tail(t.Context(), []string{one, two}, false, n, func(h Hit) error { got = append(got, h.Record.Stanza.ID); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 6-want || len(got) > 0 && (got[0] != string(stanzaEvent(want).Stanza.ID) || got[len(got)-1] != string(stanzaEvent(5).Stanza.ID)) || !slices.IsSorted(got) {
+				t.Errorf("the last %d: %q", n, got)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		var got []string
+		done := make(chan error)
+		go func() {
+			done <- Tail(ctx, []string{one, two}, true, 1, func(h Hit) error {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, h.Record.Node+" "+h.Record.Stanza.ID)
+				return nil
+			})
+		}()
+		synctest.Wait()
+		record(second, 2)
+		record(first, 1)
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		record(second, 1)
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		want := []string{"gate-1 purple00000005", "gate-2 purple00000006", "gate-2 purple00000007", "gate-1 purple00000008", "gate-2 purple00000009"}
+		if !slices.Equal(got, want) {
+			t.Errorf("followed %q", got)
+		}
+		closeLog(t, first)
+		closeLog(t, second)
+	})
 }
 
 // TestLastLinesOverBlocks: lines that are longer than what is read at once.

@@ -182,7 +182,7 @@ func TestReadersSurviveGarbage(t *testing.T) {
 				}
 			}
 			for _, n := range []int{-1, 0, 5} {
-				if err := Tail(context.Background(), dir, false, n, func([]byte, Record) error { return nil }); err != nil {
+				if err := tailOf(context.Background(), dir, false, n, func([]byte, Record) error { return nil }); err != nil {
 					t.Errorf("Tail: %v", err)
 				}
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"sallyport/audit"
 	"sallyport/internal/config"
+	"sallyport/internal/console"
 	"sallyport/internal/jid"
 )
 
@@ -50,6 +52,64 @@ func (f *recordFlags) directory() (string, error) {
 		dir = c.Audit.Dir
 	}
 	return dir, isRecord(dir)
+}
+
+// lookFlags are common to the commands that show events: who looks, and why, is recorded.
+type lookFlags struct {
+	recordFlags
+	as, why string
+}
+
+func (f *lookFlags) addWho(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.as, "as", "", "`NAME` of who asks, beside the user that the system knows")
+	cmd.Flags().StringVar(&f.why, "why", "", "`REASON`; it is recorded")
+}
+
+// directories are those that are named, or else the gate's own. live is the configuration of the gate whose record is among them; nil where
+// all are copies, in which nothing can be recorded. A record that is somebody's own and not that of the configuration is refused.
+func (f *lookFlags) directories(named []string) (dirs []string, live *config.Config, err error) {
+	if f.dir != "" {
+		named = append([]string{f.dir}, named...)
+	}
+	c, loadErr := config.Load(f.path)
+	if len(named) == 0 {
+		if loadErr != nil {
+			return nil, nil, loadErr
+		}
+		named = []string{c.Audit.Dir}
+	}
+	for _, dir := range named {
+		if err := isRecord(dir); err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case loadErr == nil && sameDir(dir, c.Audit.Dir):
+			live = c
+		case audit.InUse(dir):
+			return nil, nil, fmt.Errorf("a gate writes to %s, so that it has to be recorded there who reads it: name that gate's configuration (-c)", dir)
+		case audit.Owned(dir):
+			return nil, nil, fmt.Errorf("%s is no copy but a gate's own record, for the key that signs it lies beside it: name that gate's configuration (-c), so that it is recorded who reads it", dir)
+		}
+	}
+	return named, live, nil
+}
+
+// note records that somebody looks, where that can be recorded.
+func (f *lookFlags) note(ctx context.Context, live *config.Config, n console.Note) error {
+	if live == nil {
+		return nil
+	}
+	n.As, n.Why = f.as, f.why
+	return noteDeed(ctx, live, n)
+}
+
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // isRecord says why a directory holds no record that can be read.
@@ -106,26 +166,35 @@ func moment(s string) (time.Time, error) {
 }
 
 func tailCommand() *cobra.Command {
-	var f recordFlags
+	var f lookFlags
 	var follow bool
 	var n int
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show the latest events of the record", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := f.directory()
+		Use: "tail [DIRECTORY...]", Short: "Show the latest events of the record, or of several; of the gate's own this is recorded", Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dirs, live, err := f.directories(args)
 			if err != nil {
 				return fault(err)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			err = audit.Tail(ctx, dir, follow, n, f.print(cmd.OutOrStdout()))
+			asked := fmt.Sprintf("tail lines=%d", n)
+			if follow {
+				asked += " follow"
+			}
+			if err := f.note(ctx, live, console.Note{Kind: "audit.search", Query: asked}); err != nil {
+				return fault(err)
+			}
+			show := f.print(cmd.OutOrStdout())
+			err = audit.Tail(ctx, dirs, follow, n, func(h audit.Hit) error { return show(h.Line, h.Record) })
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fault(err)
 		},
 	}
-	f.add(cmd)
+	f.recordFlags.add(cmd)
+	f.addWho(cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")
 	cmd.Flags().IntVarP(&n, "lines", "n", 10, "`N` events; below zero: all")
 	return cmd

@@ -50,10 +50,7 @@ func (f *queryFlags) export(cmd *cobra.Command, args []string, x audit.Export) e
 	if err != nil {
 		return err
 	}
-	if live != nil {
-		err = noteDeed(ctx, live, console.Note{Kind: "audit.export", As: f.as, Why: f.why, Query: x.Asked + " format=" + x.Format, Count: m.Events, SHA256: m.SHA256})
-	}
-	if err == nil {
+	if err = f.note(ctx, live, console.Note{Kind: "audit.export", Query: x.Asked + " format=" + x.Format, Count: m.Events, SHA256: m.SHA256}); err == nil {
 		err = x.Publish()
 	}
 	if err != nil {

@@ -73,7 +73,7 @@ func (f *openFlags) record() (dir string, live *config.Config, err error) {
 		return "", nil, err
 	case !f.offline:
 		return c.Audit.Dir, c, isRecord(c.Audit.Dir)
-	case audit.InUse(f.dir) || err == nil && sameDir(f.dir, c.Audit.Dir):
+	case audit.InUse(f.dir) || audit.Owned(f.dir) || err == nil && sameDir(f.dir, c.Audit.Dir):
 		return "", nil, fmt.Errorf("%s is no copy: it is a gate's own record, in which it is recorded who opens; leave --offline and --dir out", f.dir)
 	}
 	return f.dir, nil, isRecord(f.dir)

@@ -15,16 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
-	"sallyport/internal/config"
 	"sallyport/internal/console"
 )
 
 // queryFlags say what is looked for, as it is typed.
 type queryFlags struct {
-	recordFlags
+	lookFlags
 	q            audit.Query
 	since, until string
-	as, why      string
 }
 
 func (f *queryFlags) add(cmd *cobra.Command) {
@@ -97,39 +95,6 @@ func (f *queryFlags) conditions() string {
 	return strings.Join(words, " ")
 }
 
-// directories are those that are named, or else the gate's own. Live is the configuration of the gate whose record is among them, if
-// it is known: a copy is read where nothing can be recorded.
-func (f *queryFlags) directories(named []string) (dirs []string, live *config.Config, err error) {
-	if f.dir != "" {
-		named = append([]string{f.dir}, named...)
-	}
-	c, loadErr := config.Load(f.path)
-	if len(named) == 0 {
-		if loadErr != nil {
-			return nil, nil, loadErr
-		}
-		named = []string{c.Audit.Dir}
-	}
-	for _, dir := range named {
-		if err := isRecord(dir); err != nil {
-			return nil, nil, err
-		}
-		if loadErr == nil && sameDir(dir, c.Audit.Dir) {
-			live = c
-		}
-	}
-	return named, live, nil
-}
-
-func sameDir(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
-}
-
 func searchCommand() *cobra.Command {
 	var f queryFlags
 	var format string
@@ -166,10 +131,8 @@ func (f *queryFlags) search(cmd *cobra.Command, args []string, show func(audit.H
 	if err != nil {
 		return err
 	}
-	if live != nil {
-		if err := noteDeed(ctx, live, console.Note{Kind: "audit.search", As: f.as, Why: f.why, Query: f.asked()}); err != nil {
-			return err
-		}
+	if err := f.note(ctx, live, console.Note{Kind: "audit.search", Query: f.asked()}); err != nil {
+		return err
 	}
 	err = audit.SearchAll(ctx, dirs, f.q, show)
 	if ctx.Err() != nil {

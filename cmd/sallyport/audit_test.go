@@ -6,19 +6,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"sallyport/audit"
 	"sallyport/internal/config"
+	"sallyport/internal/console"
 )
 
 // TestSearchByAnySpelling: names are found however they are typed.
 func TestSearchByAnySpelling(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	l, err := audit.Open(audit.Config{Dir: dir})
+	l, err := audit.Open(audit.Config{Dir: dir, Secrets: t.TempDir()})
 	must(t, err)
 	e := audit.Event{Kind: audit.Stanza, Dir: "out", Local: "corp.example", Remote: "chat.müller.example", From: "žofie@corp.example/Desk", To: "bob@chat.müller.example"}
 	must(t, l.Append(context.Background(), []audit.Event{e}))
@@ -43,30 +46,66 @@ func TestSearchByAnySpelling(t *testing.T) {
 	}
 }
 
-// TestSearchIsRecorded: who searches the gate's own record is in it, also with --dir; who searches a copy is not.
-func TestSearchIsRecorded(t *testing.T) {
+// TestLooksAreRecorded: who searches the gate's own record, follows it, has an event proved or explained, is in it, also with --dir. Who
+// names the record and not its gate's configuration is refused, whether the gate runs or not; a copy is read without a word.
+func TestLooksAreRecorded(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	r := h.start()
 	c, err := config.Load(h.config)
 	must(t, err)
-	code, _, stderr := call("audit", "search", "-c", h.config, "--user", "alice@corp.example", "--since", "24h", "--as", "maria", "--why", "case 117")
-	if code != 0 {
-		t.Fatal(stderr)
+	code, out, stderr := call("audit", "search", "-c", h.config, "--json", "--as", "maria", "--why", "case 117")
+	id := regexp.MustCompile(`"id":"([0-9A-Z]{26})"`).FindStringSubmatch(out)
+	if code != 0 || id == nil {
+		t.Fatal(out, stderr)
 	}
-	if code, _, stderr := call("audit", "search", "-c", h.config, "--dir", c.Audit.Dir+"/.", "--effect", "deny"); code != 0 {
-		t.Fatal(stderr)
+	for _, args := range [][]string{
+		{"audit", "search", "--dir", c.Audit.Dir + "/.", "--effect", "deny"},
+		{"audit", "tail", "-n", "3", "--as", "maria", "--why", "case 118"},
+		{"audit", "tail", "-n", "1", c.Audit.Dir},
+	} {
+		if code, out, stderr := call(append(args, "-c", h.config)...); code != 0 || args[1] == "tail" && out == "" {
+			t.Errorf("%q: %d %s%s", args, code, out, stderr)
+		}
+	}
+	looks := [][]string{{"audit", "search"}, {"audit", "tail"}, {"audit", "export", "--out", filepath.Join(t.TempDir(), "x")}, {"audit", "prove", id[1]}, {"policy", "explain", id[1]}, {"policy", "replay"}}
+	none := filepath.Join(t.TempDir(), "none.yaml")
+	for _, args := range looks {
+		args = append(args, "--dir", c.Audit.Dir, "-c", none)
+		if code, out, stderr := call(args...); code != 1 || out != "" || !strings.Contains(stderr, "a gate writes to "+c.Audit.Dir) {
+			t.Errorf("%q while the gate runs: %d %s%s", args, code, out, stderr)
+		}
 	}
 	r.signal(syscall.SIGTERM)
 	r.end()
+	for _, args := range looks {
+		args = append(args, "--dir", c.Audit.Dir, "-c", none)
+		if code, out, stderr := call(args...); code != 1 || out != "" || !strings.Contains(stderr, c.Audit.Dir+" is no copy but a gate's own record") {
+			t.Errorf("%q while none runs: %d %s%s", args, code, out, stderr)
+		}
+	}
 	copied := filepath.Join(t.TempDir(), "copy")
 	must(t, os.CopyFS(copied, os.DirFS(c.Audit.Dir)))
-	_, out, _ := call("audit", "search", "--json", "--kind", "audit.search", copied, copied)
-	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"as":"maria","why":"case 117","query":"user=alice@corp.example since=24h"`) || !strings.Contains(out, `"query":"effect=deny"`) {
-		t.Errorf("recorded are:\n%s", out)
+	if code, _, stderr := call("audit", "prove", id[1], "-c", h.config); code != 0 {
+		t.Error(stderr)
 	}
-	if _, again, _ := call("audit", "search", "--json", "--kind", "audit.search", copied); again != out {
-		t.Errorf("searching a copy changed it:\n%s", again)
+	call("policy", "explain", id[1], "-c", h.config) // it is no decision; it was looked at all the same
+	var asked []string
+	must(t, audit.Search(t.Context(), c.Audit.Dir, audit.Query{Kind: "audit.*"}, func(_ []byte, r audit.Record) error {
+		asked = append(asked, strings.TrimSpace(strings.Join([]string{r.Kind, r.As, r.Why, r.Query}, " ")))
+		return nil
+	}))
+	want := []string{"audit.search maria case 117 everything", "audit.search   effect=deny", "audit.search maria case 118 tail lines=3", "audit.search   tail lines=1",
+		"audit.export   prove id=" + id[1], "audit.search   explain id=" + id[1]}
+	if !slices.Equal(asked, want) {
+		t.Errorf("recorded are %q", asked)
+	}
+	_, out, _ = call("audit", "search", "--json", "--kind", "audit.search", copied, copied)
+	if strings.Count(out, "\n") != 4 {
+		t.Errorf("of a copy named twice:\n%s", out)
+	}
+	if _, again, stderr := call("audit", "tail", "-n", "-1", "--json", copied); !strings.Contains(again, out[:strings.Index(out, "\n")]) || strings.Contains(again, `"tail lines=-1"`) {
+		t.Errorf("reading a copy changed it:\n%s%s", again, stderr)
 	}
 }
 
@@ -103,6 +142,7 @@ func TestExportIsRecorded(t *testing.T) {
 	r = h.start()
 	c, err := config.Load(h.config)
 	must(t, err)
+	must(t, noteDeed(t.Context(), c, console.Note{Kind: "audit.search"})) // what came before it is in the record then
 	out := filepath.Join(t.TempDir(), "case")
 	code, stdout, stderr := call("audit", "export", "-c", h.config, "--kind", "node.stop", "--out", out, "--why", "case 117")
 	if code != 0 {

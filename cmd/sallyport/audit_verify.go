@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/internal/console"
 )
 
 // trustFlags are what an auditor brings along.
@@ -176,32 +178,37 @@ func readNotes(path string) ([][]byte, error) {
 }
 
 func proveCommand() *cobra.Command {
-	var f recordFlags
+	var f lookFlags
 	var out string
 	cmd := &cobra.Command{
-		Use: "prove ID", Short: "Write a proof that an event is in the record, for somebody who has only the gate's public key", Args: cobra.ExactArgs(1),
+		Use: "prove ID", Short: "Write a proof that an event is in the record, for somebody who has only the gate's public key; from the gate's own this is recorded", Args: cobra.ExactArgs(1),
 		Example: `  sallyport audit prove 01K1DVJ9G0N0000000000000AB -o message.tlog-proof`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := audit.ParseID(args[0])
 			if err != nil {
 				return err
 			}
-			dir, err := f.directory()
+			dirs, live, err := f.directories(nil)
 			if err != nil {
 				return fault(err)
 			}
-			p, err := audit.Prove(cmd.Context(), dir, id)
+			p, err := audit.Prove(cmd.Context(), dirs[0], id)
 			if err != nil {
+				return fault(err)
+			}
+			proof := p.Format()
+			if err := f.note(cmd.Context(), live, console.Note{Kind: "audit.export", Query: "prove id=" + id.String(), Count: 1, SHA256: fmt.Sprintf("%x", sha256.Sum256(proof))}); err != nil {
 				return fault(err)
 			}
 			if out == "" {
-				_, err = cmd.OutOrStdout().Write(p.Format())
+				_, err = cmd.OutOrStdout().Write(proof)
 				return fault(err)
 			}
-			return fault(os.WriteFile(out, p.Format(), 0o600))
+			return fault(os.WriteFile(out, proof, 0o600))
 		},
 	}
 	f.addPlaces(cmd)
+	f.addWho(cmd)
 	cmd.Flags().StringVarP(&out, "out", "o", "", "`FILE` to write; default: standard output")
 	return cmd
 }

@@ -45,7 +45,9 @@ func TestAuditorsDay(t *testing.T) {
 	key := keep("gate-1.pub", "audit", "key", "--dir", dir)
 	first := keep("first", "audit", "checkpoint", "--dir", dir)
 	proof := filepath.Join(home, "event.tlog-proof")
-	if code, _, stderr := call("audit", "prove", events[1].ID.String(), "--dir", dir, "-o", proof); code != 0 {
+	copied := filepath.Join(home, "copy")
+	must(t, os.CopyFS(copied, os.DirFS(dir)))
+	if code, _, stderr := call("audit", "prove", events[1].ID.String(), "--dir", copied, "-o", proof); code != 0 {
 		t.Fatal(stderr)
 	}
 	l, err := audit.Open(audit.Config{Dir: dir, Node: "gate-1"})
@@ -82,7 +84,7 @@ func TestAuditorsDay(t *testing.T) {
 		{"consistency FIRST SECOND --dir DIR --key KEY", 0, "the record of gate-1 went on from 3 lines to 4 lines, and what the first covers did not change\n"},
 		{"consistency FIRST SECOND --dir DIR", 2, "it needs --key"},
 		{"consistency FIRST KEY --dir DIR --key KEY", 1, "has no checkpoint in it"},
-		{"prove 01K1DVJ9G0N0000000000000AB --dir DIR", 1, "no event 01K1DVJ9G0N0000000000000AB is in the record"},
+		{"prove 01K1DVJ9G0N0000000000000AB --dir COPY", 1, "no event 01K1DVJ9G0N0000000000000AB is in the record"},
 		{"statement --day TODAY --dir DIR --key KEY", 1, "out 0 crossed, 0 with an event, 0 counted only, 4 refused\n"},
 		{"statement --day TODAY --dir DIR --peer Partner.Example.", 1, "\npeer partner.example\n"},
 		{"statement --day TODAY --dir DIR --peer nobody.example", 1, "nothing crossed to or from nobody.example on "},
@@ -90,7 +92,7 @@ func TestAuditorsDay(t *testing.T) {
 		{"prove 7 --dir DIR", 2, "must be 26 characters"},
 	} {
 		// The longer names first: KEY is in OTHERKEY.
-		place := strings.NewReplacer("OTHERKEY", otherKey, "OTHER", other, "DIR", dir, "KEY", key, "FIRST", first, "SECOND", second, "PROOF", proof, "TODAY", time.Now().UTC().Format(time.DateOnly))
+		place := strings.NewReplacer("OTHERKEY", otherKey, "OTHER", other, "DIR", dir, "COPY", copied, "KEY", key, "FIRST", first, "SECOND", second, "PROOF", proof, "TODAY", time.Now().UTC().Format(time.DateOnly))
 		code, stdout, stderr := call(append([]string{"audit"}, strings.Fields(place.Replace(c.args))...)...)
 		if want := place.Replace(c.want); code != c.code || !strings.Contains(stdout+stderr, want) {
 			t.Errorf("%s: exit %d, want %d\n%s%swant %s", c.args, code, c.code, stdout, stderr, want)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/internal/console"
 	"sallyport/internal/jid"
 	"sallyport/policy"
 )
@@ -20,7 +21,7 @@ import (
 var decisionID = regexp.MustCompile(`(?i)\b[0-9A-Z]{26}\b`)
 
 func policyExplainCommand() *cobra.Command {
-	var f recordFlags
+	var f lookFlags
 	var dir string
 	cmd := &cobra.Command{
 		Use: "explain ID", Short: "Say why something was decided, and what would change it", Args: cobra.MinimumNArgs(1),
@@ -30,8 +31,12 @@ func policyExplainCommand() *cobra.Command {
 			if id == "" {
 				return errors.New("there is no id in it: 26 letters and digits, as in (decision 01KB…)")
 			}
-			where, err := f.directory()
+			dirs, live, err := f.directories(nil)
 			if err != nil {
+				return fault(err)
+			}
+			where := dirs[0]
+			if err := f.note(cmd.Context(), live, console.Note{Kind: "audit.search", Query: "explain id=" + id}); err != nil {
 				return fault(err)
 			}
 			var found *audit.Record
@@ -48,7 +53,7 @@ func policyExplainCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			kept, err := newPast(&f)
+			kept, err := newPast(&f.recordFlags)
 			if err != nil {
 				return fault(err)
 			}
@@ -61,7 +66,8 @@ func policyExplainCommand() *cobra.Command {
 			return x.print(cmd.OutOrStdout())
 		},
 	}
-	f.add(cmd)
+	f.recordFlags.add(cmd)
+	f.addWho(cmd)
 	cmd.Flags().StringVar(&dir, "policy", "", "`DIRECTORY` to take in place of policy.dir")
 	return cmd
 }

@@ -33,7 +33,7 @@ func (o office) record(t *testing.T, events ...audit.Event) string {
 	must(t, err)
 	must(t, l.Append(t.Context(), events))
 	must(t, l.Close())
-	_, out, _ := call("audit", "search", "--dir", dir, "--json", "--kind", "stanza")
+	_, out, _ := call("audit", "search", "-c", o.config, "--json", "--kind", "stanza")
 	id := regexp.MustCompile(`"id":"([0-9A-Z]{26})"`).FindStringSubmatch(out)
 	if id == nil {
 		t.Fatal(out)

@@ -58,7 +58,7 @@ const noFiles = "files: {default: none}"
 func TestExplainScreenshot(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, map[string]string{"files.yaml": noFiles}, crossed("out", "partner.example", "deny", "files", "file"))
-	_, line, _ := call("audit", "search", "--dir", filepath.Join(o.dir, "audit"), "--json", "--kind", "stanza")
+	_, line, _ := call("audit", "search", "-c", o.config, "--json", "--kind", "stanza")
 	id := regexp.MustCompile(`"id":"([0-9A-Z]{26})"`).FindStringSubmatch(line)
 	if id == nil {
 		t.Fatal(line)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/internal/console"
 	"sallyport/policy"
 )
 
@@ -24,6 +25,9 @@ func (p *period) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.from, "from", "", "`WHEN` it begins: a day, a time (RFC 3339), or how long ago (24h)")
 	cmd.Flags().StringVar(&p.to, "to", "", "`WHEN` it ends, likewise")
 }
+
+// String puts it into words, for the record.
+func (p *period) String() string { return "from=" + p.from + " to=" + p.to }
 
 // query asks for the stanzas of the period.
 func (p *period) query() (q audit.Query, err error) {
@@ -38,7 +42,7 @@ func (p *period) query() (q audit.Query, err error) {
 }
 
 func policyReplayCommand() *cobra.Command {
-	var f recordFlags
+	var f lookFlags
 	var p period
 	var dir, revision string
 	var strict bool
@@ -50,11 +54,11 @@ func policyReplayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			where, err := f.directory()
+			dirs, live, err := f.directories(nil)
 			if err != nil {
 				return fault(err)
 			}
-			kept, err := newPast(&f)
+			kept, err := newPast(&f.recordFlags)
 			if err != nil {
 				return fault(err)
 			}
@@ -65,7 +69,10 @@ func policyReplayCommand() *cobra.Command {
 			if err != nil {
 				return fault(err)
 			}
-			r, err := replay(cmd.Context(), where, q, s, kept)
+			if err := f.note(cmd.Context(), live, console.Note{Kind: "audit.search", Query: "replay " + p.String()}); err != nil {
+				return fault(err)
+			}
+			r, err := replay(cmd.Context(), dirs[0], q, s, kept)
 			if err != nil {
 				return fault(err)
 			}
@@ -80,7 +87,8 @@ func policyReplayCommand() *cobra.Command {
 			return err
 		},
 	}
-	f.add(cmd)
+	f.recordFlags.add(cmd)
+	f.addWho(cmd)
 	p.add(cmd)
 	cmd.Flags().StringVar(&dir, "policy", "", "`DIRECTORY` of the policy to judge by; default: policy.dir")
 	cmd.Flags().StringVar(&revision, "revision", "", "judge by a `REVISION` that was in force, as policy.history keeps it")
