@@ -164,6 +164,7 @@ func (l *Log) put(g *group) error {
 	w.notary.grow(g.lines)
 	l.heard()
 	l.commit(g, w.name)
+	l.dropLeftover()
 	return nil
 }
 
@@ -237,6 +238,7 @@ func (l *Log) mend(now time.Time, last bool) bool {
 		l.mu.Lock()
 		l.fault = err
 		l.mu.Unlock()
+		_ = l.keepLeftover(false) // the end tries again, and says so
 		return false
 	}
 	w.broken = false

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -249,15 +250,102 @@ func TestHeldNotesAreBounded(t *testing.T) {
 	})
 }
 
-func TestCloseTellsWhatIsLost(t *testing.T) {
+// TestEndWhileTheDiskFails: what passed unrecorded and what waited for the disk is not forgotten when the gate stops, or is killed, before
+// the disk works again: the next run tells of it, once. Close says so, and says so if that could not be kept.
+func TestEndWhileTheDiskFails(t *testing.T) {
 	t.Parallel()
+	for _, how := range []string{"stopped", "killed", "killed while it told"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c := Config{Dir: t.TempDir(), Secrets: t.TempDir(), OnFailure: Pass}
+			var kept []byte
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDisk()
+				l := openWith(t, c, d, time.Now)
+				appendAll(t, l, stanzas(0, 2))
+				d.set(func(d *testDisk) { d.failed = syscall.EIO })
+				appendAll(t, l, stanzas(2, 3))
+				time.Sleep(time.Second)
+				appendAll(t, l, stanzas(5, 1))
+				l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{1, 2}}}, Event{Kind: NodeStop})
+				time.Sleep(time.Second)
+				if how != "stopped" {
+					kept = readFile(t, filepath.Join(c.Secrets, leftoverName)) // as it is at any moment
+				}
+				if err := l.Close(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "6 events were not recorded, and are told of at the next start") {
+					t.Errorf("Close: %v", err)
+				}
+			})
+			left := filepath.Join(c.Secrets, leftoverName)
+			if kept != nil {
+				write(t, left, kept)
+			} else {
+				kept = readFile(t, left)
+			}
+			for again := range 2 {
+				closeLog(t, openWith(t, c, osDisk{}, time.Now))
+				if _, err := os.Stat(left); !gone(err) {
+					t.Errorf("%s is still there: %v", left, err)
+				}
+				if again == 0 && how == "killed while it told" {
+					write(t, left, kept)
+				}
+			}
+			all := records(t, c.Dir)
+			want := []string{"stanza", "stanza", "audit.gap"}
+			if how == "stopped" {
+				want = append(want, "delivery", "node.stop")
+			}
+			kinds := kindsOf(all)
+			slices.Sort(kinds)
+			slices.Sort(want)
+			if !slices.Equal(kinds, want) {
+				t.Fatalf("recorded %v, want %v", kinds, want)
+			}
+			for _, r := range all {
+				if r.Kind == "audit.gap" && (r.Count != 4 || r.Passed != 4 || r.Error == "" || r.Until.Sub(r.Since) < time.Second) {
+					t.Errorf("%+v", r)
+				}
+			}
+			if open, err := Unsettled(c.Dir); err != nil || how == "stopped" && len(open) > 0 {
+				t.Errorf("%d unsettled, %v", len(open), err)
+			}
+		})
+	}
 	d := newTestDisk()
-	l := openWith(t, Config{Dir: t.TempDir()}, d, time.Now)
+	c := Config{Dir: t.TempDir(), Secrets: filepath.Join(t.TempDir(), "secrets")}
+	l := openWith(t, c, d, time.Now)
 	d.set(func(d *testDisk) { d.failed = syscall.EIO })
 	l.Note(Event{Kind: NodeStop})
-	if err := l.Close(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "1 events were not recorded") {
+	if err := os.RemoveAll(c.Secrets); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "1 events were not recorded, and that is not kept either") {
 		t.Errorf("Close: %v", err)
 	}
+}
+
+// TestCloseOnADiskThatHangs: a stop waits for a disk that does not answer as long as a stanza does.
+func TestCloseOnADiskThatHangs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		l := openWith(t, Config{Dir: dir, OnFailure: Pass, Patience: 3 * time.Second}, d, time.Now)
+		d.stall = make(chan struct{})
+		appendAll(t, l, stanzas(0, 2)) // it passes when patience ends
+		appendAll(t, l, stanzas(2, 2))
+		begun := time.Now()
+		err := l.Close()
+		if took := time.Since(begun); took != 3*time.Second || !errors.Is(err, errHangs) || !strings.Contains(err.Error(), "the last 2 events, and 2 more were not recorded") {
+			t.Errorf("Close: %v after %s", err, took)
+		}
+		close(d.stall)
+		synctest.Wait()
+		if all := records(t, dir); len(all) != 4 || all[3].Kind != "audit.gap" || all[3].Count != 2 {
+			t.Errorf("recorded %v", kindsOf(all))
+		}
+	})
 }
 
 func TestRemovedDirectory(t *testing.T) {

@@ -43,14 +43,17 @@ type Log struct {
 	unsettled ranges    // allowed stanzas without a delivery event
 	held      []Event   // notes that wait for the disk
 	missed    gap       // events that will never be recorded
+	keptCount uint64    // of them: that the file of what is left over tells of
 	counts    counts    // stanzas of level none
 	fault     error     // the disk fails; nil: it works as far as known
 	hung      error     // the disk does not answer; nil: it does as far as known
 	since     time.Time // when the one or the other began
 	lost      uint64    // events that never will be recorded, since the start
 	closed    bool      // no more events
-	segment   string    // the one that was last written to
-	free      uint64    // space on the disk, as last looked
+
+	hasLeftover bool   // there is a file of what the last run left over
+	segment     string // the one that was last written to
+	free        uint64 // space on the disk, as last looked
 
 	// Owned by the writer.
 	w writer
@@ -291,17 +294,36 @@ func (l *Log) signal() {
 	}
 }
 
-// Close commits what is left, and gives the directory free. The error says what could not be recorded.
+// Close commits what is left, and gives the directory free. What the disk does not take is kept beside the secrets, for the next start. The
+// error says what could not be recorded. A disk that does not answer is waited for no longer than Config.Patience; the directory then stays
+// locked until the process ends.
 func (l *Log) Close() error {
 	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		<-l.stopped
-		return nil
-	}
+	first := !l.closed
 	l.closed = true
 	l.mu.Unlock()
-	l.signal()
+	done := make(chan error, 1)
+	if first {
+		l.signal()
+		go func() { done <- l.finish() }()
+	} else {
+		go func() { <-l.stopped; done <- nil }()
+	}
+	timer := time.NewTimer(l.cfg.Patience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Errorf("%w after %s: it is not known whether it has taken the last %d events, and %d more were not recorded", errHangs, l.cfg.Patience,
+		l.at.seq-l.committed.seq, l.missed.count+uint64(len(l.held)))
+}
+
+// finish is Close for as long as it takes.
+func (l *Log) finish() error {
 	<-l.stopped
 	l.sealer.making.Wait()
 	l.mu.Lock()
@@ -312,9 +334,14 @@ func (l *Log) Close() error {
 	l.keeper.close()
 	err := l.w.close()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if lost := len(l.held) + int(l.missed.count); lost > 0 {
-		err = errors.Join(err, fmt.Errorf("%d events were not recorded: %w", lost, l.fault))
+	lost, fault := l.missed.count+uint64(len(l.held)), l.fault
+	l.mu.Unlock()
+	if lost > 0 {
+		where := "and are told of at the next start"
+		if keepErr := l.keepLeftover(true); keepErr != nil {
+			where, fault = "and that is not kept either", errors.Join(fault, keepErr)
+		}
+		err = errors.Join(err, fmt.Errorf("%d events were not recorded, %s: %w", lost, where, fault))
 	}
 	return errors.Join(err, l.lock.Close())
 }

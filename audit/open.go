@@ -74,10 +74,20 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 		l.w.close()
 		return nil, err
 	}
+	left, err := l.takeLeftover()
+	if err != nil {
+		l.w.close()
+		return nil, err
+	}
 	l.segment = l.w.name
 	l.checkpoint(CheckpointStart)
 	if c.Compress == Zstd {
 		l.w.packer = startPacker(c, d, l.w.number)
+	}
+	if l.hasLeftover { // committed before anybody asks what is unsettled
+		l.Note(left...)
+		l.turn()
+		l.dropLeftover() // where all of it is in the record already
 	}
 	go l.run()
 	l.keeper = l.startKeeper()
