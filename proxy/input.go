@@ -39,16 +39,17 @@ func (p *Proxy) fill(reads policy.FieldSet, in *inbound, c *crossing) {
 		}
 	}
 	i.Stanza.Class, i.Stanza.E2EE, i.Stanza.Label = c.facts.Class.Names(), c.facts.E2EE, c.facts.Label
+	i.Stanza.HasBody = c.facts.Body
 	i.Contact = reads.Has(policy.FieldContact) && p.contact(c)
 	if readsWords(reads) {
 		w := content.Extract(c.el)
-		i.Stanza.HasBody, i.Stanza.Body, i.Stanza.Subject, i.Stanza.Text, i.Stanza.URLs, i.Stanza.JIDs = w.HasBody, w.Body, w.Subject, w.Text, w.URLs, w.JIDs
+		i.Stanza.Body, i.Stanza.Subject, i.Stanza.Text, i.Stanza.URLs, i.Stanza.JIDs = w.Body, w.Subject, w.Text, w.URLs, w.JIDs
 	}
 }
 
 // readsWords tells whether policy looks at what the stanza says.
 func readsWords(reads policy.FieldSet) bool {
-	return reads.Has(policy.FieldBody) || reads.Has(policy.FieldSubject) || reads.Has(policy.FieldHasBody) || reads.Has(policy.FieldText) ||
+	return reads.Has(policy.FieldBody) || reads.Has(policy.FieldSubject) || reads.Has(policy.FieldText) ||
 		reads.Has(policy.FieldURLs) || reads.Has(policy.FieldJIDs)
 }
 

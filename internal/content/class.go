@@ -28,6 +28,7 @@ const (
 	Presence
 	PubSub
 	Register
+	RTT
 	Signal
 	Subscribe
 	Text
@@ -37,7 +38,7 @@ const (
 
 var names = [classes]string{
 	"admin", "archive", "call.audio", "call.control", "call.video", "disclosure", "e2ee.omemo", "e2ee.openpgp", "e2ee.otr", "file", "file.inband",
-	"forged-envelope", "gateway", "invite", "muc", "presence", "pubsub", "register", "signal", "subscribe", "text", "unknown",
+	"forged-envelope", "gateway", "invite", "muc", "presence", "pubsub", "register", "rtt", "signal", "subscribe", "text", "unknown",
 }
 
 // listed keeps the lists that were asked for: few combinations ever come. What is beyond the bound is made each time.

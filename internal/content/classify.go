@@ -12,6 +12,7 @@ type Facts struct {
 	Class  Class
 	Label  string // what the security label shows (XEP-0258), that of a nested stanza too; NoMarking for a label that shows nothing
 	Thread []byte // the conversation, as its sender names it
+	Body   bool   // the stanza has a body of its own, of whatever namespace
 
 	// E2EE is the method by which the content is encrypted from end to end: omemo, openpgp or otr; of several, the first by this order.
 	// It asks for the cipher, where the classes are content with a sign of one, and for nothing beside it that can be read: neither words,
@@ -24,6 +25,9 @@ const NoMarking = "?"
 
 const (
 	nsLabel   = "urn:xmpp:sec-label:0"
+	nsNick    = "http://jabber.org/protocol/nick"
+	nsForm    = "jabber:x:data"
+	nsInvite  = "jabber:x:conference"
 	nsXHTML   = "http://www.w3.org/1999/xhtml"
 	nsXHTMLIM = "http://jabber.org/protocol/xhtml-im"
 )
@@ -33,6 +37,7 @@ func Classify(el *stanza.Element, from, to string) Facts {
 	var w walk
 	w.cursor.Begin(el)
 	w.facts.Class = ofKind(el)
+	w.inside[0] = inProse // nothing is written directly in a stanza
 	if foreignUser(from) || foreignUser(to) {
 		w.facts.Class |= Gateway
 	}
@@ -44,6 +49,9 @@ func Classify(el *stanza.Element, from, to string) Facts {
 		}
 	}
 	w.endBody()
+	if bytes.ContainsAny(w.facts.Thread, " \t\r\n") {
+		w.facts.Class |= Text // the names of conversations are made by programs, of one word
+	}
 	f := w.facts
 	f.E2EE = w.method()
 	if f.Label = string(w.marking); w.label && f.Label == "" {
@@ -88,6 +96,7 @@ type walk struct {
 	marking []byte
 
 	seen    sign
+	disco   int    // depth of what tells of a program; 0: the cursor is in none
 	body    []byte // what was read of the present one
 	bodyAt  int    // its depth
 	ciphers int    // that are elements
@@ -112,8 +121,12 @@ const (
 type place uint8
 
 const (
-	elsewhere place = iota
-	inWords         // what people read, and no body
+	elsewhere place = iota // where programs write, in a way of their own
+	inNote                 // whose a message is and why it is late, which is no message beside a cipher
+	inShow
+	inPriority
+	inProse // where people can write
+	inWords // what people read, and no body, with all that is in it
 	inBody
 	inThread
 	inLabel
@@ -130,6 +143,9 @@ func (w *walk) tag() {
 		w.endBody()
 	} else if w.bodyAt > 0 {
 		w.facts.Class, w.words = w.facts.Class|Unknown, true // a body has no elements in it (RFC 6121 §5.2.3)
+	}
+	if depth <= w.disco {
+		w.disco = 0
 	}
 	if depth >= len(w.inside) {
 		w.facts.Class |= Unknown
@@ -148,7 +164,7 @@ func (w *walk) tag() {
 	if depth < len(w.inside) {
 		w.inside[depth] = at
 	} else if at != elsewhere {
-		w.words = true // nobody looks so deep
+		w.facts.Class, w.words = w.facts.Class|Text, true // nobody looks so deep
 	}
 }
 
@@ -163,6 +179,9 @@ func (w *walk) extension(space, local []byte, depth int) place {
 	w.facts.Class, w.seen = w.facts.Class|class, w.seen|sign
 	if sign&(omemoCipher|openPGPCipher) != 0 {
 		w.ciphers++
+	}
+	if m.special == isDisco && w.disco == 0 {
+		w.disco = depth
 	}
 	switch {
 	case !known && w.topmost(depth):
@@ -179,10 +198,19 @@ func (w *walk) extension(space, local []byte, depth int) place {
 		}
 		return inMarking
 	}
-	if class&Text != 0 {
+	switch {
+	case string(space) == nsNick, string(space) == "urn:xmpp:delay", string(space) == "jabber:x:delay":
+		return inNote
+	case string(space) == nsForm && w.disco > 0: // what a program says of itself (XEP-0128)
+		return elsewhere
+	case class&Text != 0:
 		return inWords
+	case string(space) == nsInvite && len(bytes.TrimSpace(w.cursor.Attr("reason"))) > 0:
+		w.facts.Class, w.words = w.facts.Class|Text, true
+	case machine(m, string(local)):
+		return elsewhere
 	}
-	return elsewhere
+	return inProse
 }
 
 // topmost tells whether what stands at the depth is a payload of a stanza, be it a nested one.
@@ -195,6 +223,7 @@ func (w *walk) core(local []byte, depth int) place {
 	switch string(local) {
 	case "body":
 		w.facts.Class |= Text
+		w.facts.Body = w.facts.Body || depth == 1
 		if w.bodyAt == 0 {
 			w.bodyAt = depth
 		}
@@ -206,7 +235,11 @@ func (w *walk) core(local []byte, depth int) place {
 		if depth == 1 {
 			return inThread
 		}
-	case "show", "priority", "error":
+	case "show":
+		return inShow
+	case "priority":
+		return inPriority
+	case "error":
 	case "message", "presence", "iq":
 		if depth > 1 {
 			return inStanza
@@ -217,7 +250,7 @@ func (w *walk) core(local []byte, depth int) place {
 			w.facts.Class |= Unknown
 		}
 	}
-	return elsewhere
+	return inProse
 }
 
 func serverOrClient(space []byte) bool {
@@ -227,7 +260,7 @@ func serverOrClient(space []byte) bool {
 // text takes what is told by the text of an element.
 func (w *walk) text() {
 	depth := w.cursor.Depth() - 1 // of the element
-	if depth < 1 || depth >= len(w.inside) {
+	if depth < 0 || depth >= len(w.inside) {
 		return
 	}
 	switch w.inside[depth] {
@@ -237,11 +270,29 @@ func (w *walk) text() {
 		w.facts.Thread = w.more(w.facts.Thread)
 	case inMarking:
 		w.marking = w.more(w.marking)
-	case inWords:
-		if text := bytes.TrimSpace(w.more(nil)); len(text) > 0 && !otrCipher(text) {
-			w.words = true
-		}
+	case elsewhere:
+	default:
+		w.prose(w.inside[depth])
 	}
+}
+
+// prose takes text that stands where people can write it to one another, beside bodies.
+func (w *walk) prose(at place) {
+	text := bytes.TrimSpace(w.more(nil))
+	if len(text) == 0 || at == inShow && shows(text) || at == inPriority && len(text) <= len("-128") && number(bytes.TrimPrefix(text, []byte("-"))) {
+		return
+	}
+	w.facts.Class |= Text
+	w.words = w.words || at != inNote && !otrCipher(text)
+}
+
+// shows tells what RFC 6121 §4.7.2.1 has for the availability of people.
+func shows(text []byte) bool {
+	switch string(text) {
+	case "away", "chat", "dnd", "xa":
+		return true
+	}
+	return false
 }
 
 // more is what was read before and the character data at the cursor: a view of the stanza where all of it is one plain piece.

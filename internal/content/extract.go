@@ -24,6 +24,7 @@ type Words struct {
 func Extract(el *stanza.Element) Words {
 	x := extraction{urls: map[string]bool{}, jids: map[string]bool{}}
 	top := el.Tree()
+	x.piece(Plain(top.Text)) // where nothing belongs
 	for _, child := range top.Children {
 		x.core(child, x.into(child, false))
 	}

@@ -43,7 +43,7 @@ func FuzzContent(f *testing.F) {
 			t.Errorf("%q: %q", b, facts.Class.Names())
 		}
 		w := Extract(el)
-		if !slices.IsSorted(w.JIDs) || !slices.IsSorted(w.URLs) || w.Body != "" && !w.HasBody {
+		if !slices.IsSorted(w.JIDs) || !slices.IsSorted(w.URLs) || w.Body != "" && !w.HasBody || w.HasBody != facts.Body {
 			t.Errorf("%q: %+v", b, w)
 		}
 	})

@@ -11,6 +11,7 @@ type meaning struct {
 	class   Class
 	sign    sign
 	special special // for what depends on more than the namespace
+	machine bool    // what is written in its elements is by programs and for programs: numbers, keys, ids
 }
 
 // spaces are the namespaces that are known (PROTOCOL §9). An element of one without a class is no more than itself: known, and harmless.
@@ -29,7 +30,7 @@ var spaces = map[string]meaning{
 	"urn:xmpp:markup":                     {class: Text},
 	"urn:xmpp:spoiler":                    {class: Text},
 	"urn:xmpp:fasten":                     {class: Text},
-	"urn:xmpp:rtt":                        {class: Text},
+	"urn:xmpp:rtt":                        {class: Text | RTT},
 	"http://jabber.org/protocol/tune":     {},
 	"http://jabber.org/protocol/geoloc":   {},
 	"http://jabber.org/protocol/mood":     {},
@@ -41,25 +42,25 @@ var spaces = map[string]meaning{
 	"urn:xmpp:hints":                        {class: Signal},
 	"urn:xmpp:delay":                        {class: Signal},
 	"jabber:x:delay":                        {class: Signal},
-	"jabber:x:event":                        {class: Signal},
+	"jabber:x:event":                        {class: Signal, machine: true},
 	"urn:xmpp:attention":                    {class: Signal},
 	"http://jabber.org/protocol/nick":       {},
 	"urn:xmpp:sid":                          {},
 	"urn:xmpp:ping":                         {},
 	"urn:xmpp:idle":                         {},
 	"urn:xmpp:occupant-id":                  {},
-	nsLabel:                                 {},
+	nsLabel:                                 {machine: true},
 	"urn:xmpp:sec-label:catalog":            {},
-	"urn:xmpp:sec-label:ess":                {},
+	"urn:xmpp:sec-label:ess":                {machine: true},
 	"urn:xmpp:eme":                          {},
 	"http://jabber.org/protocol/shim":       {},
 	"jabber:x:data":                         {},
-	"http://jabber.org/protocol/rsm":        {},
+	"http://jabber.org/protocol/rsm":        {machine: true},
 	"http://jabber.org/protocol/caps":       {},
-	"http://jabber.org/protocol/disco#info": {}, "http://jabber.org/protocol/disco#items": {},
-	"jabber:x:signed":                      {},
+	"http://jabber.org/protocol/disco#info": {special: isDisco}, "http://jabber.org/protocol/disco#items": {},
+	"jabber:x:signed":                      {machine: true},
 	"vcard-temp":                           {special: isVCard},
-	"vcard-temp:x:update":                  {},
+	"vcard-temp:x:update":                  {machine: true},
 	"urn:ietf:params:xml:ns:vcard-4.0":     {special: isVCard},
 	"jabber:iq:search":                     {},
 	"jabber:iq:roster":                     {class: Admin},
@@ -68,17 +69,17 @@ var spaces = map[string]meaning{
 	"jabber:iq:auth":                       {class: Admin},
 	"jabber:iq:register":                   {class: Register},
 	"jabber:iq:gateway":                    {class: Gateway},
-	"jabber:iq:version":                    {class: Disclosure},
+	"jabber:iq:version":                    {class: Disclosure, machine: true},
 	"jabber:iq:last":                       {class: Disclosure},
-	"jabber:iq:time":                       {class: Disclosure},
+	"jabber:iq:time":                       {class: Disclosure, machine: true},
 	"jabber:iq:browse":                     {class: Disclosure},
-	"urn:xmpp:time":                        {class: Disclosure},
+	"urn:xmpp:time":                        {class: Disclosure, machine: true},
 	"urn:xmpp:mam":                         {special: isArchive},
 	"urn:xmpp:blocking":                    {class: Admin},
 	"urn:xmpp:push":                        {class: Admin},
 	"urn:xmpp:privilege":                   {class: Admin},
 	"urn:xmpp:delegation":                  {class: Admin},
-	"urn:xmpp:serverinfo":                  {class: Disclosure},
+	"urn:xmpp:serverinfo":                  {class: Disclosure, machine: true},
 	"jabber:x:roster":                      {class: Admin},
 	"http://jabber.org/protocol/rosterx":   {class: Admin},
 	"http://jabber.org/protocol/commands":  {class: Admin},
@@ -133,6 +134,8 @@ var spaces = map[string]meaning{
 	"urn:xmpp:http":                                       {class: File},
 	"urn:xmpp:sfs":                                        {class: File},
 	"urn:xmpp:esfs":                                       {class: File},
+	"urn:xmpp:hashes":                                     {machine: true},
+	"urn:xmpp:jingle:apps:rtp:zrtp":                       {machine: true},
 	"urn:xmpp:file:metadata":                              {class: File},
 	"urn:xmpp:reference":                                  {special: isReference},
 	"urn:xmpp:sims":                                       {class: File},
@@ -141,11 +144,11 @@ var spaces = map[string]meaning{
 	"jabber:iq:oob":                                       {class: File},
 	"urn:xmpp:bob":                                        {class: FileInband},
 	"urn:xmpp:avatar:data":                                {class: File},
-	"urn:xmpp:avatar:metadata":                            {},
+	"urn:xmpp:avatar:metadata":                            {machine: true},
 
 	"urn:xmpp:jingle":                       {special: isJingle},
 	"urn:xmpp:jingle:apps:rtp":              {special: isRTP},
-	"urn:xmpp:jingle:apps:dtls":             {},
+	"urn:xmpp:jingle:apps:dtls":             {machine: true},
 	"urn:xmpp:jingle:apps:grouping":         {},
 	"urn:xmpp:jingle:transports:ice-udp":    {},
 	"urn:xmpp:jingle:transports:ice":        {},
@@ -186,6 +189,23 @@ func of(space []byte) (m meaning, known bool) {
 	return meaning{}, false
 }
 
+// machine tells elements in which programs write. A person's words in them reach nobody who has the usual programs.
+func machine(m meaning, local string) bool {
+	switch {
+	case m.class&(File|FileInband) != 0:
+		return local != "desc" && local != "description"
+	case m.special == isVCard:
+		return local == "BINVAL"
+	}
+	return m.machine || m.special == isOMEMO || m.special == isOpenPGP || m.class&OpenPGP != 0
+}
+
+// Prose tells the elements whose text is known to be people's: nicknames, forms, reasons, what is said with an error.
+func Prose(space, local string) bool {
+	m, known := of([]byte(space))
+	return known && !machine(m, local)
+}
+
 func number(b []byte) bool {
 	for _, c := range b {
 		if c < '0' || c > '9' {
@@ -201,6 +221,7 @@ type special uint8
 const (
 	plain special = iota
 	isArchive
+	isDisco
 	isVCard
 	isXHTML
 	isMUCUser

@@ -9,8 +9,9 @@ import (
 	"sallyport/internal/stanza"
 )
 
-// Mask writes with over what the pattern finds in bodies, subjects, statuses and XHTML, copies that are nested included, and leaves the
-// rest as it is spelled. It finds what [content.Plain] makes of the text, as the rule did that asked for it. The errors are ErrEndless,
+// Mask writes with over what the pattern finds in bodies, subjects, statuses and XHTML, copies that are nested included, and in messages
+// and presences in whatever else people write (see [content.Prose]). What programs write, what an iq asks or answers beside those, and
+// attributes cannot be masked. The rest is left as it is spelled. It finds what [content.Plain] makes of the text, as the rule did that asked for it. The errors are ErrEndless,
 // ErrSealed and ErrElsewhere.
 func (s *Stanza) Mask(pattern *regexp.Regexp, with string) error {
 	if pattern.MatchString(content.Plain(with)) {
@@ -22,7 +23,8 @@ func (s *Stanza) Mask(pattern *regexp.Regexp, with string) error {
 	if s.seal() != unsealed {
 		return ErrSealed
 	}
-	s.top.mask(pattern, with, false)
+	m := masking{pattern: pattern, with: with, all: s.kind != stanza.IQ}
+	m.element(s.top, false)
 	found, err := s.shows(pattern)
 	if err == nil && found {
 		err = ErrElsewhere
@@ -61,9 +63,16 @@ func (s *Stanza) shows(pattern *regexp.Regexp) (bool, error) {
 // machines are the attributes that name and number for programs. Long numbers are usual in them, and no numbers of cards.
 var machines = map[string]bool{"id": true, "sid": true, "stamp": true}
 
-// mask masks what programs show as one text: what stands in a body, also read through elements in it, and a line of XHTML. What is within a
-// body was read through already.
-func (e *element) mask(pattern *regexp.Regexp, with string, within bool) {
+// masking is one Mask.
+type masking struct {
+	pattern *regexp.Regexp
+	with    string
+	all     bool // that people write
+}
+
+// element masks what programs show as one text: what stands in a body, also read through elements in it, and a line of XHTML. What is within
+// a body was read through already.
+func (m *masking) element(e *element, within bool) {
 	for _, n := range e.inside {
 		c := n.element
 		switch {
@@ -71,18 +80,21 @@ func (e *element) mask(pattern *regexp.Regexp, with string, within bool) {
 		case content.Markup(c.space):
 			for _, foreign := range []bool{false, true} {
 				for _, line := range c.lines(foreign) {
-					mask(pattern, with, line)
+					m.pieces(line)
 				}
 			}
 		case content.Shown(c.local):
 			own := c.own()
-			mask(pattern, with, own)
+			m.pieces(own)
 			if through := c.through(nil); !within && len(through) > len(own) {
-				mask(pattern, with, through)
+				m.pieces(through)
 			}
-			c.mask(pattern, with, true)
+			m.element(c, true)
 		default:
-			c.mask(pattern, with, within)
+			if m.all && content.Prose(c.space, c.local) {
+				m.pieces(c.own())
+			}
+			m.element(c, within)
 		}
 	}
 }
@@ -135,13 +147,13 @@ func (e *element) lines(foreign bool) (lines [][]*node) {
 	return lines
 }
 
-// mask masks in pieces that are read as one. What replaces a match is in the first of its pieces.
-func mask(pattern *regexp.Regexp, with string, pieces []*node) {
+// pieces masks in what is read as one. What replaces a match is in the first of its pieces.
+func (m *masking) pieces(pieces []*node) {
 	var b strings.Builder
 	for _, n := range pieces {
 		b.WriteString(n.text)
 	}
-	places := content.Find(pattern, b.String())
+	places := content.Find(m.pattern, b.String())
 	if len(places) == 0 {
 		return
 	}
@@ -157,7 +169,7 @@ func mask(pattern *regexp.Regexp, with string, pieces []*node) {
 			}
 			left.WriteString(text[at-begin : from-begin])
 			if from == p[0] {
-				left.WriteString(with)
+				left.WriteString(m.with)
 			}
 			at = to
 		}

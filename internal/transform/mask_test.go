@@ -26,6 +26,13 @@ func TestMask(t *testing.T) {
 		{"what becomes it", `secret`, "", "<body>secsecretret</body>", "", ErrElsewhere},
 		{"a text over several pieces", `(?s)secret.plan`, "#", "<body>secret</body><body xml:lang='de'>plan</body>", "", ErrElsewhere},
 		{"an attribute that people read", `secret`, "#", "<x xmlns='jabber:x:conference' reason='secret'/>", "", ErrElsewhere},
+		{"a form", `secret`, "#", "<x xmlns='jabber:x:data' type='form'><title>a secret</title><field var='v'><value>secret</value></field></x>", "<x xmlns='jabber:x:data' type='form'><title>a #</title><field var='v'><value>#</value></field></x>", nil},
+		{"a nickname", `secret`, "#", "<nick xmlns='http://jabber.org/protocol/nick'>secret</nick>", "<nick xmlns='http://jabber.org/protocol/nick'>#</nick>", nil},
+		{"the text of an error", `secret`, "#", "<error><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>secret</text></error>", "<error><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>#</text></error>", nil},
+		{"the reason of an invitation", `secret`, "#", "<x xmlns='http://jabber.org/protocol/muc#user'><invite to='a@b'><reason>secret</reason></invite></x>", "<x xmlns='http://jabber.org/protocol/muc#user'><invite to='a@b'><reason>#</reason></invite></x>", nil},
+		{"where nobody knows who writes", `secret`, "#", "<y xmlns='urn:y'>secret</y>", "", ErrElsewhere},
+		{"where programs write", `secret`, "#", "<x xmlns='jabber:x:oob'><url>secret</url></x>", "", ErrElsewhere},
+		{"where nothing belongs", `secret`, "#", "secret<body>hi</body>", "", ErrElsewhere},
 		{"another attribute", `secret`, "#", "<body>secret</body><y xmlns='urn:y' note='secret'/>", "", ErrElsewhere},
 		{"an attribute of another namespace", `secret`, "#", "<body xmlns:y='urn:y' y:id2='secret'>hi</body>", "", ErrElsewhere},
 		{"an id", `\d{13}`, "#", "<body>1700000000000</body><origin-id xmlns='urn:xmpp:sid:0' id='1700000000000'/>", "<body>#</body><origin-id xmlns='urn:xmpp:sid:0' id='1700000000000'/>", nil},
@@ -68,5 +75,16 @@ func TestMaskOfTheUnreadable(t *testing.T) {
 	s.top.inside[0].element.local = "not a name"
 	if err := s.Mask(regexp.MustCompile("secret"), "#"); err == nil {
 		t.Error("nothing was found in it")
+	}
+}
+
+// What an iq asks or answers is for programs too: it is not changed, but in what is text wherever it stands.
+func TestMaskOfAnIQ(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]error{"<vCard xmlns='vcard-temp'><FN>secret</FN></vCard>": ErrElsewhere, "<entry xmlns='urn:y'><body>secret</body></entry>": nil} {
+		s := read(t, "<iq type='result' id='1'>"+in+"</iq>")
+		if err := s.Mask(regexp.MustCompile("secret"), "#"); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", in, err, want)
+		}
 	}
 }

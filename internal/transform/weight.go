@@ -13,7 +13,7 @@ const (
 
 // lighter are the namespaces, without their versions, of what is less than that.
 var lighter = map[string]weight{
-	"http://jabber.org/protocol/chatstates": signal, "urn:xmpp:receipts": signal, "urn:xmpp:chat-markers": signal, "jabber:x:event": signal,
+	"http://jabber.org/protocol/chatstates": signal, "urn:xmpp:receipts": signal, "urn:xmpp:chat-markers": signal, "jabber:x:event": signal, "urn:xmpp:rtt": signal,
 	"urn:xmpp:hints": aside, "urn:xmpp:delay": aside, "jabber:x:delay": aside, "urn:xmpp:sid": aside, "urn:xmpp:eme": aside, "urn:xmpp:carbons": aside,
 	"urn:xmpp:occupant-id": aside, "urn:xmpp:sec-label": aside, "urn:xmpp:fallback": aside, "urn:xmpp:styling": aside, "urn:xmpp:markup": aside,
 	"urn:xmpp:spoiler": aside, "urn:xmpp:reply": aside, "http://jabber.org/protocol/nick": aside, "http://jabber.org/protocol/shim": aside,

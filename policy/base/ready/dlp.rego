@@ -54,6 +54,19 @@ masked(finder) := replace(replace(replace(concat("\n", longest), ".", `\.`), "|"
 	longest := [hit | some [_, hit] in sort({[-count(hit), hit] | some hit in hits(finder, text)})]
 }
 
+# What is typed is sent in pieces while it is typed (XEP-0301), and no piece has all of what a finder looks for. The message that is sent in
+# the end has.
+transform contains {"rule": "dlp", "do": "strip", "payloads": typed, "order": -1} if {
+	"rtt" in input.stanza.class
+	some _, finder in data.dlp.finders
+	object.get(finder, "direction", "out") in {"both", input.direction}
+}
+
+typed := sort({"urn:xmpp:rtt:0"} | {split(payload, "|")[0] |
+	some payload in input.stanza.payloads
+	startswith(payload, "urn:xmpp:rtt:")
+})
+
 notify contains {"rule": "dlp", "to": object.get(data.dlp, "officer", ""), "text": sprintf("%s: %d", [name, n])} if {
 	some name, n in found
 }

@@ -93,3 +93,10 @@ test_signs_in_numbers_are_quoted if {
 		with input as {"direction": "out", "stanza": {"text": "4111.1111.1111.1111 and 5555|5555|5555|4444"}}
 	{c.pattern | some c in changes} == {`4111\.1111\.1111\.1111|5555\|5555\|5555\|4444`}
 }
+
+# What is typed does not leave while it is typed, where there is a finder for its direction.
+test_nothing_is_told_while_it_is_typed if {
+	typing := {"direction": "out", "stanza": {"text": "4111", "class": ["rtt", "text"], "payloads": ["urn:xmpp:rtt:1|rtt"]}}
+	dlp.transform == {{"rule": "dlp", "do": "strip", "payloads": ["urn:xmpp:rtt:0", "urn:xmpp:rtt:1"], "order": -1}} with data.dlp as documents with input as typing
+	dlp.transform == set() with data.dlp as {"finders": {"cards": {"kind": "card", "direction": "in"}}} with input as typing
+}

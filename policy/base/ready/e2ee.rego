@@ -28,7 +28,7 @@ deny contains {
 }
 
 # What can be read is a text, a file or its address, unless there is a cipher and nothing beside it. Errors are held to it too: those that
-# quote what was let through quote a cipher.
+# quote what was let through quote a cipher. What servers say beside the condition is no message.
 readable if {
 	input.stanza.e2ee == ""
 	some class in input.stanza.class
@@ -40,6 +40,12 @@ readable if {
 	input.stanza.e2ee == ""
 	"text" in input.stanza.class
 	input.stanza.kind in {"message", "iq"}
+	not explained
+}
+
+explained if {
+	input.stanza.type == "error"
+	not input.stanza.has_body
 }
 
 choices := {"any", "required", "forbidden"}

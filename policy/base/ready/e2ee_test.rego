@@ -4,7 +4,7 @@ import data.sallyport.ready.e2ee
 
 written(remote, type, method, class) := sent("message", remote, type, method, class)
 
-sent(kind, remote, type, method, class) := {"remote": {"domain": remote}, "stanza": {"kind": kind, "type": type, "e2ee": method, "class": [class]}}
+sent(kind, remote, type, method, class) := {"remote": {"domain": remote}, "stanza": {"kind": kind, "type": type, "e2ee": method, "class": [class], "has_body": class == "text"}}
 
 peers := {"sealed.example": {"e2ee": "required"}, "open.example": {"e2ee": "forbidden"}, "any.example": {}}
 
@@ -24,6 +24,17 @@ test_terms[note] if {
 		"as people like, in clear": ["any.example", "chat", "", "text", true],
 	}
 	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as written(remote, type, method, class)
+	(count(denied) == 0) == allowed
+}
+
+# What a server says with an error is no message, but what is quoted with it is.
+test_errors[note] if {
+	some note, [kind, body, allowed] in {
+		"why it did not arrive": ["message", false, true],
+		"what did not arrive": ["message", true, false],
+		"why there is no answer": ["iq", false, true],
+	}
+	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as {"remote": {"domain": "sealed.example"}, "stanza": {"kind": kind, "type": "error", "e2ee": "", "class": ["text"], "has_body": body}}
 	(count(denied) == 0) == allowed
 }
 
