@@ -65,16 +65,20 @@ func (x *expat) read(document string) ([]string, error) {
 	answer := bufio.NewReader(strings.NewReader(x.netstring(x.out)))
 	var out []string
 	text := ""
-	for {
+	for depth := 0; ; {
 		kind, err := answer.ReadByte()
 		if err != nil {
 			x.t.Fatalf("%q: the answer has no end: %v", document, err)
 		}
 		if kind != 't' {
+			if depth == 1 && strings.Trim(text, " \t\r\n") == "" {
+				text = "" // between stanzas white space says nothing
+			}
 			out, text = flush(out, text), ""
 		}
 		switch kind {
 		case 's':
+			depth++
 			name, n := x.netstring(answer), x.netstring(answer)
 			var attrs []string
 			for range atoi(x.t, n) {
@@ -84,6 +88,7 @@ func (x *expat) read(document string) ([]string, error) {
 			slices.Sort(attrs)
 			out = append(out, fmt.Sprintf("start %s %s", expanded(name), attrs))
 		case 'e':
+			depth--
 			out = append(out, "end")
 		case 't':
 			text += x.netstring(answer)
