@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -59,6 +60,8 @@ func parse(files []source) (map[string]*ast.Module, error) {
 	for _, f := range files {
 		m, err := ast.ParseModuleWithOpts(f.file, string(f.text), options)
 		switch {
+		case len(bytes.TrimSpace(f.text)) == 0:
+			faults = append(faults, Faults{{File: f.file, Text: "is empty; begin it with a package, or take it away"}})
 		case err != nil:
 			faults = append(faults, faultsOf(err))
 		case m == nil:

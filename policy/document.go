@@ -67,10 +67,15 @@ func readJSON(text []byte) (any, error) {
 		return value, nil
 	}
 	var at *placedError
-	if errors.As(err, &at) {
+	switch {
+	case errors.As(err, &at):
 		return nil, err
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, placed(1, "is empty; write {}, or take it away")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, placed(line(), "ends in the middle of a value")
 	}
-	return nil, placed(line(), "%v", err)
+	return nil, placed(line(), "is not JSON: %v", err)
 }
 
 // maxDepth bounds how deep objects and lists may lie in each other.

@@ -3,7 +3,9 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // inputDocument is [Input] as schema/input.json has it.
@@ -73,7 +75,9 @@ func ReadInput(text []byte) (*Input, error) {
 	var d inputDocument
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d); err != nil {
+	if err := dec.Decode(&d); errors.Is(err, io.EOF) {
+		return nil, errors.New("reading an input: it is empty; {\"direction\": \"out\", \"local\": {\"domain\": …}, \"remote\": {\"domain\": …}} is the least")
+	} else if err != nil {
 		return nil, fmt.Errorf("reading an input: %w", err)
 	}
 	if d.V > 1 {

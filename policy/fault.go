@@ -63,17 +63,25 @@ func faultsOf(err error) Faults {
 		if e.Location != nil {
 			f.File, f.Line = e.Location.File, e.Location.Row
 		}
-		if e.Details != nil {
-			f.Text += detail(e.Details.Lines())
-		}
+		f.Text += detail(e.Details)
 		faults = append(faults, f)
 	}
 	return faults
 }
 
 // detail makes one line of what the compiler adds to an error, without the drawing of where it points.
-func detail(lines []string) (text string) {
-	for _, line := range lines {
+func detail(d ast.ErrorDetails) (text string) {
+	if d == nil {
+		return ""
+	}
+	if ref, ok := d.(*ast.RefErrInvalidDetail); ok && ref.Have == nil && len(ref.OneOf) > 0 {
+		var names []string
+		for _, v := range ref.OneOf {
+			names = append(names, strings.Trim(v.String(), `"`))
+		}
+		return fmt.Sprintf("; %v has %s", ref.Ref[:ref.Pos], strings.Join(names, ", "))
+	}
+	for _, line := range d.Lines() {
 		if line = strings.TrimSpace(line); strings.Trim(line, "^") != "" {
 			text += "; " + line
 		}

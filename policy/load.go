@@ -41,6 +41,9 @@ func loadFrom(c Config, gather func() (*material, error)) (s *Snapshot, m *mater
 
 // build compiles what was gathered.
 func build(c Config, m *material) (*Snapshot, error) {
+	if faults := m.shapeless(); len(faults) > 0 {
+		return nil, m.files.place(faults).sorted() // the policies themselves would speak of what is in them
+	}
 	compiler, err := compile(m.modules, m.world)
 	if err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func build(c Config, m *material) (*Snapshot, error) {
 		link, linkErr = newQuestion(folded, m.world, linkRule, Field.ofLink)
 		stanza, stanzaErr = newQuestion(folded, m.world, stanzaRule, Field.ofStanza)
 	}
-	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), m.nowhere().orNil(), m.blank().orNil(), misfits(m.modules).orNil()); err != nil {
+	if err := join(linkErr, stanzaErr, checkData(compiler, m.world), misspelt(m.data).orNil(), m.nowhere().orNil(), strays(m.modules, m.base, m.data).orNil(), misfits(m.modules).orNil()); err != nil {
 		return nil, m.files.place(faultsOf(err)).sorted()
 	}
 	link.timeout, stanza.timeout = c.Timeout, c.Timeout
@@ -91,7 +94,7 @@ func assemble(files sources, base Data) (*material, error) {
 	m.own, ownErr = parse(files.rego)
 	m.data, dataErr = mergeData(base, files.data)
 	if err := join(baseErr, ownErr, dataErr); err != nil {
-		return nil, err
+		return nil, files.place(faultsOf(err)).sorted()
 	}
 	m.modules = compose(wanted(m.base, m.data), m.own)
 	if m.world, err = newWorld(m.data); err != nil {

@@ -40,7 +40,7 @@ func TestLoadFaults(t *testing.T) {
 		{"syntax", map[string]string{"a.rego": stanza + "deny contains {\n"}, []string{"a.rego:4: "}},
 		{"empty", map[string]string{"a.rego": "# nothing\n"}, []string{"a.rego"}},
 		{"unknown attribute", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if input.stanza.knd == \"iq\""},
-			[]string{"a.rego:3: undefined ref: input.stanza.knd"}},
+			[]string{"a.rego:3: undefined ref: input.stanza.knd; input.stanza has body, class, "}},
 		{"unknown attribute behind an alias", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if {\n\ts := input.stanza\n\ts.knd == \"iq\"\n}"},
 			[]string{"a.rego:5: undefined ref: s.knd"}},
 		{"attribute of another type", map[string]string{"a.rego": stanza + "deny contains {\"rule\": \"x\"} if input.stanza.size == \"big\""},
@@ -95,9 +95,9 @@ func TestLoadFaults(t *testing.T) {
 		{"data under the rules", map[string]string{"d.json": `{"sallyport": {"stanza": {}}}`}, []string{"data.sallyport is given"}},
 		{"data under an operator's rule", map[string]string{"a.rego": "package acme\n\nx := 1", "d.json": `{"acme": {"x": {"y": 1}}}`}, []string{"a.rego:3: conflicting rule for data path acme/x"}},
 		{"the configuration's key again", map[string]string{"d.yaml": "federation: open\npeers:\n  partner.example: {proof: dane, files: true}\n"},
-			[]string{"d.yaml: data.federation is given by the configuration too", "d.yaml: data.peers[\"partner.example\"].proof is given by the configuration too"}},
+			[]string{"d.yaml:1: data.federation is given by the configuration too", "d.yaml:3: data.peers[\"partner.example\"].proof is given by the configuration too"}},
 		{"the same key in two files", map[string]string{"a.yaml": "groups: {staff: {a@corp.example: true}}", "sub/b.json": `{"groups": {"staff": {"a@corp.example": 1}}}`},
-			[]string{"sub/b.json: data.groups.staff[\"a@corp.example\"] is given by a.yaml too"}},
+			[]string{"sub/b.json:1: data.groups.staff[\"a@corp.example\"] is given by a.yaml too"}},
 		{"the same key twice in JSON", map[string]string{"d.json": "{\"x\": {\n\"a\": 1,\n\"a\": 2}}"}, []string{"d.json:3: the key \"a\" stands here for the second time"}},
 		{"the same key twice in YAML", map[string]string{"d.yaml": "x:\n  a: 1\n  a: 2\n"}, []string{"d.yaml:3: the key \"a\" stands here for the second time"}},
 		{"JSON that is none", map[string]string{"d.json": "{\"x\":\n}"}, []string{"d.json:2: "}},
@@ -109,8 +109,8 @@ func TestLoadFaults(t *testing.T) {
 		{"YAML infinity", map[string]string{"d.yaml": "y: .inf\n"}, []string{"d.yaml:1: .inf is not a number that JSON has"}},
 		{"YAML tag", map[string]string{"d.yaml": "y: !!binary aGk=\n"}, []string{"d.yaml:1: the tag !!binary is not taken"}},
 		{"JSON too deep", map[string]string{"d.json": "{\"x\":\n" + strings.Repeat("[", 2_000_000)}, []string{"d.json:2: objects and lists lie in each other more than 1000 deep"}},
-		{"an ending in capitals", map[string]string{"A.REGO": stanza}, []string{"A.REGO would be read if its ending were in lower case"}},
-		{"nothing and something", map[string]string{"a.yaml": "x:\n", "b.yaml": "x: 1\n"}, []string{"b.yaml: data.x is given by a.yaml too"}},
+		{"an ending in capitals", map[string]string{"A.REGO": stanza}, []string{"A.REGO: would be read if its ending were in lower case"}},
+		{"nothing and something", map[string]string{"a.yaml": "x:\n", "b.yaml": "x: 1\n"}, []string{"b.yaml:1: data.x is given by a.yaml too"}},
 		{"a list at the root", map[string]string{"d.json": "[]"}, []string{"d.json:1: must be an object"}},
 		{"names that would never match", map[string]string{"d.json": `{"internal": {"users": {"c\u0065\u0301o@corp.example": 1, "cfo\u200b@corp.example": 1, "cé\u200co@corp.example": 1},
 			"domains": {"*.mu\u0308ller.example": 1, "müller.example": 1}, "rooms": {"ｂoard@conference.corp.example": 1}}, "groups": {"g": {"a\u202e@corp.example": 1}}, "peers": {"ﬁrst.example": {}}}`},
@@ -118,6 +118,15 @@ func TestLoadFaults(t *testing.T) {
 				`d.json:1: data.internal.users["ce\u0301o@corp.example"]: would never match: as policy sees it this bare address is "céo@corp.example"`,
 				`d.json:1: data.internal.users["cfo\u200b@corp.example"]: would`, `d.json:2: data.groups.g["a\u202e@corp.example"]: would never match`, `d.json:2: data.internal.domains["*.mu\u0308ller.example"]: would`,
 				`d.json:2: data.internal.rooms["\uff42oard@conference.corp.example"]: would`, `d.json:2: data.peers["\ufb01rst.example"]: would`}},
+		{"document whose name is a slip", map[string]string{"d.yaml": "flies: {default: none}\nhour: {}\nattachments: {}\n"},
+			[]string{"d.yaml:1: data.flies: no rule reads it; did you mean files?", "d.yaml:2: data.hour: no rule reads it; did you mean hours?"}},
+		{"document that is no object", map[string]string{"d.yaml": "freeze: true\ndlp: [a]\n"},
+			[]string{"d.yaml:1: data.freeze is true, must be an object", `d.yaml:2: data.dlp is ["a"], must be an object`}},
+		{"address in a list that would never match", map[string]string{"p.csv": "address,group\nkevin@corp.example,staff\nKEVIN@corp.example,staff\n"},
+			[]string{`p.csv:3: data.groups.staff["KEVIN@corp.example"]: would never match`}},
+		{"empty JSON", map[string]string{"d.json": " \n"}, []string{"d.json:1: is empty; write {}"}},
+		{"JSON that was cut off", map[string]string{"d.json": "{\n\"x\": "}, []string{"d.json:2: ends in the middle of a value"}},
+		{"empty Rego", map[string]string{"a.rego": "\n"}, []string{"a.rego: is empty; begin it with a package"}},
 		{"what base checks", map[string]string{"d.json": `{"internal": {"usres": {}}}`}, []string{"d.json:1: data.internal.usres: nothing enforces that name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -155,7 +164,7 @@ func TestLinksAndPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := New(Config{Dir: d}, listed())
-	for _, want := range []string{"shared is a link to a directory", "z.json is not a file", "y.rego"} {
+	for _, want := range []string{"shared: is a link to a directory", "z.json: is not a file", "y.rego"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
 		}

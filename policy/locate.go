@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"bytes"
+	"path"
 	"regexp"
 	"strconv"
 
@@ -19,20 +21,29 @@ func (s *sources) place(faults Faults) Faults {
 	files := map[string]*yaml.Node{}
 	for i := range faults {
 		f := &faults[i]
-		path := documentPath.FindString(f.Text)
-		if f.File != "" || path == "" {
+		where := documentPath.FindString(f.Text)
+		if f.Line != 0 || where == "" {
 			continue
 		}
 		var steps []string
-		for _, m := range pathStep.FindAllStringSubmatch(path, -1) {
+		for _, m := range pathStep.FindAllStringSubmatch(where, -1) {
 			step := m[1] + m[2]
 			if text, err := strconv.Unquote(step); err == nil {
 				step = text
 			}
 			steps = append(steps, step)
 		}
-		best := 0
+		best, only := 0, f.File
 		for _, data := range s.data {
+			if only != "" && only != data.file {
+				continue
+			}
+			if path.Ext(data.file) == ".csv" {
+				if line := inList(data.text, steps); line > 0 {
+					best, f.File, f.Line = len(steps), data.file, line
+				}
+				continue
+			}
 			root, read := files[data.file]
 			if !read {
 				root = new(yaml.Node)
@@ -47,6 +58,20 @@ func (s *sources) place(faults Faults) Faults {
 		}
 	}
 	return faults
+}
+
+// inList finds the line of an address in a list of people and groups; 0: it is not there.
+func inList(text []byte, path []string) (line int) {
+	if len(path) != 3 || path[0] != "groups" {
+		return 0
+	}
+	for row := range bytes.Lines(text) {
+		line++
+		if address, _, _ := bytes.Cut(row, []byte(",")); string(bytes.Trim(address, "\ufeff \"")) == path[2] {
+			return line
+		}
+	}
+	return 0
 }
 
 // find follows a path as far as it leads, and tells the line and how far that is.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -24,13 +26,19 @@ func wanted(base map[string]*ast.Module, data map[string]any) map[string]*ast.Mo
 	return all
 }
 
-// blank finds documents that are null: whoever wrote the key meant to switch something on, and nothing is.
-func (m *material) blank() (faults Faults) {
+// shapeless finds documents that are no objects: whoever wrote `freeze: true` meant to switch something on, and nothing would be.
+func (m *material) shapeless() (faults Faults) {
 	for name := range m.base {
 		document, ready := readyFor(name)
-		if value, given := m.data[document]; ready && given && value == nil {
-			faults = append(faults, Fault{Text: "data." + document + " is null, must be an object; {} asks for the defaults"})
+		value, given := m.data[document]
+		if _, object := value.(map[string]any); !ready || !given || object {
+			continue
 		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		faults = append(faults, Fault{Text: fmt.Sprintf("data.%s is %s, must be an object; {} asks for the defaults", document, text)})
 	}
 	return faults
 }

@@ -16,22 +16,22 @@ import (
 
 // Report is what the tests of a policy gave.
 type Report struct {
-	Tests    []TestResult // in the order of files and lines
-	Coverage float64      // per cent of the lines under test that the tests reached
-	Missed   []string     // file:line, or file:line-line, of the others
+	Tests    []TestResult `json:"tests"`    // in the order of files and lines
+	Coverage float64      `json:"coverage"` // per cent of the lines under test that the tests reached
+	Missed   []string     `json:"missed"`   // file:line, or file:line-line, of the others
 }
 
 // TestResult is the result of one test rule.
 type TestResult struct {
-	Name   string // data.acme.test_files_stay
-	File   string
-	Line   int
-	Passed bool
+	Name   string `json:"name"` // data.acme.test_files_stay
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Passed bool   `json:"passed"`
 	// Skipped is a test whose name begins with todo_.
-	Skipped bool
+	Skipped bool `json:"skipped"`
 	// Text is what was printed, and the error if there was one.
-	Text     string
-	Duration time.Duration
+	Text     string        `json:"text"`
+	Duration time.Duration `json:"duration_ns"`
 }
 
 // Failed counts the tests that did not pass.
@@ -86,7 +86,7 @@ func Test(ctx context.Context, c Config, base Data) (*Report, error) {
 	if err != nil {
 		return nil, faultsOf(err)
 	}
-	report := &Report{}
+	report := &Report{Tests: []TestResult{}, Missed: []string{}}
 	for r := range results {
 		report.Tests = append(report.Tests, resultOf(r))
 	}
@@ -141,7 +141,8 @@ func (r *Report) cover(c cover.Report, files []string) {
 			r.Missed = append(r.Missed, lines(file, n.Start.Row, n.End.Row))
 		}
 	}
-	r.Coverage = 100 // of nothing, where there is data alone
+	r.Missed = slices.Compact(r.Missed) // two expressions of one line
+	r.Coverage = 100                    // of nothing, where there is data alone
 	if reached+missed > 0 {
 		r.Coverage = 100 * float64(reached) / float64(reached+missed)
 	}

@@ -1,8 +1,9 @@
 package policy
 
 import (
+	"bytes"
 	"embed"
-	"fmt"
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -40,10 +41,25 @@ func readSources(dir string) (sources, error) {
 	if err != nil || dir == "" {
 		return all, err
 	}
+	if _, err := os.ReadDir(dir); err != nil {
+		return all, Faults{{File: dir, Text: unread(err) + "; is it the folder of the policy (policy.dir)?"}}
+	}
 	err = eachFile(os.DirFS(dir), ".", func(name string, text []byte) {
 		place(source{name, filepath.Join(dir, filepath.FromSlash(name)), text}, &all.rego, &all.regoTests, &all.data)
 	})
-	return all, err
+	return all, within(dir, err)
+}
+
+// within names the files of faults as the operator knows them.
+func within(dir string, err error) error {
+	var faults Faults
+	if !errors.As(err, &faults) {
+		return err
+	}
+	for i := range faults {
+		faults[i].File = filepath.Join(dir, filepath.FromSlash(faults[i].File))
+	}
+	return faults
 }
 
 func place(s source, rego, tests, data *[]source) {
@@ -61,7 +77,8 @@ func eachFile(files fs.FS, root string, yield func(name string, text []byte)) er
 	var faults Faults
 	err := fs.WalkDir(files, root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			faults = append(faults, Fault{File: name, Text: unread(err)})
+			return nil
 		}
 		if name != root && strings.HasPrefix(d.Name(), ".") {
 			if d.IsDir() {
@@ -74,7 +91,7 @@ func eachFile(files fs.FS, root string, yield func(name string, text []byte)) er
 		}
 		text, err := readFile(files, name, d)
 		if err != nil {
-			faults = append(faults, Fault{Text: err.Error()})
+			faults = append(faults, Fault{File: name, Text: unread(err)})
 		} else if text != nil {
 			yield(name, text)
 		}
@@ -84,6 +101,15 @@ func eachFile(files fs.FS, root string, yield func(name string, text []byte)) er
 		faults = append(faults, Fault{Text: err.Error()})
 	}
 	return faults.orNil()
+}
+
+// unread says why something was not read, without the path, which the fault has.
+func unread(err error) string {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return "cannot be read: " + failed.Err.Error()
+	}
+	return err.Error()
 }
 
 // readFile reads a file that is ours by its name, and gives nil for others. What an operator may take for a part of the policy and
@@ -109,9 +135,9 @@ func readFile(files fs.FS, name string, d fs.DirEntry) ([]byte, error) {
 		wrong = "is not a file"
 	default:
 		text, err := fs.ReadFile(files, name)
-		return append([]byte{}, text...), err
+		return append([]byte{}, bytes.TrimPrefix(text, []byte("\ufeff"))...), err // editors of Windows put that there
 	}
-	return nil, fmt.Errorf("%s %s", name, wrong)
+	return nil, errors.New(wrong)
 }
 
 func known(name string) bool {

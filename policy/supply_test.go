@@ -29,7 +29,7 @@ func TestUse(t *testing.T) {
 	for text, fault := range map[string]string{
 		`{"groups": {}}`: `research`, // which data.internal names
 		`{"groups": {"research": {"Mia@corp.example": {}}}}`: "Mia@corp.example",
-		`{"federation": "listed"}`:                           "directory:groups.json: data.federation is given by the configuration too",
+		`{"federation": "listed"}`:                           "directory:groups.json:1: data.federation is given by the configuration too",
 		`{`:                                                  "directory:groups.json:1",
 	} {
 		if err := e.Use(groups(text)); err == nil || !strings.Contains(err.Error(), fault) || e.Snapshot() != before {

@@ -44,7 +44,7 @@ func (in *inbound) change(c *crossing) {
 	case err != nil:
 		c.forbid(policy.Deny, "what policy makes of it is no stanza: "+err.Error())
 	case len(changed) > in.p.now().Limits.Stanza.Stanza:
-		c.forbid(policy.Deny, "what policy adds makes it larger than limits.stanza_size")
+		c.forbid(policy.Deny, "what policy adds makes it larger than limits.stanza_bytes")
 	default:
 		part.After = digest(changed)
 		c.changed, c.change = changed, part

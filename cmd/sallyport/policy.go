@@ -112,7 +112,7 @@ func policyTestCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case report.Failed() > 0:
-				return fault(fmt.Errorf("%d of %d tests failed", report.Failed(), len(report.Tests)))
+				return fault(fmt.Errorf("%d of %s failed", report.Failed(), counted(uint64(len(report.Tests)), "test")))
 			case report.Coverage < coverage:
 				return fault(fmt.Errorf("the tests reach %.1f%% of the lines, want %.1f%%", report.Coverage, coverage))
 			}
@@ -143,7 +143,11 @@ func printReport(w io.Writer, r *policy.Report) error {
 	for _, place := range r.Missed {
 		fmt.Fprintf(&b, "no test reaches %s\n", place)
 	}
-	fmt.Fprintf(&b, "%d tests, %d failed, %.1f%% of the lines reached\n", len(r.Tests), r.Failed(), r.Coverage)
+	if len(r.Tests) == 0 {
+		b.WriteString("there are no tests; they stand in files that end in _test.rego\n")
+	} else {
+		fmt.Fprintf(&b, "%s, %d failed, %.1f%% of the lines reached\n", counted(uint64(len(r.Tests)), "test"), r.Failed(), r.Coverage)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

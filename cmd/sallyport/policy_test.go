@@ -109,7 +109,7 @@ func TestPolicyTest(t *testing.T) {
 		"mine.rego":      "package mine\n\na := 1 if input.direction == \"in\"\n\nb := 2 if input.direction == \"out\"\n",
 		"mine_test.rego": "package mine_test\n\nimport data.mine\n\ntest_a if mine.a == 1 with input.direction as \"in\"\n",
 	})
-	if code, out, stderr := o.call("test"); code != 0 || !strings.Contains(out, "1 tests, 0 failed") || !strings.Contains(out, "no test reaches") {
+	if code, out, stderr := o.call("test"); code != 0 || !strings.Contains(out, "1 test, 0 failed") || !strings.Contains(out, "no test reaches") {
 		t.Errorf("exit %d, %s%s", code, out, stderr)
 	}
 	if code, _, stderr := o.call("test", "--coverage", "100"); code != 1 || !strings.Contains(stderr, "want 100.0%") {
