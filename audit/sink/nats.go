@@ -23,6 +23,8 @@ type bus struct {
 	cfg  Config
 	node string
 	most int // bytes of a message without its headers
+
+	window int // events that may be on their way
 }
 
 // headerBytes is room for the headers of a message, which the server counts too.
@@ -74,13 +76,37 @@ func dialNATS(ctx context.Context, cfg Config, node string, from audit.Place) (_
 	if have.MaxMsgSize > 0 {
 		most = min(most, int64(have.MaxMsgSize))
 	}
-	return &bus{conn: conn, js: js, cfg: cfg, node: node, most: int(max(most-headerBytes, 0))}, from, nil
+	return &bus{conn: conn, js: js, cfg: cfg, node: node, most: int(max(most-headerBytes, 0)), window: mostInFlight}, from, nil
 }
 
 func (b *bus) close() { b.conn.Close() }
 
-// send publishes events, all at once, and waits until the stream has acknowledged each.
+// Events are published without waiting for one another, up to window, and each but the first names the one that must be the stream's last
+// before it: where one is refused, so are all behind it, and the order is kept. Another publisher to the stream breaks the chain, too, which
+// makes the window smaller; what is left goes on behind what was taken.
+const mostInFlight = 1024
+
+// send publishes events, and waits until the stream has acknowledged each.
 func (b *bus) send(ctx context.Context, events []event, at audit.Place) (audit.Place, error) {
+	for len(events) > 0 {
+		n := min(b.window, len(events))
+		took, err := b.publish(ctx, events[:n])
+		events = events[took:]
+		switch {
+		case err == nil && n == b.window:
+			b.window = min(2*b.window, mostInFlight)
+		case err == nil:
+		case took > 0 && errors.As(err, new(*jetstream.APIError)):
+			b.window = max(b.window/2, 1)
+		default:
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// publish publishes events at once, and says how many of them, from the first on, the stream has taken.
+func (b *bus) publish(ctx context.Context, events []event) (took int, err error) {
 	acks := make([]jetstream.PubAckFuture, 0, len(events))
 	for i := range events {
 		e := &events[i]
@@ -89,22 +115,31 @@ func (b *bus) send(ctx context.Context, events []event, at audit.Place) (audit.P
 			m.Data = e.line[:charsWithin(e.line, b.most)]
 			m.Header.Set("Sallyport-Cut", strconv.Itoa(len(e.line)))
 		}
-		ack, err := b.js.PublishMsgAsync(m, jetstream.WithMsgID(e.ID.String()), jetstream.WithExpectStream(b.cfg.Stream))
+		options := []jetstream.PublishOpt{jetstream.WithMsgID(e.ID.String()), jetstream.WithExpectStream(b.cfg.Stream)}
+		if i > 0 {
+			options = append(options, jetstream.WithExpectLastMsgID(events[i-1].ID.String()))
+		}
+		ack, err := b.js.PublishMsgAsync(m, options...)
 		if err != nil {
-			return at, err
+			return 0, err
 		}
 		acks = append(acks, ack)
 	}
-	for _, ack := range acks {
+	for _, ack := range acks { // all of them: what comes next must not overtake one
 		select {
 		case <-ack.Ok():
-		case err := <-ack.Err():
-			return at, err
+			if err == nil {
+				took++
+			}
+		case e := <-ack.Err():
+			if err == nil {
+				err = e
+			}
 		case <-ctx.Done():
-			return at, fmt.Errorf("waiting for the stream: %w", ctx.Err())
+			return took, fmt.Errorf("waiting for the stream: %w", ctx.Err())
 		}
 	}
-	return at, nil
+	return took, err
 }
 
 func (b *bus) post(ctx context.Context, c checkpoint) error {

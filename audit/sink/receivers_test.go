@@ -6,7 +6,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sallyport/audit"
 	"sallyport/audit/sink"
 	"sallyport/internal/xmpptest/receivers"
 )
@@ -62,6 +67,65 @@ func TestNATS(t *testing.T) {
 	for id := range g.ids {
 		if seen[id] != 1 {
 			t.Errorf("event %s is %d times in the stream", id, seen[id])
+		}
+	}
+}
+
+// TestOrderInNATS: a stream that is full now and then refuses some of what is on its way, and others publish to it, too; the events come in
+// their order all the same, and each once.
+func TestOrderInNATS(t *testing.T) {
+	t.Parallel()
+	server := receivers.NATS(t)
+	server.Start()
+	conn, err := nats.Connect(server.URL, nats.RootCAs(server.Roots))
+	for tries := 0; err != nil && tries < 500; tries++ {
+		<-time.After(20 * time.Millisecond)
+		conn, err = nats.Connect(server.URL, nats.RootCAs(server.Roots))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SALLYPORT", Subjects: []string{"sallyport.audit.>"}, Storage: jetstream.FileStorage,
+		Retention: jetstream.WorkQueuePolicy, MaxMsgs: 60, Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "officer", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := openGate(t, sink.Config{Name: "bus", Type: sink.NATS, URL: server.URL, Roots: server.Roots, Batch: 40})
+	const crossed = 250
+	g.cross(crossed)
+	var last uint64
+	for got := 0; got < crossed; {
+		if _, err := js.Publish(t.Context(), "sallyport.audit.other", []byte("another's")); err != nil && !strings.Contains(err.Error(), "maximum messages") {
+			t.Fatal(err)
+		}
+		batch, err := consumer.Fetch(7, jetstream.FetchMaxWait(5*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m := range batch.Messages() {
+			if m.Subject() == "sallyport.audit.event" {
+				r, err := audit.ParseRecord(m.Data())
+				if err != nil || r.Seq <= last {
+					t.Fatalf("seq %d came behind seq %d: %v", r.Seq, last, err)
+				}
+				last = r.Seq
+				got++
+			}
+			if err := m.Ack(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if batch.Error() != nil {
+			t.Fatal(batch.Error())
 		}
 	}
 }
