@@ -16,7 +16,7 @@ import (
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.AllowNet = []string{}
-	c.Builtins = append(slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool { return refused(b) }), numbersDecl, behindDecl)
+	c.Builtins = append(slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool { return refused(b) }), numbersDecl, behindDecl, namesDecl)
 	return c
 }
 

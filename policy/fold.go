@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"context"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -206,6 +205,7 @@ func (f *folder) chain(r *ast.Rule) (changed bool) {
 		changed = changed || folded
 		r.Body = body
 		if holds {
+			changed = propagate(r) || changed
 			break
 		}
 		changed = true
@@ -289,9 +289,8 @@ func (f *folder) expr(e *ast.Expr) (o outcome, changed bool) {
 		case ast.IsConstant(t.Value):
 			return holds, false
 		}
-		if c := f.constant(t); c != nil {
-			e.Terms = c
-			return open, true
+		if f.known(t) {
+			return holds, false
 		}
 	case []*ast.Term:
 		return f.call(e, t)
@@ -322,13 +321,26 @@ func (f *folder) call(e *ast.Expr, terms []*ast.Term) (o outcome, changed bool) 
 		}
 		changed = f.inside(t) || changed
 	}
-	if e.IsEquality() && ast.IsConstant(terms[1].Value) && ast.IsConstant(terms[2].Value) {
-		if terms[1].Equal(terms[2]) {
+	if e.IsEquality() {
+		switch {
+		case !ast.IsConstant(terms[1].Value) || !ast.IsConstant(terms[2].Value):
+			return open, changed
+		case terms[1].Equal(terms[2]):
 			return holds, true
 		}
 		return fails, true
 	}
-	return open, changed
+	value, output, can := f.called(terms)
+	switch {
+	case !can:
+		return open, changed
+	case output != nil:
+		e.Terms = ast.Equality.Expr(output, value).Terms
+		return open, true
+	case value == nil || value.Equal(ast.InternedTerm(false)):
+		return fails, true
+	}
+	return holds, true
 }
 
 // inside folds the body of a comprehension.
@@ -403,134 +415,4 @@ func (f *folder) unanswered(ref ast.Ref) bool {
 		}
 		return !silent(r) || len(ref) < own
 	})
-}
-
-// constantSize bounds what is put in the place of a reference.
-const constantSize = 256
-
-// constant gives the value of a reference that is the same whatever is asked.
-func (f *folder) constant(t *ast.Term) *ast.Term {
-	ref, ok := t.Value.(ast.Ref)
-	if !ok || !ref[0].Equal(ast.DefaultRootDocument) || !ref.IsGround() || len(ref) < 2 {
-		return nil
-	}
-	var at ast.Value = f.world.root
-	rest := ref[1:]
-	switch r := f.only(ref); {
-	case r != nil:
-		at, rest = r.Head.Value.Value, ref[len(r.Ref()):]
-	case len(f.rules(ref)) > 0:
-		return nil
-	}
-	at, err := at.Find(rest)
-	if err != nil || !small(at) {
-		return nil
-	}
-	return ast.NewTerm(at).SetLocation(t.Location)
-}
-
-// only gives the rule that a reference is to, or into, where it has one value and no other.
-func (f *folder) only(ref ast.Ref) *ast.Rule {
-	if rules := f.rules(ref); len(rules) == 1 && fixed(rules[0]) && len(ref) >= len(rules[0].Ref()) {
-		return rules[0]
-	}
-	return nil
-}
-
-// fixed tells a rule that always has one value.
-func fixed(r *ast.Rule) bool {
-	return r.Head.RuleKind() == ast.SingleValue && r.Ref().IsGround() && len(r.Head.Args) == 0 && r.Else == nil && ast.IsConstant(r.Head.Value.Value) &&
-		(r.Default || len(r.Body) == 1 && len(r.Body[0].With) == 0 && constantly(r.Body[0], true))
-}
-
-func small(v ast.Value) bool {
-	left := constantSize
-	var count func(t *ast.Term) bool
-	count = func(t *ast.Term) bool {
-		left -= 1 + size(t.Value)
-		if left < 0 {
-			return false
-		}
-		switch v := t.Value.(type) {
-		case ast.Object:
-			return !v.Until(func(key, value *ast.Term) bool { return !count(key) || !count(value) })
-		case *ast.Array:
-			return !v.Until(func(t *ast.Term) bool { return !count(t) })
-		case ast.Set:
-			return !v.Until(func(t *ast.Term) bool { return !count(t) })
-		}
-		return true
-	}
-	return count(ast.NewTerm(v))
-}
-
-// compute evaluates the rules that depend on nothing but data, and puts their values in their place.
-func (f *folder) compute() {
-	groups := map[string][]*ast.Rule{}
-	for _, m := range f.modules {
-		for _, r := range m.Rules {
-			groups[nameOf(r)] = append(groups[nameOf(r)], r)
-		}
-	}
-	values := map[*ast.Rule]*ast.Term{}
-	for _, rules := range groups {
-		path := rules[0].Ref().GroundPrefix()
-		if slices.ContainsFunc(rules, func(r *ast.Rule) bool { return len(r.Head.Args) > 0 || !f.settled(r) }) || len(f.rules(path)) != len(rules) {
-			continue
-		}
-		switch value, err := f.evaluate(path); {
-		case err == errUndefined:
-			for _, r := range rules {
-				r.Body, r.Else = just(false, r.Location), nil
-			}
-		case err == nil && small(value):
-			for _, r := range rules {
-				values[r] = nil
-			}
-			values[rules[0]] = ast.NewTerm(value)
-		}
-	}
-	for _, m := range f.modules {
-		m.Rules = slices.DeleteFunc(m.Rules, func(r *ast.Rule) bool {
-			value, known := values[r]
-			if value != nil {
-				head := ast.RefHead(r.Head.Ref().GroundPrefix())
-				head.Value, head.Location = value, r.Head.Location
-				r.Head, r.Body, r.Else, r.Default = head, just(true, r.Location), nil, false
-			}
-			return known && value == nil
-		})
-	}
-}
-
-// settled tells that a rule, and those that it names, read neither input nor the clock.
-func (f *folder) settled(r *ast.Rule) bool {
-	if known, seen := f.pure[r]; seen {
-		return known
-	}
-	f.pure[r] = false
-	reads := false
-	ast.WalkRefs(r, func(ref ast.Ref) bool {
-		switch {
-		case ref[0].Equal(ast.InputRootDocument), ref.Equal(ast.NowNanos.Ref()):
-			reads = true
-		case ref[0].Equal(ast.DefaultRootDocument):
-			reads = reads || slices.ContainsFunc(f.rules(ref), func(next *ast.Rule) bool { return !f.settled(next) })
-		}
-		return reads
-	})
-	ast.WalkTerms(r, func(t *ast.Term) bool {
-		reads = reads || t.Equal(ast.InputRootDocument)
-		return reads
-	})
-	f.pure[r] = !reads
-	return !reads
-}
-
-// evaluate asks for the value of rules as they are written.
-func (f *folder) evaluate(path ast.Ref) (ast.Value, error) {
-	q := question{compiler: f.written, world: f.world, timeout: checkTime, shape: &branch{},
-		query: ast.NewBody(ast.Equality.Expr(ast.NewTerm(path), ast.NewTerm(answerVar)))}
-	value, _, err := q.ask(context.Background(), &Input{})
-	return value, err
 }

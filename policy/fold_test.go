@@ -69,6 +69,7 @@ deny contains {"rule": "b"} if { {k | some k in [input.stanza.kind]; data.acme.n
 deny contains {"rule": "c"} if count({k: 1 | k := input.stanza.kind; data.acme.get}) == 1`},
 	{"every", `deny contains {"rule": "a"} if every k in data.acme.empty { k == input.stanza.kind }
 deny contains {"rule": "b"} if every k in data.acme.none { k == input.stanza.kind }
+deny contains {"rule": "d"} if every n in [1, 2] { n < input.stanza.size }
 deny contains {"rule": "c"} if every k in [input.stanza.kind] { data.acme.get == 1; k == "iq" }`},
 	{"not of several", `deny contains {"rule": "a"} if not p
 p if { data.acme.get == 1; input.stanza.kind == "iq" }

@@ -20,7 +20,8 @@ var numbersDecl = &ast.Builtin{
 }
 
 // ourBuiltins are the built-in functions that are ours, and what they do. It is never changed.
-var ourBuiltins = map[string]*topdown.Builtin{numbersDecl.Name: {Decl: numbersDecl, Func: numbersCalled}, behindDecl.Name: {Decl: behindDecl, Func: behindCalled}}
+var ourBuiltins = map[string]*topdown.Builtin{numbersDecl.Name: {Decl: numbersDecl, Func: numbersCalled}, behindDecl.Name: {Decl: behindDecl, Func: behindCalled},
+	namesDecl.Name: {Decl: namesDecl, Func: namesCalled}}
 
 func numbersCalled(_ topdown.BuiltinContext, operands []*ast.Term, yield func(*ast.Term) error) error {
 	kind, err := text(operands[0].Value)
@@ -45,7 +46,7 @@ func builtinsForTests() []*tester.Builtin {
 		return numbersTerm(k, t), err
 	}
 	return []*tester.Builtin{{Decl: numbersDecl, Func: rego.Function2(&rego.Function{Name: numbersDecl.Name, Decl: numbersDecl.Decl}, f)},
-		{Decl: behindDecl, Func: rego.Function1(behindFunction, behindTerm)}}
+		{Decl: behindDecl, Func: rego.Function1(behindFunction, behindTerm)}, {Decl: namesDecl, Func: rego.Function1(namesFunction, namesTerm)}}
 }
 
 func numbersTerm(kind, in string) *ast.Term {

@@ -2,8 +2,6 @@
 # of that name shadows the functions that `in` compiles to.)
 package sallyport.inside
 
-import data.sallyport.names
-
 # refusal says why an address may not cross; it is undefined when it may. Which side is ours is not asked: whoever is named
 # crosses in no direction.
 refusal := domain if {
@@ -42,14 +40,16 @@ through := kept("internal-user", "data.internal.users has the address behind a g
 
 behind contains inner if {
 	data.internal
-	some bare in [input.from.bare, input.to.bare]
-	some sign in ["%", "\\"]
-	contains(bare, sign)
-	some inner in sallyport.behind(bare)
+	some inner in sallyport.behind(input.from.bare)
+}
+
+behind contains inner if {
+	data.internal
+	some inner in sallyport.behind(input.to.bare)
 }
 
 domain_kept(domain) if {
-	some name in array.concat([domain], names.wildcards(domain))
+	some name in sallyport.names(domain)
 	data.internal.domains[name]
 }
 
@@ -57,8 +57,7 @@ domain_kept(domain) if {
 domain := kept("internal-domain", "data.internal.domains has the domain") if {
 	data.internal.domains
 	some side in [input.local.domain, input.remote.domain]
-	some name in array.concat([side], names.wildcards(side))
-	data.internal.domains[name]
+	domain_kept(side)
 }
 
 # RFC 6120 §8.3.3.4 tells our own sender that it lacks the right. A stranger is told what it would hear if there were no

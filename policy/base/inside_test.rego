@@ -48,10 +48,10 @@ test_kept_behind_a_gateway[name] if {
 		"domain": ["#ops%intranet.corp.example@irc.corp.example", "internal-domain"],
 		"domain below a wildcard": ["#ops%a.lab.corp.example@irc.corp.example", "internal-domain"],
 	}
-	every direction, pair in {"in": [address, "romeo@partner.example"], "out": ["juliet@corp.example", address]} {
+	every way in [["in", address, "romeo@partner.example"], ["out", "juliet@corp.example", address], ["out", address, "romeo@partner.example"]] {
 		refusal := inside.refusal with data.internal as kept
 			with data.groups as groups
-			with input as crossing(direction, pair[0], pair[1])
+			with input as crossing(way[0], way[1], way[2])
 		refusal.rule == rule
 	}
 }

@@ -1,18 +1,17 @@
 # What data.federation and data.peers say of the remote domain.
 package sallyport.peer
 
-import data.sallyport.names
-
 # entry is the part of data.peers that speaks for the remote domain: the one under its own name, else the closest
 # wildcard. An entry past its `until` speaks no more. "default" is no domain.
 entry := own if {
-	own := data.peers[input.remote.domain]
+	domain := input.remote.domain
+	own := data.peers[domain]
 	not own.until
-	input.remote.domain != "default"
+	domain != "default"
 } else := current[0]
 
 current := [e |
-	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	some name in sallyport.names(input.remote.domain)
 	e := data.peers[name]
 	name != "default"
 	not ended(e)

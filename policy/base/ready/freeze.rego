@@ -1,8 +1,6 @@
 # The switch that stops everything, or everything with some.
 package sallyport.ready.freeze
 
-import data.sallyport.names
-
 deny contains frozen if on
 
 link_deny contains frozen if on
@@ -17,7 +15,7 @@ frozen := {
 on if data.freeze.all == true
 
 on if {
-	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	some name in sallyport.names(input.remote.domain)
 	data.freeze.peers[name]
 }
 

@@ -32,7 +32,7 @@ link_excuse[rule] := text if {
 }
 
 concerns_peer(grant) if {
-	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	some name in sallyport.names(input.remote.domain)
 	name in grant.peers
 }
 

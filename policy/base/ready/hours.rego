@@ -1,8 +1,6 @@
 # Hours: when the house talks with others. Outside of them messages and calls are refused.
 package sallyport.ready.hours
 
-import data.sallyport.names
-
 # now is the time in the house's zone. Whoever reads the clock is asked anew for each stanza.
 now := time.format([time.now_ns(), zone, "15:04"])
 
@@ -27,7 +25,7 @@ deny contains {
 }
 
 excepted if {
-	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	some name in sallyport.names(input.remote.domain)
 	data.hours.peers[name]
 }
 

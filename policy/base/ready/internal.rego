@@ -3,7 +3,6 @@
 package sallyport.ready.mentions
 
 import data.sallyport.inside
-import data.sallyport.names
 
 named contains jid if some jid in input.stanza.jids
 
@@ -33,9 +32,7 @@ deny contains inside.kept("internal-group", "it names an address in a group of d
 deny contains inside.kept("internal-domain", "it names an address at a domain of data.internal.domains") if {
 	data.internal.domains
 	some jid in named
-	domain := regex.replace(jid, "^.*@", "")
-	some name in array.concat([domain], names.wildcards(domain))
-	data.internal.domains[name]
+	inside.domain_kept(regex.replace(jid, "^.*@", ""))
 }
 
 deny contains inside.kept("internal-label", "data.internal.labels has its label") if {

@@ -1,8 +1,6 @@
 # Marks: a first line that tells people that a message comes from, or goes, outside.
 package sallyport.ready.mark
 
-import data.sallyport.names
-
 transform contains {"rule": "mark", "do": "first-line", "text": line, "order": 5} if {
 	line := data.mark[input.direction]
 	input.stanza.kind == "message"
@@ -13,7 +11,7 @@ transform contains {"rule": "mark", "do": "first-line", "text": line, "order": 5
 }
 
 trusted if {
-	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	some name in sallyport.names(input.remote.domain)
 	data.mark.except[name]
 }
 

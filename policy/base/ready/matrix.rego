@@ -1,13 +1,11 @@
 # The partner matrix: which of our domains exchanges what with which other, in which direction.
 package sallyport.ready.matrix
 
-import data.sallyport.names
-
 # row is what our domain has on the remote one: under its name, the closest wildcard, or "default".
 row := rows[0]
 
 rows := [found |
-	some name in array.concat([input.remote.domain], array.concat(names.wildcards(input.remote.domain), ["default"]))
+	some name in array.concat(sallyport.names(input.remote.domain), ["default"])
 	found := data.matrix[input.local.domain][name]
 ]
 

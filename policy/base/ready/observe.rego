@@ -13,7 +13,7 @@ observed[rule] if {
 observed["*"] if whole
 
 whole if {
-	some name in array.concat([input.remote.domain], names.wildcards(input.remote.domain))
+	some name in sallyport.names(input.remote.domain)
 	entry := data.observe.peers[name]
 	entry != false
 	not peer.ended(entry)

@@ -1,8 +1,6 @@
 # Which of our users federate, with whom and in which direction; by name, or by the groups that they are in.
 package sallyport.ready.rights
 
-import data.sallyport.names
-
 # ours is the bare address on our side, whichever way the stanza goes.
 ours := {"in": input.to.bare, "out": input.from.bare}[input.direction]
 
@@ -26,7 +24,7 @@ right contains way if {
 
 ways(peers) := {way |
 	found := [value |
-		some name in array.concat([input.remote.domain], array.concat(names.wildcards(input.remote.domain), ["default"]))
+		some name in array.concat(sallyport.names(input.remote.domain), ["default"])
 		value := peers[name]
 	]
 	way := found[0]

@@ -1,8 +1,6 @@
 # Addresses of the web that stanzas may name: those of listed hosts.
 package sallyport.ready.urls
 
-import data.sallyport.names
-
 deny contains {
 	"rule": "urls",
 	"reason": sprintf("it names %s", [concat(", ", foreign)]),
@@ -22,7 +20,7 @@ foreign contains host if {
 host_of(url) := regex.replace(url, `(?s)^(?:[a-z0-9+.-]+:[/\\]*)?(?:[^/\\?#]*@)?(\[[^\]]*\]|[^/\\:?#]*).*$`, "$1")
 
 listed(host) if {
-	some name in array.concat([host], names.wildcards(host))
+	some name in sallyport.names(host)
 	data.urls.hosts[name]
 }
 
