@@ -19,7 +19,7 @@ refusal := domain if {
 	closed
 	some bare in [input.from.bare, input.to.bare]
 	data.groups[name][bare]
-} else := through
+} else := through if some _ in behind
 
 # through is the same for whoever stands in the name that a gateway gives him: ceo%corp.example@gateway.example.
 through := kept("internal-user", "data.internal.users has the address behind a gateway's") if {
@@ -40,12 +40,8 @@ through := kept("internal-user", "data.internal.users has the address behind a g
 
 behind contains inner if {
 	data.internal
-	some inner in sallyport.behind(input.from.bare)
-}
-
-behind contains inner if {
-	data.internal
-	some inner in sallyport.behind(input.to.bare)
+	some bare in [input.from.bare, input.to.bare]
+	some inner in sallyport.behind(bare)
 }
 
 domain_kept(domain) if {

@@ -28,20 +28,26 @@ more if some _ in retention
 
 verdict := {"effect": "allow", "rule": "allow"} if {
 	count(deny) == 0
-} else := object.union_n([{"condition": "policy-violation"}, first(binding), {"effect": effect(binding)}]) if {
+} else := object.union_n([{"condition": "policy-violation"}, leading, {"effect": effect(leading)}]) if {
 	count(binding) > 0
-} else := object.union(first(watched), {"effect": "allow", "would": effect(watched)}) if {
+} else := object.union(first(watched), {"effect": "allow", "would": effect(first(watched))}) if {
 	count(binding) == 0
 	count(watched) > 0
 } else := {"effect": "allow", "rule": "grant", "reason": excuse[first(deny).rule]} if {
 	count(binding) == 0
 }
 
-# Of several members the first by the name of its rule speaks, so that the answer does not depend on chance.
-first(members) := sort([[member.rule, member] | some member in members])[0][1]
+leading := first(binding)
 
-effect(members) := "drop" if {
-	first(members).effect == "drop"
+# Of several members the first by the name of its rule speaks, so that the answer does not depend on chance.
+first(members) := member if {
+	count(members) == 1
+	some member in members
+	member.rule
+} else := sort([[member.rule, member] | some member in members])[0][1]
+
+effect(member) := "drop" if {
+	member.effect == "drop"
 } else := "deny"
 
 deny contains peer.refusal
@@ -87,7 +93,9 @@ retention contains member if some member in data.sallyport.ready[_].retention
 
 # Members are passed on as they are, also those that say nothing of use: the gate refuses an answer that it does not understand in all of its
 # parts. None may get lost on the way there.
-changes := [member | some [_, _, member] in sort(placed)]
+changes := [member | some member in transform] if {
+	count(transform) < 2
+} else := [member | some [_, _, member] in sort(placed)]
 
 placed := [[part(member, "order", 0), part(member, "rule", ""), member] | some member in transform]
 
@@ -99,6 +107,7 @@ part(member, key, otherwise) := object.get(member, key, otherwise) if {
 default level := {}
 
 level := {"audit": sort(odd_levels)} if {
+	some _ in asking
 	count(odd_levels) > 0
 } else := {"audit": levels[max(asked)]} if {
 	count(audit) > 0

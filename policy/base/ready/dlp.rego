@@ -4,22 +4,28 @@ package sallyport.ready.dlp
 # text is everything that can be read in the stanza, see docs/content.md.
 text := input.stanza.text
 
-# found counts, for each finder of data.dlp.finders, what it finds.
+# finders are those of data.dlp.finders with all that data leaves out.
+finders[name] := object.union_n([
+	{"direction": "out", "min": 1, "do": "deny", "with": "[removed]"}, finder,
+	{"pattern": pattern(finder) | not finder.kind},
+]) if some name, finder in data.dlp.finders
+
+# found counts, for each finder, what it finds.
 found[name] := n if {
-	some name, finder in data.dlp.finders
-	object.get(finder, "direction", "out") in {"both", input.direction}
+	some name, finder in finders
+	finder.direction in {"both", input.direction}
 	n := count(hits(finder, text))
-	n >= object.get(finder, "min", 1)
+	n >= finder.min
 }
 
 hits(finder, said) := sallyport.numbers(finder.kind, said) if {
 	finder.kind
-} else := regex.find_n(pattern(finder), said, -1)
-
-pattern(finder) := finder.pattern
+} else := regex.find_n(finder.pattern, said, -1)
 
 # Words are looked for as words, in whatever case; the list becomes one pattern.
-pattern(finder) := sprintf("(?i)(?:%s)", [concat("|", [bounded(word) | some word in finder.words])]) if finder.words
+pattern(finder) := finder.pattern if {
+	finder.pattern
+} else := sprintf("(?i)(?:%s)", [concat("|", [bounded(word) | some word in finder.words])]) if finder.words
 
 bounded(word) := concat("", [edge(`^\w`, word), quoted(word), edge(`\w$`, word)])
 
@@ -36,16 +42,16 @@ deny contains {
 	"message": "This message has something in it that may not be sent to other domains.",
 } if {
 	some name, n in found
-	object.get(data.dlp.finders[name], "do", "deny") == "deny"
+	finders[name]["do"] == "deny"
 }
 
-transform contains {"rule": "dlp", "do": "mask", "pattern": masked(finder), "with": object.get(finder, "with", "[removed]")} if {
+transform contains {"rule": "dlp", "do": "mask", "pattern": masked(finder), "with": finder["with"]} if {
 	some name, _ in found
-	finder := data.dlp.finders[name]
+	finder := finders[name]
 	finder["do"] == "mask"
 }
 
-masked(finder) := pattern(finder) if not finder.kind
+masked(finder) := finder.pattern if not finder.kind
 
 # Numbers are masked as they stand, the longest first, for one can be the beginning of another. There may be thousands, so they are quoted
 # all at once: of what stands in a number, only the dot and the bar mean something in a pattern.
@@ -90,9 +96,9 @@ faults contains sprintf("data.dlp.finders[%q]: %s", [name, why]) if {
 
 # Nobody could tell what was masked from what was not.
 faults contains sprintf("data.dlp.finders[%q]: with is itself something that it finds", [name]) if {
-	some name, finder in data.dlp.finders
+	some name, finder in finders
 	finder["do"] == "mask"
-	count(hits(finder, object.get(finder, "with", "[removed]"))) > 0
+	count(hits(finder, finder["with"])) > 0
 }
 
 wrong(finder) := {why |

@@ -2,12 +2,11 @@
 package sallyport.ready.matrix
 
 # row is what our domain has on the remote one: under its name, the closest wildcard, or "default".
-row := rows[0]
-
-rows := [found |
+row := [found |
+	table := data.matrix[input.local.domain]
 	some name in array.concat(sallyport.names(input.remote.domain), ["default"])
-	found := data.matrix[input.local.domain][name]
-]
+	found := table[name]
+][0]
 
 cell := row[input.direction]
 

@@ -13,27 +13,23 @@ subject if {
 }
 
 # A right of one's own stands in place of those of groups; of groups, one is enough.
-right contains way if some way in ways(data.rights.users[ours])
+right contains way(data.rights.users[ours])
 
-right contains way if {
+right contains found if {
 	not data.rights.users[ours]
 	some group, peers in data.rights.groups
 	data.groups[group][ours]
-	some way in ways(peers)
+	found := way(peers)
 }
 
-ways(peers) := {way |
-	found := [value |
-		some name in array.concat(sallyport.names(input.remote.domain), ["default"])
-		value := peers[name]
-	]
-	way := found[0]
-}
+way(peers) := [value |
+	some name in array.concat(sallyport.names(input.remote.domain), ["default"])
+	value := peers[name]
+][0]
 
-allowed if {
-	some way in {"both", input.direction}
-	way in right
-}
+allowed if "both" in right
+
+allowed if input.direction in right
 
 allowed if {
 	not subject
