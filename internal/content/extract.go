@@ -29,7 +29,7 @@ func Extract(el *stanza.Element) Words {
 		x.core(child, x.into(child, false))
 	}
 	x.Body, x.Subject, x.Text = strings.Join(x.body, "\n"), strings.Join(x.subject, "\n"), strings.Join(x.Pieces, "\n")
-	x.links(x.Text)
+	x.addresses(x.Text)
 	x.URLs, x.JIDs = keys(x.urls), keys(x.jids)
 	return x.Words
 }

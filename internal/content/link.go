@@ -15,13 +15,45 @@ var link = regexp.MustCompile(`(?i)(?:[a-z][a-z0-9+.-]*:[/\\]{2}|(?:https?|ftp|w
 // web is where an address of the web begins within another.
 var web = regexp.MustCompile(`(?i)(?:https?|ftp|wss?):[/\\]`)
 
+// bare is a host without a scheme and what is to be fetched from it, as programs make a link of too: a name whose last part has the form of a
+// top-level domain, or an address of version 4. A name alone is more often the end of a sentence, or a file.
+var bare = regexp.MustCompile(`(?i)(?:(?:[\pL\pN_](?:[\pL\pN\pM_-]*[\pL\pN\pM])?[.。])+(?:xn--[a-z0-9-]+|[\pL\pM]{2,})|\d{1,3}(?:\.\d{1,3}){3})[.。]?(?::\d{1,5})?(?:[/\\][^\s<>"]*|[?#][^\s<>"]+)`)
+
+// addresses takes what programs make a link of in a text for people.
+func (x *extraction) addresses(text string) {
+	at := 0
+	for _, found := range link.FindAllStringIndex(text, -1) {
+		x.schemeless(text[at:found[0]])
+		at = found[1]
+	}
+	x.schemeless(text[at:])
+	x.links(text)
+}
+
+// schemeless takes the hosts that stand in text without a scheme. What stands behind an @ is the domain of somebody's address.
+func (x *extraction) schemeless(text string) {
+	for _, at := range bare.FindAllStringIndex(text, -1) {
+		if at[0] > 0 && text[at[0]-1] == '@' {
+			continue
+		}
+		x.link("http://" + strings.TrimRight(text[at[0]:at[1]], trailing))
+	}
+}
+
+// trailing are the signs that end a sentence, and no address.
+const trailing = ".,;:!?)]}'"
+
 func (x *extraction) links(text string) {
 	for _, found := range link.FindAllString(text, -1) {
-		found = strings.TrimRight(found, ".,;:!?)]}'")
+		found = strings.TrimRight(found, trailing)
 		if address, ok := cutPrefixFold(found, "xmpp:"); ok {
 			x.address("jid", "xmpp:"+address)
 		}
-		x.link(found)
+		if _, ok := cutPrefixFold(found, "www."); ok {
+			x.link("http://" + found)
+		} else {
+			x.link(found)
+		}
 		inner := web.FindAllStringIndex(found, -1)
 		for i, at := range inner {
 			end := len(found)
@@ -47,7 +79,7 @@ func (x *extraction) link(found string) {
 // host ends where the first of ends stands.
 func canonical(found, ends string) string {
 	head, rest := "", found
-	if scheme, behind, ok := strings.Cut(found, ":"); ok && !strings.ContainsAny(scheme, `/\?#`) && !cutsWWW(scheme) {
+	if scheme, behind, ok := strings.Cut(found, ":"); ok && !strings.ContainsAny(scheme, `/\?#`) {
 		head = strings.ToLower(scheme)
 		switch head {
 		case "http", "https", "ftp", "ws", "wss":
@@ -70,9 +102,6 @@ func canonical(found, ends string) string {
 	}
 	return head + canonicalHost(host) + port + path
 }
-
-// cutsWWW tells that what stands before a colon is a host, and the colon its port's.
-func cutsWWW(scheme string) bool { _, ok := cutPrefixFold(scheme, "www."); return ok }
 
 func canonicalHost(host string) string {
 	if plain, err := url.PathUnescape(host); err == nil && !strings.ContainsAny(plain, `/\?#@:`) {
