@@ -18,6 +18,9 @@ func TestFirstLineIsNotCounted(t *testing.T) {
 		"<fallback xmlns='urn:xmpp:fallback:0'><body start='4294967292' end='4294967299'/></fallback>":      "",
 		"<reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='4' uri='xmpp:b@x.example'/>": "<reference xmlns='urn:xmpp:reference:0' type='mention' begin='4' end='8' uri='xmpp:b@x.example'/>",
 		"<markup xmlns='urn:xmpp:markup:0'><list start='1' end='9'><li start='1'/></list></markup>":         "<markup xmlns='urn:xmpp:markup:0'><list start='5' end='13'><li start='5'/></list></markup>",
+		// What is shown in place of all words is shown in place of the line too: it is the words that are marked.
+		"<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reactions:0'><body/></fallback>": "<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reactions:0'><body/></fallback>",
+		"<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reactions:0'/>":                  "<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reactions:0'/>",
 		"<x xmlns='urn:x' start='1'/>": "<x xmlns='urn:x' start='1'/>",
 	} {
 		s := read(t, "<message><body>hi</body>"+in+"</message>")

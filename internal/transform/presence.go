@@ -8,8 +8,6 @@ import (
 	"sallyport/internal/stanza"
 )
 
-const nsMUC = "http://jabber.org/protocol/muc"
-
 // FoldPresence leaves of a presence its type, whether its sender is away, and its priority, and what rooms need; of other stanzas all.
 // What is left is written anew, so that it carries nothing else.
 func (s *Stanza) FoldPresence() {
@@ -24,8 +22,11 @@ func (s *Stanza) FoldPresence() {
 		e := n.element
 		switch {
 		case e == nil: // text is no part of a presence
-		case e.space == nsMUC, e.space == nsMUC+"#user", failed && e.core("error"):
+		case failed && e.core("error"):
 			left = append(left, n)
+		case e.local == "x" && rooms[e.space] != nil && !seen[e.space]:
+			seen[e.space] = true
+			left = append(left, node{element: rooms[e.space].of(e)})
 		case (e.core("show") || e.core("priority")) && !seen[e.local]:
 			seen[e.local] = true
 			if text := folded(e); text != "" {

@@ -201,3 +201,13 @@ test_ready_made_policies_add_their_members if {
 		"transforms": [{"rule": "x", "do": "fold-presence"}], "notify": [{"rule": "x", "text": "x"}],
 	}
 }
+
+# A grant lets pass what is refused, and takes back no change.
+test_a_grant_changes_nothing if {
+	decision := stanza.decision with input as crossing with data.peers as peers
+		with stanza.deny as {{"rule": "calls", "reason": "r"}}
+		with stanza.excuse as {"calls": "grant deal"}
+		with stanza.transform as {{"rule": "calls", "do": "strip-candidates"}}
+	decision.rule == "grant"
+	decision.transforms == [{"rule": "calls", "do": "strip-candidates"}]
+}
