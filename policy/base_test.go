@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -25,4 +28,33 @@ func TestBase(t *testing.T) {
 	if report.Coverage != 100 {
 		t.Errorf("coverage is %.1f%%, want 100%%", report.Coverage)
 	}
+}
+
+// What data may say that a stanza is, is what a stanza can be.
+func TestNamesOfClasses(t *testing.T) {
+	t.Parallel()
+	files, err := readSources("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := os.ReadFile("schema/input.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := func(text, from, to string) string {
+		_, rest, _ := strings.Cut(text, from)
+		list, _, _ := strings.Cut(rest, to)
+		return strings.Join(regexp.MustCompile(`"[a-z0-9.-]+"`).FindAllString(list, -1), " ")
+	}
+	for _, f := range files.base {
+		if !strings.HasSuffix(f.name, "names.rego") {
+			continue
+		}
+		got, want := listed(string(f.text), "classes := {", "}"), listed(string(schema), `"class": {`, `]`)
+		if want = strings.TrimPrefix(want, `"array" "string" `); !strings.HasSuffix(want, got) || len(got) < 100 {
+			t.Errorf("names has %s\nthe schema %s", got, want)
+		}
+		return
+	}
+	t.Error("there is no names.rego")
 }

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"sallyport/internal/stanza"
@@ -10,7 +11,7 @@ import (
 // Facts are what one walk over a stanza finds.
 type Facts struct {
 	Class  Class
-	Label  string // what the security label shows (XEP-0258), that of a nested stanza too; NoMarking for a label that shows nothing
+	Label  string // what the security labels show (XEP-0258), see Labels
 	Thread []byte // the conversation, as its sender names it
 	Body   bool   // the stanza has a body of its own, of whatever namespace
 
@@ -54,9 +55,7 @@ func Classify(el *stanza.Element, from, to string) Facts {
 	}
 	f := w.facts
 	f.E2EE = w.method()
-	if f.Label = string(w.marking); w.label && f.Label == "" {
-		f.Label = NoMarking
-	}
+	f.Label = w.labelled()
 	if el.Kind() == stanza.Presence {
 		f.Class &^= Disclosure // how long somebody is away (XEP-0256) is part of it
 	}
@@ -92,8 +91,8 @@ type walk struct {
 	facts  Facts
 	inside [16]place // of the elements that the cursor is in, by depth; deeper, nothing is told by text
 
-	label   bool // there is one
-	marking []byte
+	labels, ownLabels, markings int // how many there are, how many that are the stanza's own, and how many that show something
+	marking                     []byte
 
 	seen    sign
 	disco   int    // depth of what tells of a program; 0: the cursor is in none
@@ -190,11 +189,14 @@ func (w *walk) extension(space, local []byte, depth int) place {
 		w.seen |= otherSession | foreignSession
 	case string(space) != nsLabel:
 	case string(local) == "securitylabel":
-		w.label = true
+		w.labels++
+		if depth == 1 {
+			w.ownLabels++
+		}
 		return inLabel
 	case string(local) == "displaymarking" && depth <= len(w.inside) && w.inside[depth-1] == inLabel:
-		if len(w.marking) > 0 {
-			w.marking = append(w.marking, '\n') // a second one, which makes neither of them the label
+		if w.markings++; len(w.marking) > 0 {
+			w.marking = append(w.marking[:len(w.marking):len(w.marking)], '\n')
 		}
 		return inMarking
 	}
@@ -211,6 +213,24 @@ func (w *walk) extension(space, local []byte, depth int) place {
 		return elsewhere
 	}
 	return inProse
+}
+
+// labelled is what the labels show, a line each: those of the stanza and of what is nested in it. A label that shows nothing is NoMarking, and
+// where the stanza itself has none there is an empty line before those of others. No label at all is an empty text.
+func (w *walk) labelled() string {
+	shown := string(w.marking)
+	if w.labels == 0 || w.labels == 1 && w.ownLabels == 1 && w.markings == 1 && strings.TrimSpace(shown) != "" && !strings.Contains(shown, "\n") {
+		return shown
+	}
+	lines := strings.Split(shown, "\n")
+	lines = slices.DeleteFunc(lines, func(s string) bool { return strings.TrimSpace(s) == "" })
+	if len(lines) < max(w.labels, w.markings) {
+		lines = append(lines, NoMarking)
+	}
+	if w.ownLabels == 0 {
+		lines = append([]string{""}, lines...)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // topmost tells whether what stands at the depth is a payload of a stanza, be it a nested one.

@@ -163,7 +163,12 @@ func TestLabelAndThread(t *testing.T) {
 		marking(""):                   NoMarking,
 		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>`:                                                 NoMarking,
 		marking("PUBLIC") + marking("SECRET"):                                                                                  "PUBLIC\nSECRET",
-		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("SECRET") + `</message></forwarded>`: "SECRET",
+		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("SECRET") + `</message></forwarded>`: "\nSECRET",
+		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("PUBLIC") + `</message></forwarded>` + marking("SECRET"): "PUBLIC\nSECRET",
+		marking("PUBLIC") + marking(""): "PUBLIC\n?",
+		marking("") + marking("PUBLIC"): "PUBLIC\n?",
+		marking(" ") + marking("\n"):    NoMarking,
+		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>` + marking("PUBLIC"): "PUBLIC\n?",
 		`<x xmlns='urn:example:x'><displaymarking xmlns='urn:xmpp:sec-label:0'>SECRET</displaymarking></x>`:                    "",
 	} {
 		if f := Classify(parsed(t, `<message><thread>t1</thread>`+inner+`</message>`), "", ""); f.Label != want || string(f.Thread) != "t1" {

@@ -7,3 +7,11 @@ firm := {
 	"channel-floor", "forged-envelope", "freeze", "pin", "revoked",
 	"internal-domain", "internal-group", "internal-label", "internal-room", "internal-user",
 }
+
+# kinds and classes are what stanzas are; policy/schema/input.json has the same.
+kinds := {"message", "presence", "iq"}
+
+classes := {
+	"admin", "archive", "call.audio", "call.control", "call.video", "disclosure", "e2ee.omemo", "e2ee.openpgp", "e2ee.otr", "file", "file.inband",
+	"forged-envelope", "gateway", "invite", "muc", "presence", "pubsub", "register", "rtt", "signal", "subscribe", "text", "unknown",
+}

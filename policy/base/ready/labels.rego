@@ -3,7 +3,7 @@ package sallyport.ready.labels
 
 import data.sallyport.peer
 
-# A label that is not in the list, two labels, and one that shows nothing are above everything.
+# A label that is not in the list and one that shows nothing are above everything. Of several the highest counts.
 deny contains {
 	"rule": "labels",
 	"reason": sprintf("its label is above the clearance of %s", [input.remote.domain]),
@@ -19,13 +19,20 @@ labelled if input.stanza.label != ""
 
 labelled if input.stanza.kind == "message"
 
-marking := input.stanza.label if {
-	input.stanza.label != ""
-} else := object.get(data.labels, "default", lowest)
+# There is a line for each label, of what is forwarded too, and an empty one for a message that has none of its own: that is held to the
+# default, for what is in it may be of whatever label.
+marking contains shown if {
+	some line in split(input.stanza.label, "\n")
+	shown := {true: object.get(data.labels, "default", lowest), false: line}[line == ""]
+}
 
 lowest := sort([[rank, name] | some name, rank in data.labels.ranks])[0][1]
 
-cleared if data.labels.ranks[marking] <= data.labels.ranks[clearance]
+cleared if {
+	every shown in marking {
+		data.labels.ranks[shown] <= data.labels.ranks[clearance]
+	}
+}
 
 clearance := peer.entry.clearance if {
 	peer.entry.clearance
@@ -35,7 +42,7 @@ transform contains {"rule": "labels", "do": "label", "text": data.labels.mark, "
 	data.labels.mark
 	input.direction == "out"
 	input.stanza.kind == "message"
-	input.stanza.label == ""
+	split(input.stanza.label, "\n")[0] == ""
 	input.stanza.type != "error"
 }
 

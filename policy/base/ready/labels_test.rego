@@ -19,7 +19,13 @@ test_clearance[note] if {
 		"presence is not labelled": ["public.example", "presence", "", true],
 		"an iq that is": ["public.example", "iq", "SECRET", false],
 		"a label of no rank": ["cleared.example", "message", "COSMIC", false],
-		"two labels": ["cleared.example", "message", "PUBLIC\nSECRET", false],
+		"two labels": ["cleared.example", "message", "PUBLIC\nSECRET", true],
+		"the higher of two": ["any.example", "message", "PUBLIC\nSECRET", false],
+		"two, one of no rank": ["cleared.example", "message", "PUBLIC\nCOSMIC", false],
+		"two, one that shows nothing": ["cleared.example", "message", "PUBLIC\n?", false],
+		"a label of what is forwarded does not lower the default": ["public.example", "message", "\nPUBLIC", false],
+		"nor takes it away": ["any.example", "message", "\nPUBLIC", true],
+		"and may be higher": ["any.example", "message", "\nSECRET", false],
 		"a label that shows nothing": ["cleared.example", "message", "?", false],
 	}
 	denied := labels.deny with data.peers as peers with data.labels as documents with input as sent(remote, kind, label)
@@ -38,6 +44,7 @@ test_nothing_of_the_label_is_told if {
 
 test_mark if {
 	labels.transform == {{"rule": "labels", "do": "label", "text": "INTERNAL", "order": 10}} with data.labels as documents with input as sent("any.example", "message", "")
+	count(labels.transform) == 1 with data.labels as documents with input as sent("any.example", "message", "\nPUBLIC")
 	labels.transform == set() with data.labels as documents with input as sent("any.example", "message", "PUBLIC")
 	labels.transform == set() with data.labels as documents with input as sent("any.example", "presence", "")
 }

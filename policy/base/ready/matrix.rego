@@ -14,12 +14,12 @@ cell := row[input.direction]
 # let through, each of its own has to be there: a file is not let through by the text beside it.
 allowed if cell == true
 
-allowed if cell[input.stanza.kind]
+allowed if cell[input.stanza.kind] == true
 
 allowed if {
 	input.stanza.class != []
 	every class in input.stanza.class {
-		cell[class]
+		cell[class] == true
 	}
 }
 
@@ -64,6 +64,28 @@ faults contains sprintf("data.matrix[%q][%q].%s: there are in and out", [ours, t
 	some ours, theirs
 	some way, _ in data.matrix[ours][theirs]
 	not way in {"in", "out"}
+}
+
+faults contains sprintf("data.matrix[%q][%q].%s[%q] is %s, must be true or false", [ours, theirs, way, name, json.marshal(value)]) if {
+	some ours, theirs, way
+	is_object(data.matrix[ours][theirs][way])
+	some name, value in data.matrix[ours][theirs][way]
+	not is_boolean(value)
+}
+
+faults contains sprintf("data.matrix[%q][%q].%s[%q] is no kind and no class", [ours, theirs, way, name]) if {
+	some ours, theirs, way
+	is_object(data.matrix[ours][theirs][way])
+	some name, _ in data.matrix[ours][theirs][way]
+	not name in names.kinds
+	not name in names.classes
+}
+
+faults contains sprintf("data.matrix[%q][%q] must be an object of in and out", [ours, theirs]) if {
+	some ours, table in data.matrix
+	is_object(table)
+	some theirs, row in table
+	not is_object(row)
 }
 
 faults contains sprintf("data.matrix[%q][%q].%s must be true or an object of kinds and classes", [ours, theirs, way]) if {

@@ -49,6 +49,15 @@ test_faults if {
 		`data.matrix["corp.example"]["x.example"].both: there are in and out`,
 		`data.matrix["corp.example"]["x.example"].in must be true or an object of kinds and classes`,
 		`data.matrix["x"] must be an object, keyed by remote domain`,
-	} with data.matrix as {"x": true, "corp.example": {"x.example": {"both": true, "in": ["message"]}}}
+		`data.matrix["corp.example"]["y.example"] must be an object of in and out`,
+		`data.matrix["corp.example"]["z.example"].out must be true or an object of kinds and classes`,
+		`data.matrix["corp.example"]["z.example"].in["message"] is "no", must be true or false`,
+		`data.matrix["corp.example"]["z.example"].in["text"] is 0, must be true or false`,
+		`data.matrix["corp.example"]["z.example"].in["flie"] is no kind and no class`,
+	} with data.matrix as {"x": true, "corp.example": {
+		"x.example": {"both": true, "in": ["message"]},
+		"y.example": "no",
+		"z.example": {"in": {"message": "no", "text": 0, "flie": true, "presence": false}, "out": "no"},
+	}}
 	matrix.faults == set() with data.matrix as rows
 }
