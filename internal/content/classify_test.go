@@ -161,15 +161,15 @@ func TestLabelAndThread(t *testing.T) {
 		marking("SECRET"):             "SECRET",
 		marking("SE<![CDATA[CR]]>ET"): "SECRET",
 		marking(""):                   NoMarking,
-		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>`:                                                 NoMarking,
-		marking("PUBLIC") + marking("SECRET"):                                                                                  "PUBLIC\nSECRET",
-		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("SECRET") + `</message></forwarded>`: "\nSECRET",
+		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>`:                                                                     NoMarking,
+		marking("PUBLIC") + marking("SECRET"):                                                                                                      "PUBLIC\nSECRET",
+		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("SECRET") + `</message></forwarded>`:                     "\nSECRET",
 		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("PUBLIC") + `</message></forwarded>` + marking("SECRET"): "PUBLIC\nSECRET",
 		marking("PUBLIC") + marking(""): "PUBLIC\n?",
 		marking("") + marking("PUBLIC"): "PUBLIC\n?",
 		marking(" ") + marking("\n"):    NoMarking,
-		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>` + marking("PUBLIC"): "PUBLIC\n?",
-		`<x xmlns='urn:example:x'><displaymarking xmlns='urn:xmpp:sec-label:0'>SECRET</displaymarking></x>`:                    "",
+		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>` + marking("PUBLIC"):          "PUBLIC\n?",
+		`<x xmlns='urn:example:x'><displaymarking xmlns='urn:xmpp:sec-label:0'>SECRET</displaymarking></x>`: "",
 	} {
 		if f := Classify(parsed(t, `<message><thread>t1</thread>`+inner+`</message>`), "", ""); f.Label != want || string(f.Thread) != "t1" {
 			t.Errorf("%s: label %q, thread %q; want %q", inner, f.Label, f.Thread, want)
