@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -17,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -226,20 +228,50 @@ func (b *bundles) Open(text []byte, inForce *Supply) (Supply, error) {
 	return s, nil
 }
 
-// bounded refuses what is small and unpacks to much.
+// bounded refuses what is small and unpacks to much, and what has files that nobody would read.
 func (b *bundles) bounded(text []byte) error {
 	z, err := gzip.NewReader(bytes.NewReader(text))
 	if err != nil {
 		return fmt.Errorf("the bundle is no gzip: %w", err)
 	}
-	n, err := io.Copy(io.Discard, io.LimitReader(z, 8*b.config.Bytes+1))
+	left := &io.LimitedReader{R: z, N: 8*b.config.Bytes + 1}
+	unread, err := unreadIn(tar.NewReader(left))
+	if err == nil {
+		_, err = io.Copy(io.Discard, left)
+	}
 	switch {
+	case left.N == 0:
+		return fmt.Errorf("the bundle is larger than eight times policy.bundle.bytes, %d, when it is unpacked", b.config.Bytes)
 	case err != nil:
 		return fmt.Errorf("unpacking the bundle: %w", err)
-	case n > 8*b.config.Bytes:
-		return fmt.Errorf("the bundle is larger than eight times policy.bundle.bytes, %d, when it is unpacked", b.config.Bytes)
+	case len(unread) > 0:
+		return fmt.Errorf("the bundle holds %s, which would not be read: in a bundle, data.peers lies in peers/data.json or peers/data.yaml", strings.Join(unread, ", "))
 	}
 	return nil
+}
+
+// unreadIn lists the files that are read in a directory, and not by OPA in a bundle: what is passed over in silence refuses nothing.
+func unreadIn(t *tar.Reader) (names []string, err error) {
+	for {
+		h, err := t.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return names, nil
+		case err != nil:
+			return nil, err
+		}
+		base := path.Base(h.Name)
+		if h.Typeflag == tar.TypeDir || strings.HasPrefix(base, ".") || !known(strings.ToLower(base)) {
+			continue
+		}
+		switch base {
+		case "data.json", "data.yaml", "data.yml", "patch.json", "plan.json": // the last two are refused by their names
+		default:
+			if path.Ext(base) != ".rego" {
+				names = append(names, h.Name)
+			}
+		}
+	}
 }
 
 // Serial is the number that the version of a bundle begins with.

@@ -81,7 +81,7 @@ func (s *signer) build(t *testing.T, revision, rego string, data map[string]any)
 }
 
 // rewritten is an archive with each file as change gives it; nil leaves it out.
-func rewritten(t *testing.T, packed []byte, change func(name string, text []byte) []byte) []byte {
+func rewritten(t *testing.T, packed []byte, change func(name string, text []byte) []byte, more ...File) []byte {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -111,10 +111,21 @@ func rewritten(t *testing.T, packed []byte, change func(name string, text []byte
 			t.Fatal(err)
 		}
 	}
+	for _, f := range more {
+		err := w.WriteHeader(&tar.Header{Name: f.Name, Mode: 0o600, Size: int64(len(f.Text))})
+		if _, werr := w.Write(f.Text); errors.Join(err, werr) != nil {
+			t.Fatal(err, werr)
+		}
+	}
 	if err := errors.Join(w.Close(), zw.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// adding adds a file to a bundle.
+func adding(t *testing.T, packed []byte, name, text string) []byte {
+	return rewritten(t, packed, func(_ string, text []byte) []byte { return text }, File{name, []byte(text)})
 }
 
 // publisher is an HTTPS server with one bundle.
@@ -299,6 +310,9 @@ func TestBundleRefused(t *testing.T) {
 			}
 			return text
 		})), "missing .signatures.json"},
+		{"data as they lie in a directory", sent(adding(t, next, "peers.yaml", "evil.example: {}\n")), "the bundle holds peers.yaml, which would not be read: in a bundle, data.peers lies in peers/data.json"},
+		{"a list of members", sent(adding(t, next, "groups/people.csv", "a@corp.example,staff\n")), "holds groups/people.csv"},
+		{"an ending in capitals", sent(adding(t, next, "house/more.REGO", "package x")), "holds house/more.REGO"},
 		{"an old one", sent(old), "revision 41 is older than 42"},
 		{"the same revision with other content", sent(key.build(t, "42", fmt.Sprintf(refusing, "other"), map[string]any{"rooms": map[string]any{}})), "its content is another"},
 		{"a revision without a number", sent(key.build(t, "deadbeef", "", nil)), `revision is "deadbeef"`},
