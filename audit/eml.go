@@ -153,7 +153,7 @@ func heading(w io.Writer, first Record, p pair, n int, boundary string) error {
 	day := first.Time.UTC().Format(time.DateOnly)
 	_, err := fmt.Fprintf(w, "From: %s\r\nTo: %s\r\nDate: %s\r\nMessage-ID: <%s@sallyport.invalid>\r\nSubject: %s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=%s\r\n\r\n",
 		mailbox(from), mailbox(to), first.Time.UTC().Format(time.RFC1123Z), strings.ToLower(first.ID.String()),
-		word(fmt.Sprintf("XMPP, %s: %s and %s, %d messages", day, short(from), short(to), n)), boundary)
+		word(fmt.Sprintf("XMPP, %s: %s and %s, messages: %d", day, short(from), short(to), n)), boundary)
 	return err
 }
 
@@ -195,7 +195,7 @@ func (l *letters) say(m *multipart.Writer, places []place) error {
 		if err != nil {
 			return err
 		}
-		text := fmt.Sprintf("%s  %s -> %s  %s, %d bytes, %s %s, event %s", r.Time.UTC().Format("15:04:05.000"), r.From, r.To, firstOf(r.Stanza.Type, "normal"), r.Stanza.Size,
+		text := fmt.Sprintf("%s  %s -> %s  %s, %d bytes, %s %s, event %s", r.Time.UTC().Format("15:04:05.000Z"), r.From, r.To, firstOf(r.Stanza.Type, "normal"), r.Stanza.Size,
 			r.Decision.Effect, r.Decision.Rule, r.ID)
 		if _, err := fmt.Fprintf(w, "%s\r\n", Visible(text)); err != nil {
 			return err

@@ -32,7 +32,7 @@ type recordFlags struct {
 
 func (f *recordFlags) add(cmd *cobra.Command) {
 	f.addPlaces(cmd)
-	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON; of events the lines as they stand in the record")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
 // addPlaces adds the flags that say where the record is.
@@ -62,7 +62,7 @@ type lookFlags struct {
 
 func (f *lookFlags) addWho(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.as, "as", "", "`NAME` of who asks, beside the user that the system knows")
-	cmd.Flags().StringVar(&f.why, "why", "", "`REASON`; it is recorded")
+	cmd.Flags().StringVar(&f.why, "reason", "", "`REASON`, which is recorded")
 }
 
 // directories are those that are named, or else the gate's own. live is the configuration of the gate whose record is among them; nil where
@@ -115,7 +115,7 @@ func sameDir(a, b string) bool {
 // isRecord says why a directory holds no record that can be read.
 func isRecord(dir string) error {
 	if _, err := os.ReadDir(dir); err != nil {
-		return fmt.Errorf("reading the record: %w", err)
+		return fmt.Errorf("reading the record: %w; is it the audit.dir of the gate?", err)
 	}
 	if found, err := filepath.Glob(filepath.Join(dir, "*.jsonl*")); err != nil || len(found) == 0 {
 		return fmt.Errorf("there is no record in %s; is it the audit.dir of the gate?", dir)
@@ -163,6 +163,20 @@ func moment(s string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf("%q is neither a day (2026-11-24), a time (2026-11-24T12:00:00Z) nor a span (24h)", s)
+}
+
+// span reads the two ends of a time. One that ends before it begins has nothing in it, which looks like an answer.
+func span(since, until string) (from, to time.Time, err error) {
+	if from, err = moment(since); err != nil {
+		return from, to, fmt.Errorf("--since: %w", err)
+	}
+	if to, err = moment(until); err != nil {
+		return from, to, fmt.Errorf("--until: %w", err)
+	}
+	if !to.IsZero() && !from.Before(to) {
+		return from, to, fmt.Errorf("--until %s is not after --since %s", until, since)
+	}
+	return from, to, nil
 }
 
 func tailCommand() *cobra.Command {

@@ -66,7 +66,7 @@ Bodies are compared by keyed hashes (levels sealed and content), addresses too a
 				return err
 			})
 			if err == nil && found == 0 {
-				err = errors.New("the record has nothing of it")
+				err = errors.New(asks.nothing())
 			}
 			return fault(err)
 		},
@@ -77,7 +77,7 @@ Bodies are compared by keyed hashes (levels sealed and content), addresses too a
 	flags.StringVar(&to, "to", "", "recipient: `USER@HOST`")
 	flags.StringVar(&body, "body-file", "", "`FILE` with the body's exact text; one line end at its end does not count")
 	flags.StringVar(&day, "day", "", "`DAY` (2026-11-24), of the local time zone")
-	flags.StringVar(&reason, "reason", "", "`WHY`: it is recorded")
+	flags.StringVar(&reason, "reason", "", "`REASON`, which is recorded")
 	flags.StringVar(&as, "as", "", "`NAME` of who asks, beside the user that the system knows")
 	return cmd
 }
@@ -105,6 +105,14 @@ func (a *asking) text(day time.Time) string {
 		hash = a.h.Body(day, a.body)
 	}
 	return fmt.Sprintf("ask from=%s to=%s body=%s", a.from, a.to, hash)
+}
+
+// nothing is the answer where no line matches.
+func (a *asking) nothing() string {
+	if a.body != nil {
+		return "no line of level sealed or content has this text; lines of other levels say nothing of texts"
+	}
+	return "the record has nothing of it"
 }
 
 func (a *asking) match(r *audit.Record) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,13 +20,16 @@ func destroyCommand() *cobra.Command {
 The lines stay as they are, and so do all proofs. While one of the keys has sealed what is under a legal hold, none is destroyed. Copies of the keys' files, in backups too, have to be destroyed by whoever made them.`,
 		Example: `  sallyport audit destroy --class default --before 2026-07-01 --reason "retention is over"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if before == "" {
+				return errors.New("--before: say which keys, by the day before which their periods ended")
+			}
 			day, err := time.Parse(time.DateOnly, before)
 			if err != nil {
 				return fmt.Errorf("--before: %q is no day (2026-11-24)", before)
 			}
 			c, err := o.load()
 			if err != nil {
-				return fault(err)
+				return err
 			}
 			keys := audit.KeyOrder{Class: class, Before: day, Now: time.Now()}
 			destroyed, err := audit.DestroyKeys(cmd.Context(), c.Audit.Config, keys, o.note(cmd.Context(), c))

@@ -18,7 +18,7 @@ func exportCommand() *cobra.Command {
 	x := audit.Export{Program: version}
 	cmd := &cobra.Command{
 		Use: "export [DIRECTORY...]", Short: "Take the events of a search out of the record, with a manifest; from the gate's own this is recorded", Args: cobra.ArbitraryArgs,
-		Example: `  sallyport audit export --user alice@corp.example --since 2026-11-01 --format eml --out case-117 --why "case 117"
+		Example: `  sallyport audit export --user alice@corp.example --since 2026-11-01 --format eml --out case-117 --reason "case 117"
   sallyport audit export --effect deny --format cef --out denied /mnt/gate-1 /mnt/gate-2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.read(); err != nil {
@@ -56,7 +56,7 @@ func (f *queryFlags) export(cmd *cobra.Command, args []string, x audit.Export) e
 	if err != nil {
 		return errors.Join(err, x.Discard())
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s in %s, manifest %s\n", counted(m.Events, "event"), x.To, m.SHA256)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s in %s, SHA-256 of its manifest %s\n", counted(m.Events, "event"), x.To, m.SHA256)
 	if m.Damaged > 0 {
 		return fmt.Errorf("%d lines of the record cannot be read: audit verify says where", m.Damaged)
 	}

@@ -33,9 +33,9 @@ func (o *deedOrder) load() (*config.Config, error) {
 	}
 	c, err := config.Load(o.path)
 	if err != nil {
-		return nil, err
+		return nil, fault(err)
 	}
-	return c, isRecord(c.Audit.Dir)
+	return c, fault(isRecord(c.Audit.Dir))
 }
 
 // note brings an event of a deed into the record, by the gate or without it.
@@ -67,18 +67,15 @@ func holdAddCommand() *cobra.Command {
 			for _, name := range []*string{&q.From, &q.To, &q.Domain, &q.User} {
 				*name = recorded(*name)
 			}
-			if q.Since, err = moment(since); err != nil {
-				return fmt.Errorf("--since: %w", err)
-			}
-			if q.Until, err = moment(until); err != nil {
-				return fmt.Errorf("--until: %w", err)
+			if q.Since, q.Until, err = span(since, until); err != nil {
+				return err
 			}
 			if *q == (audit.Query{}) {
 				return errors.New("say what is held: --user, --domain, --from, --to, --since or --until")
 			}
 			c, err := o.load()
 			if err != nil {
-				return fault(err)
+				return err
 			}
 			return done(c, audit.PlaceHold(cmd.Context(), c.Audit.Dir, h, o.note(cmd.Context(), c)))
 		},
@@ -107,6 +104,7 @@ func holdListCommand() *cobra.Command {
 				}
 				dirs = []string{dir}
 			}
+			found := 0
 			for _, dir := range dirs {
 				holds, err := audit.Holds(cmd.Context(), dir)
 				for _, h := range holds {
@@ -115,9 +113,13 @@ func holdListCommand() *cobra.Command {
 					}
 					fmt.Fprintln(cmd.OutOrStdout(), audit.Visible(h.Text()))
 				}
+				found += len(holds)
 				if err != nil {
 					return fault(err)
 				}
+			}
+			if found == 0 {
+				cmd.PrintErrln("no hold is in force")
 			}
 			return nil
 		},
@@ -133,7 +135,7 @@ func holdReleaseCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.load()
 			if err != nil {
-				return fault(err)
+				return err
 			}
 			return done(c, audit.ReleaseHold(cmd.Context(), c.Audit.Dir, args[0], o.note(cmd.Context(), c)))
 		},
@@ -163,7 +165,7 @@ func deleteCommand() *cobra.Command {
 			}
 			c, err := o.load()
 			if err != nil {
-				return fault(err)
+				return err
 			}
 			what, note := "is deleted", o.note(cmd.Context(), c)
 			query := "expired"
@@ -179,6 +181,9 @@ func deleteCommand() *cobra.Command {
 			}
 			d, err := audit.Delete(cmd.Context(), c.Audit.Config, audit.Order{Before: to, Now: time.Now()}, ask)
 			tell(cmd.OutOrStdout(), d, what)
+			if err == nil && len(d.Due)+len(d.Kept) == 0 {
+				cmd.PrintErrln("nothing is due")
+			}
 			if dry {
 				return fault(err)
 			}

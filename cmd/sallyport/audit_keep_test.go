@@ -43,7 +43,7 @@ func TestKeepAndDelete(t *testing.T) {
 		return len(found)
 	}
 	run(2, "hold", "add", "--name", "case-117", "--reason", "case 117")
-	if out := run(1, "hold", "add", "--name", "case-117", "--user", "alice@corp.example"); !strings.Contains(out, "--reason") {
+	if out := run(2, "hold", "add", "--name", "case-117", "--user", "alice@corp.example"); !strings.Contains(out, "--reason") {
 		t.Error(out)
 	}
 	run(0, "hold", "add", "--name", "case-117", "--user", "Alice@corp.example", "--reason", "case 117")

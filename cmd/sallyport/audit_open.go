@@ -34,7 +34,7 @@ func openCommand() *cobra.Command {
   sallyport audit open --offline --dir /mnt/copy --id 01K1DVJ9G0N0000000000000AB --identity officer.key --reason "case 2026-117"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if strings.TrimSpace(f.why) == "" {
-				return errors.New("--reason: say why; it is recorded")
+				return errors.New("--reason: say why, for the record")
 			}
 			if f.offline != (f.dir != "") {
 				return errors.New("--offline and --dir go together: a copy of the record is opened where nothing can be recorded")
@@ -55,7 +55,7 @@ func openCommand() *cobra.Command {
 	flags.BoolVar(&f.offline, "offline", false, "open a copy, away from the gate: nothing is recorded, which is said")
 	flags.StringArrayVar(&f.identities, "identity", nil, "`FILE` with an officer's age identity; again for each officer")
 	flags.StringArrayVar(&f.shares, "share", nil, "`FILE` of a sealing key that an officer has decrypted with age; again for each")
-	flags.StringVar(&f.why, "reason", "", "`WHY`: it is recorded")
+	flags.StringVar(&f.why, "reason", "", "`REASON`, which is recorded")
 	return cmd
 }
 

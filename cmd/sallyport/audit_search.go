@@ -32,7 +32,7 @@ func (f *queryFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.q.Kind, "kind", "", "`KIND` of event; link.* for all that begin so")
 	flags.StringVar(&f.q.Text, "text", "", "`WORDS` in any value")
 	flags.BoolVar(&f.q.NoIndex, "no-index", false, "read everything: believe no index")
-	flags.StringVar(&f.why, "why", "", "`REASON`; it is recorded")
+	flags.StringVar(&f.why, "reason", "", "`REASON`, which is recorded")
 }
 
 // addQuery adds the flags that say which stanzas are meant.
@@ -64,13 +64,8 @@ func (f *queryFlags) read() (err error) {
 	for _, name := range []*string{&q.From, &q.To, &q.Domain, &q.User} {
 		*name = recorded(*name)
 	}
-	if q.Since, err = moment(f.since); err != nil {
-		return fmt.Errorf("--since: %w", err)
-	}
-	if q.Until, err = moment(f.until); err != nil {
-		return fmt.Errorf("--until: %w", err)
-	}
-	return nil
+	q.Since, q.Until, err = span(f.since, f.until)
+	return err
 }
 
 // asked puts the query into words, for the record.

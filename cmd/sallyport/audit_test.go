@@ -54,14 +54,14 @@ func TestLooksAreRecorded(t *testing.T) {
 	r := h.start()
 	c, err := config.Load(h.config)
 	must(t, err)
-	code, out, stderr := call("audit", "search", "-c", h.config, "--json", "--as", "maria", "--why", "case 117")
+	code, out, stderr := call("audit", "search", "-c", h.config, "--json", "--as", "maria", "--reason", "case 117")
 	id := regexp.MustCompile(`"id":"([0-9A-Z]{26})"`).FindStringSubmatch(out)
 	if code != 0 || id == nil {
 		t.Fatal(out, stderr)
 	}
 	for _, args := range [][]string{
 		{"audit", "search", "--dir", c.Audit.Dir + "/.", "--effect", "deny"},
-		{"audit", "tail", "-n", "3", "--as", "maria", "--why", "case 118"},
+		{"audit", "tail", "-n", "3", "--as", "maria", "--reason", "case 118"},
 		{"audit", "tail", "-n", "1", c.Audit.Dir},
 	} {
 		if code, out, stderr := call(append(args, "-c", h.config)...); code != 0 || args[1] == "tail" && out == "" {
@@ -144,7 +144,7 @@ func TestExportIsRecorded(t *testing.T) {
 	must(t, err)
 	must(t, noteDeed(t.Context(), c, console.Note{Kind: "audit.search"})) // what came before it is in the record then
 	out := filepath.Join(t.TempDir(), "case")
-	code, stdout, stderr := call("audit", "export", "-c", h.config, "--kind", "node.stop", "--out", out, "--why", "case 117")
+	code, stdout, stderr := call("audit", "export", "-c", h.config, "--kind", "node.stop", "--out", out, "--reason", "case 117")
 	if code != 0 {
 		t.Fatal(stderr)
 	}
@@ -158,7 +158,7 @@ func TestExportIsRecorded(t *testing.T) {
 		found = append(found, r)
 		return nil
 	}))
-	if len(found) != 1 || found[0].Query != "kind=node.stop format=jsonl" || found[0].Why != "case 117" || found[0].Count != 1 || stdout != "1 event in "+out+", manifest "+found[0].SHA256+"\n" {
+	if len(found) != 1 || found[0].Query != "kind=node.stop format=jsonl" || found[0].Why != "case 117" || found[0].Count != 1 || stdout != "1 event in "+out+", SHA-256 of its manifest "+found[0].SHA256+"\n" {
 		t.Errorf("%+v\n%s", found, stdout)
 	}
 	manifest, err := os.ReadFile(filepath.Join(out, "manifest.json"))

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -64,6 +63,9 @@ func verifyCommand() *cobra.Command {
 					return fault(fmt.Errorf("--checkpoint: %w", err))
 				}
 				a.Checkpoints = append(a.Checkpoints, notes...)
+			}
+			if proof != "" && a.Keys.None() {
+				return errors.New("--proof needs --key: whose signature counts?")
 			}
 			if proof != "" {
 				return fault(f.verifyProof(cmd.OutOrStdout(), proof, a.Keys))
@@ -130,21 +132,18 @@ func describe(w io.Writer, prefix string, r *audit.Report) {
 	case r.Covered == 0:
 		fmt.Fprintf(w, "%sno checkpoint covers any of it: this finds accidents, and proves nothing\n", prefix)
 	default:
-		fmt.Fprintf(w, "%sa checkpoint of %s, made %s, covers them up to seq %d; %s after it\n", prefix, r.Gate, r.CoveredAt.Local().Format(time.DateTime), r.Covered, counted(r.Last-min(r.Covered, r.Last), "line"))
+		fmt.Fprintf(w, "%sa checkpoint of %s, made %s, covers them up to seq %d; %s after it\n", prefix, r.Gate, second(r.CoveredAt), r.Covered, counted(r.Last-min(r.Covered, r.Last), "line"))
 	}
 	if r.OwnKeys && r.Covered > 0 {
 		fmt.Fprintf(w, "%sthe key lies in the record itself: this finds accidents. With --key it is a proof\n", prefix)
 	}
 	for _, p := range r.Pauses {
-		fmt.Fprintf(w, "%sno checkpoint from %s to %s: %s\n", prefix, p.From.Local().Format(time.DateTime), p.To.Local().Format(time.DateTime), p.Why)
+		fmt.Fprintf(w, "%sno checkpoint from %s to %s: %s\n", prefix, second(p.From), second(p.To), p.Why)
 	}
 }
 
 // verifyProof checks the proof of one event, and shows the event.
 func (f *recordFlags) verifyProof(w io.Writer, path string, keys audit.Keys) error {
-	if keys.None() {
-		return errors.New("--proof needs --key: whose signature counts?")
-	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("--proof: %w", err)
@@ -160,7 +159,7 @@ func (f *recordFlags) verifyProof(w io.Writer, path string, keys audit.Keys) err
 	if err := f.print(w)(p.Line, r); err != nil || f.asJSON {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "is line %d of the record of %s, by its checkpoint of %s\n", p.Index+1, p.Checkpoint.Origin, p.Checkpoint.Time.Local().Format(time.DateTime))
+	_, err = fmt.Fprintf(w, "is line %d of the record of %s, by its checkpoint of %s\n", p.Index+1, p.Checkpoint.Origin, second(p.Checkpoint.Time))
 	return err
 }
 

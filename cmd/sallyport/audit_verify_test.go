@@ -78,7 +78,7 @@ func TestAuditorsDay(t *testing.T) {
 		{"verify DIR --key FIRST", 2, "--key FIRST: public key"},
 		{"verify --proof PROOF --key KEY", 0, "is line 2 of the record of gate-1, by its checkpoint of "},
 		{"verify --proof PROOF --key KEY --json", 0, `{"v":1,"seq":2,`},
-		{"verify --proof PROOF", 1, "--proof needs --key"},
+		{"verify --proof PROOF", 2, "--proof needs --key"},
 		{"verify --proof PROOF --key OTHERKEY", 1, "none of the keys given"},
 		{"verify --proof FIRST --key KEY", 1, "FIRST: not a proof"},
 		{"consistency FIRST SECOND --dir DIR --key KEY", 0, "the record of gate-1 went on from 3 lines to 4 lines, and what the first covers did not change\n"},

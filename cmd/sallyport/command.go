@@ -42,7 +42,8 @@ Try "sallyport demo" first. Exit codes: 0 done, 1 a fault was found, 2 called wr
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+		text, _, _ := strings.Cut(err.Error(), ": strconv.") // the function that did not like it
+		return fmt.Errorf("%s; see %s --help", text, cmd.CommandPath())
 	})
 	group(root, runCommand(), demoCommand(), checkCommand(), probeCommand(), statusCommand(), auditCommand(), policyCommand(), peersCommand(), versionCommand())
 	explain(root)

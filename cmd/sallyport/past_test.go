@@ -138,7 +138,7 @@ func TestReplayAtTheTimeOfThen(t *testing.T) {
 	o := newOffice(t, nil)
 	o.record(t, crossed("out", "partner.example", "allow", "allow", "text"))
 	o.write(t, "clock.rego", fmt.Sprintf("package sallyport.stanza\n\ndeny contains {\"rule\": \"too-late\"} if time.now_ns() > %d\n", time.Now().UnixNano()))
-	if _, out, stderr := o.call("replay"); !strings.Contains(out, "1 stanzas judged by revision") || !strings.Contains(out, ", 0 would come out otherwise") {
+	if _, out, stderr := o.call("replay"); !strings.Contains(out, "1 stanza judged by revision") || !strings.Contains(out, ", 0 would come out otherwise") {
 		t.Errorf("%s%s", out, stderr)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"sallyport/audit"
 	"sallyport/internal/config"
 	"sallyport/internal/console"
 	"sallyport/internal/jid"
@@ -112,7 +112,7 @@ func printPeers(w io.Writer, all []ratchet.Peer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "DOMAIN\tTO THEM\tFROM THEM\tKEYS\tPINS\tLINKS\tLAST SEEN")
 	for _, p := range all {
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", p.Domain, face(p.Out), face(p.In), len(p.Keys), len(p.Pins), p.Links, p.Last.Local().Format(time.DateTime))
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", p.Domain, face(p.Out), face(p.In), len(p.Keys), len(p.Pins), p.Links, second(p.Last))
 	}
 	return tab.Flush()
 }
@@ -157,15 +157,16 @@ func peersShowCommand(path *string) *cobra.Command {
 
 func printPeer(w io.Writer, p ratchet.Peer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	day := func(t time.Time) string { return t.Local().Format(time.DateTime) }
-	fmt.Fprintf(tab, "domain\t%s\nmet\t%s, last %s, %d links\n", p.Domain, day(p.First), day(p.Last), p.Links)
-	for name, f := range map[string]ratchet.Face{"to them": p.Out, "from them": p.In} {
+	fmt.Fprintf(tab, "domain\t%s\nmet\t%s, last %s, %s\n", p.Domain, second(p.First), second(p.Last), counted(uint64(p.Links), "link"))
+	face := func(name string, f ratchet.Face) {
 		if f.Channel.Best != "" {
-			fmt.Fprintf(tab, "%s\t%s since %s, %s since %s\n", name, f.Channel.Best, day(f.Channel.Since), f.Proof.Best, day(f.Proof.Since))
+			fmt.Fprintf(tab, "%s\t%s since %s, %s since %s\n", name, f.Channel.Best, second(f.Channel.Since), f.Proof.Best, second(f.Proof.Since))
 		}
 	}
+	face("to them", p.Out)
+	face("from them", p.In)
 	for _, k := range p.Keys {
-		fmt.Fprintf(tab, "key\tsha256/%s, %s, first %s, last %s\n", k.SPKI, k.Issuer, day(k.First), day(k.Last))
+		fmt.Fprintf(tab, "key\tsha256/%s, %s, first %s, last %s\n", k.SPKI, audit.Visible(k.Issuer), second(k.First), second(k.Last))
 	}
 	for _, pin := range p.Pins {
 		fmt.Fprintf(tab, "pinned\t%s\n", pin)
@@ -217,8 +218,17 @@ func order(cmd *cobra.Command, path *string, what string, args, pins []string) e
 }
 
 func domainArgument(text string) (string, error) {
-	d, err := jid.ParseDomain(text)
+	d, err := domainOf(text)
 	return d.String(), err
+}
+
+// domainOf reads the name of a domain as it is typed.
+func domainOf(text string) (jid.Domain, error) {
+	d, err := jid.ParseDomain(text)
+	if err != nil {
+		return d, fmt.Errorf("%q is not a domain, such as partner.example (%w)", text, err)
+	}
+	return d, nil
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -40,7 +40,7 @@ Exit codes: 0 federation is possible under our policy, 1 it is not, 2 called wro
   sallyport probe partner.example --from conference.corp.example --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			remote, err := jid.ParseDomain(args[0])
+			remote, err := domainOf(args[0])
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func localDomain(c *config.Config, name string) (jid.Domain, error) {
 	if name == "" {
 		return c.Domains()[0], nil
 	}
-	d, err := jid.ParseDomain(name)
+	d, err := domainOf(name)
 	if err != nil {
 		return d, fmt.Errorf("--from: %w", err)
 	}

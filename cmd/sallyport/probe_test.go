@@ -110,7 +110,7 @@ func TestProbeUsage(t *testing.T) {
 		"conference.corp.example":         "conference.corp.example is one of our own domains",
 		"a.example --from b.example":      "--from: b.example is not in backends[].domains",
 		"a.example --timeout soon":        "invalid argument",
-		"a.example --from nonsense..name": "--from: domain is not a host name",
+		"a.example --from nonsense..name": "--from: \"nonsense..name\" is not a domain",
 	} {
 		code, stdout, stderr := call(strings.Fields("probe -c " + h.config + " " + args)...)
 		if code != 2 || stdout != "" || !strings.HasPrefix(stderr, "sallyport: ") || !strings.Contains(stderr, want) {

@@ -19,26 +19,21 @@ import (
 )
 
 // period are the flags that pick a part of the record.
-type period struct{ from, to string }
+type period struct{ since, until string }
 
 func (p *period) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.from, "from", "", "`WHEN` it begins: a day, a time (RFC 3339), or how long ago (24h)")
-	cmd.Flags().StringVar(&p.to, "to", "", "`WHEN` it ends, likewise")
+	cmd.Flags().StringVar(&p.since, "since", "", "`WHEN`: a day, a time (RFC 3339), or how long ago (24h)")
+	cmd.Flags().StringVar(&p.until, "until", "", "`WHEN`, likewise")
 }
 
 // String puts it into words, for the record.
-func (p *period) String() string { return "from=" + p.from + " to=" + p.to }
+func (p *period) String() string { return "since=" + p.since + " until=" + p.until }
 
 // query asks for the stanzas of the period.
 func (p *period) query() (q audit.Query, err error) {
 	q.Kind = "stanza"
-	if q.Since, err = moment(p.from); err != nil {
-		return q, fmt.Errorf("--from: %w", err)
-	}
-	if q.Until, err = moment(p.to); err != nil {
-		return q, fmt.Errorf("--to: %w", err)
-	}
-	return q, nil
+	q.Since, q.Until, err = span(p.since, p.until)
+	return q, err
 }
 
 func policyReplayCommand() *cobra.Command {
@@ -48,7 +43,7 @@ func policyReplayCommand() *cobra.Command {
 	var strict bool
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Judge recorded traffic by another policy, and list what would come out otherwise", Args: cobra.NoArgs,
-		Example: "  sallyport policy replay --policy candidate/ --from 168h",
+		Example: "  sallyport policy replay --policy candidate/ --since 168h",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := p.query()
 			if err != nil {
@@ -82,7 +77,7 @@ func policyReplayCommand() *cobra.Command {
 				err = r.print(cmd.OutOrStdout())
 			}
 			if err == nil && strict && r.Flipped > 0 {
-				err = fault(fmt.Errorf("%d decisions would come out otherwise", r.Flipped))
+				err = fault(fmt.Errorf("%s would come out otherwise", counted(uint64(r.Flipped), "decision")))
 			}
 			return err
 		},
@@ -192,7 +187,7 @@ func (r *replayed) print(w io.Writer) error {
 	if r.Others > 0 {
 		fmt.Fprintf(&b, "%6d  in more groups than are shown\n", r.Others)
 	}
-	fmt.Fprintf(&b, "%d stanzas judged by revision %s, %d would come out otherwise\n", r.Judged, r.Revision, r.Flipped)
+	fmt.Fprintf(&b, "%s judged by revision %s, %d would come out otherwise\n", counted(uint64(r.Judged), "stanza"), r.Revision, r.Flipped)
 	if r.Unknown > 0 {
 		fmt.Fprintf(&b, "of %d it cannot be told: the record does not hold what they rest on%s\n", r.Unknown, listed(r.Missing))
 	}
@@ -320,8 +315,12 @@ func (a *acquaintance) entry() string {
 }
 
 func printLearned(w io.Writer, found []*acquaintance) error {
+	if len(found) == 0 {
+		_, err := fmt.Fprintln(w, "# the policy knows each domain of that traffic")
+		return err
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %d domains that the policy does not know. Review each line; what you keep goes into peers.\n peers:\n", len(found))
+	fmt.Fprintf(&b, "# %s that the policy does not know. Review each line; what you keep goes into peers.\n peers:\n", counted(uint64(len(found)), "domain"))
 	for _, a := range found {
 		fmt.Fprintf(&b, "+  %-40s # %d in, %d out, %s to %s\n", audit.Visible(a.entry()), a.In, a.Out, a.First.Format(time.DateOnly), a.Last.Format(time.DateOnly))
 	}

@@ -33,14 +33,15 @@ type column struct {
 }
 
 var tableColumns = []column{
-	{"TIME", 23, func(r *audit.Record) string { return r.Time.Local().Format("2006-01-02 15:04:05.000") }},
+	{"TIME", 29, func(r *audit.Record) string { return instant(r.Time) }},
 	{"NODE", 10, func(r *audit.Record) string { return r.Node }},
 	{"SEQ", 9, func(r *audit.Record) string { return strconv.FormatUint(r.Seq, 10) }},
 	{"KIND", 14, func(r *audit.Record) string { return r.Kind }},
 	{"EFFECT", 6, func(r *audit.Record) string { return r.Decision.Effect }},
-	{"FROM", 30, func(r *audit.Record) string { return r.From }},
-	{"TO", 30, func(r *audit.Record) string { return r.To }},
-	{"RULE", 0, func(r *audit.Record) string { return r.Decision.Rule }},
+	{"FROM", 30, func(r *audit.Record) string { from, _ := ends(*r); return from }},
+	{"TO", 30, func(r *audit.Record) string { _, to := ends(*r); return to }},
+	{"RULE", 18, func(r *audit.Record) string { return r.Decision.Rule }},
+	{"ID", 0, func(r *audit.Record) string { return r.ID.String() }},
 }
 
 // tableShower aligns columns of fixed width, so that rows can go out as they come. A value that is longer pushes the rest of its row.

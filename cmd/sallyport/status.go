@@ -84,7 +84,9 @@ func printStatus(w io.Writer, st status) error {
 	}
 	fmt.Fprintln(w)
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "DOOR\tLINK\tPAIR\tSTATE\tCHANNEL\tPROOF\tPEER\tSTANZAS\tQUEUE")
+	if len(st.Gate.Links) > 0 {
+		fmt.Fprintln(tab, "DOOR\tLINK\tPAIR\tSTATE\tCHANNEL\tPROOF\tPEER\tSTANZAS\tQUEUE")
+	}
 	for _, l := range st.Gate.Links {
 		channel := l.Channel
 		if l.TLS != "" {
@@ -104,7 +106,7 @@ func printStatus(w io.Writer, st status) error {
 			expires = c.NotAfter.Format(time.DateOnly)
 		}
 		if c.Failures > 0 {
-			expires += fmt.Sprintf(", %d attempts failed, next %s", c.Failures, c.NextTry.Format(time.DateTime))
+			expires += fmt.Sprintf(", %d attempts failed, next %s", c.Failures, second(c.NextTry))
 		}
 		fmt.Fprintf(tab, "%s\t%s\t%s\n", strings.Join(c.Names, ", "), expires, c.File)
 	}
@@ -133,7 +135,7 @@ func printFailed(w io.Writer, routes []proxy.FailedRoute) {
 	if len(routes) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nFAILED\tAT\tNEXT TRY\tBECAUSE")
+	fmt.Fprintln(w, "\nFAILED\tSTEP\tNEXT TRY\tBECAUSE")
 	for _, r := range routes[:min(len(routes), most)] {
 		next := "with the next stanza"
 		if wait := time.Until(r.Next); wait > 0 {
