@@ -35,7 +35,7 @@ func longRecord(t testing.TB) (dir string) {
 	dir = filepath.Join(t.TempDir(), "audit")
 	l := open(t, Config{Dir: dir, SegmentBytes: 700 << 10})
 	for n := range 30 {
-		appendAll(t, l, stanzas(n*100, 100))
+		appendAll(t, l, longStanzas(n*20, 20))
 	}
 	closeLog(t, l)
 	if numbers, _ := segments(dir); len(numbers) < 3 {
@@ -44,13 +44,31 @@ func longRecord(t testing.TB) (dir string) {
 	return dir
 }
 
-// lines reads a record's lines as they stand in it, through Search.
+// longStanzas are stanzas of some 3,500 bytes a line, none like the other: segments of many blocks in few lines.
+func longStanzas(n, size int) []Event {
+	batch := stanzas(n, size)
+	chance := rand.New(rand.NewPCG(uint64(n), 1))
+	for i := range batch {
+		body := make([]byte, 2800)
+		for at := range body {
+			body[at] = ' ' + 1 + byte(chance.IntN(90))
+		}
+		batch[i].Level, batch[i].Content.Body = LevelContent, body
+	}
+	return batch
+}
+
+// linesOf reads a record's lines as they stand in it.
 func linesOf(t testing.TB, dir string) (all [][]byte) {
 	t.Helper()
-	if err := Search(context.Background(), dir, Query{}, func(line []byte, _ Record) error {
-		all = append(all, bytes.Clone(line))
-		return nil
-	}); err != nil {
+	numbers, err := segments(dir)
+	if err == nil {
+		err = eachLine(t.Context(), dir, numbers, func(line []byte, _ head) error {
+			all = append(all, bytes.Clone(line))
+			return nil
+		})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return all

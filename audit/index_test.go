@@ -30,9 +30,9 @@ func found(t testing.TB, dir string, q Query) (seqs []uint64) {
 func variedRecord(t testing.TB) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "audit")
-	l := open(t, Config{Dir: dir, SegmentBytes: 700 << 10})
-	for n := range 60 {
-		batch := stanzas(n*50, 50)
+	l := open(t, Config{Dir: dir, SegmentBytes: 320 << 10})
+	for n := range 28 {
+		batch := longStanzas(n*10, 10)
 		if n%17 == 3 {
 			e := &batch[7]
 			e.From, e.To, e.Remote = "zoë@corp.example/x", "carol@chat.deep.partner.example", "deep.partner.example"
@@ -370,7 +370,7 @@ func TestLeavesOf(t *testing.T) {
 	}
 	defer closer.Close()
 	leaves := tree.leaves
-	for _, r := range [][2]int64{{0, 1}, {0, 8}, {1, 8}, {3, 4}, {5, 1000}, {0, leaves}, {leaves - 3, leaves}} {
+	for _, r := range [][2]int64{{0, 1}, {0, 8}, {1, 8}, {3, 4}, {5, 200}, {0, leaves}, {leaves - 3, leaves}} {
 		var edge []subtree
 		for at := r[0]; at < r[1]; at++ {
 			h, err := tree.leaf(at)

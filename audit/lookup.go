@@ -311,13 +311,16 @@ func (did *Indexing) one(ctx context.Context, i indexing, tree hashFile) error {
 	return writeIndex(i.dir, i.number, content)
 }
 
-// readIndex reads an index, or as much of what stands in its place as none of ours has.
+// readIndex reads an index; nothing of what stands in its place and is larger than any of ours.
 func readIndex(dir string, number int) ([]byte, error) {
 	f, err := openRegular(indexPath(dir, number))
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.Size() > maxIndex {
+		return []byte{}, err
+	}
 	return io.ReadAll(io.LimitReader(f, maxIndex+1))
 }
 
