@@ -389,6 +389,39 @@ func TestLowSpaceIsToldOnce(t *testing.T) {
 	})
 }
 
+// TestSlowDisk: a disk that takes a second for each sync refuses nobody and forgets nothing: all who come meanwhile share the next one.
+func TestSlowDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDisk()
+		l := openWith(t, Config{Dir: dir}, d, time.Now)
+		d.set(func(d *testDisk) { d.slow = time.Second })
+		_, before := d.counts()
+		begun := time.Now()
+		var wg sync.WaitGroup
+		for c := range 50 {
+			wg.Go(func() {
+				for i := range 4 {
+					time.Sleep(time.Duration(c) * 7 * time.Millisecond)
+					batch := stanzas(c*1000+i*2, 2)
+					appendAll(t, l, batch)
+					l.Note(Event{Kind: Delivery, Outcome: Written, Of: []SeqRange{{batch[0].Seq, batch[1].Seq}}})
+				}
+			})
+		}
+		wg.Wait()
+		_, after := d.counts()
+		if took := time.Since(begun); took > 10*time.Second || after-before > 10 || l.Stats().Fault != nil {
+			t.Errorf("it took %s and %d syncs: %v", took, after-before, l.Stats().Fault)
+		}
+		closeLog(t, l)
+		if left, err := Unsettled(dir); err != nil || len(left) > 0 || len(stanzaIDs(records(t, dir))) != 400 {
+			t.Errorf("%d unsettled of %d, %v", len(left), len(stanzaIDs(records(t, dir))), err)
+		}
+	})
+}
+
 // TestHangingDisk: a caller need not wait longer than it wants to; the others wait on, and get what they waited for.
 func TestHangingDisk(t *testing.T) {
 	t.Parallel()

@@ -26,6 +26,7 @@ type testDisk struct {
 	noProof  error // writes fail, but for segments
 	space    uint64
 	stall    chan struct{} // writes wait until it is closed
+	slow     time.Duration // what a sync of a segment takes
 	writes   int
 	syncs    int
 }
@@ -130,6 +131,12 @@ func (d *testDisk) remove(path string) error {
 }
 
 func (f *testFile) sync() error {
+	f.d.mu.Lock()
+	slow := f.d.slow
+	f.d.mu.Unlock()
+	if f.segment {
+		time.Sleep(slow)
+	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.segment {
