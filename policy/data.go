@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -41,22 +42,38 @@ func mergeData(c Data, files []source) (map[string]any, error) {
 		}
 		docs = append(docs, document{f.file, root})
 	}
-	merged := map[string]any{}
+	m := merger{}
+	merged := m.own(nil)
 	for i, d := range docs {
-		for _, path := range merge(merged, d.root, nil) {
+		for _, path := range m.merge(merged, d.root, nil) {
 			faults = append(faults, Faults{{File: d.origin, Text: fmt.Sprintf("data.%s is given by %s too", dotted(path), giver(docs[:i], path))}})
 		}
 	}
 	return merged, join(faults...)
 }
 
+// merger keeps in mind which objects it has made itself. It copies the others before it adds to them, so that the document that they came from
+// stays as it was.
+type merger map[uintptr]bool
+
+// own gives an object to add to.
+func (m merger) own(object map[string]any) map[string]any {
+	if m[reflect.ValueOf(object).Pointer()] {
+		return object
+	}
+	copied := make(map[string]any, len(object))
+	maps.Copy(copied, object)
+	m[reflect.ValueOf(copied).Pointer()] = true
+	return copied
+}
+
 // merge adds src to dst and returns the paths at which both have a value.
-func merge(dst, src map[string]any, at []string) (conflicts [][]string) {
+func (m merger) merge(dst, src map[string]any, at []string) (conflicts [][]string) {
 	for _, key := range slices.Sorted(maps.Keys(src)) {
 		value := src[key]
 		had, twice := dst[key]
 		if !twice {
-			dst[key] = own(value)
+			dst[key] = value
 			continue
 		}
 		path := append(slices.Clone(at), key)
@@ -66,22 +83,11 @@ func merge(dst, src map[string]any, at []string) (conflicts [][]string) {
 			conflicts = append(conflicts, path)
 			continue
 		}
-		conflicts = append(conflicts, merge(d, s, path)...)
+		d = m.own(d)
+		dst[key] = d
+		conflicts = append(conflicts, m.merge(d, s, path)...)
 	}
 	return conflicts
-}
-
-// own copies objects, so that a merge into them leaves the document that they came from as it was.
-func own(value any) any {
-	m, ok := value.(map[string]any)
-	if !ok {
-		return value
-	}
-	copied := make(map[string]any, len(m))
-	for k, v := range m {
-		copied[k] = own(v)
-	}
-	return copied
 }
 
 // giver is the first document that has something at a path.

@@ -135,7 +135,10 @@ func readFile(files fs.FS, name string, d fs.DirEntry) ([]byte, error) {
 		wrong = "is not a file"
 	default:
 		text, err := fs.ReadFile(files, name)
-		return append([]byte{}, bytes.TrimPrefix(text, []byte("\ufeff"))...), err // editors of Windows put that there
+		if text = bytes.TrimPrefix(text, []byte("\ufeff")); text == nil { // editors of Windows put that there
+			text = []byte{}
+		}
+		return text, err
 	}
 	return nil, errors.New(wrong)
 }

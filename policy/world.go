@@ -20,7 +20,7 @@ func newWorld(data map[string]any) (*world, error) {
 	if _, taken := data["sallyport"]; taken {
 		return nil, Faults{{Text: "data.sallyport is given by a data file; it belongs to the rules"}}
 	}
-	value, err := ast.InterfaceToValue(data)
+	value, err := dataValue(data)
 	if err != nil {
 		return nil, err
 	}
@@ -40,4 +40,36 @@ func (w *world) has(name string) bool {
 		return true
 	}
 	return w.root.Get(ast.StringTerm(name)) != nil
+}
+
+// dataValue is OPA's own conversion, but that it shares what is empty and has less to throw away: lists of people are long.
+func dataValue(x any) (ast.Value, error) {
+	switch x := x.(type) {
+	case map[string]any:
+		if len(x) == 0 {
+			return ast.InternedEmptyObjectValue, nil
+		}
+		terms, pairs := make([]ast.Term, 2*len(x)), make([][2]*ast.Term, 0, len(x))
+		for k, v := range x {
+			value, err := dataValue(v)
+			if err != nil {
+				return nil, err
+			}
+			key, term := &terms[2*len(pairs)], &terms[2*len(pairs)+1]
+			key.Value, term.Value = ast.String(k), value
+			pairs = append(pairs, [2]*ast.Term{key, term})
+		}
+		return ast.NewObject(pairs...), nil
+	case []any:
+		terms := make([]*ast.Term, len(x))
+		for i := range x {
+			value, err := dataValue(x[i])
+			if err != nil {
+				return nil, err
+			}
+			terms[i] = ast.NewTerm(value)
+		}
+		return ast.NewArray(terms...), nil
+	}
+	return ast.InterfaceToValue(x)
 }
