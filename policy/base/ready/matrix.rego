@@ -1,6 +1,8 @@
 # The partner matrix: which of our domains exchanges what with which other, in which direction.
 package sallyport.ready.matrix
 
+import data.sallyport.names
+
 # row is what our domain has on the remote one: under its name, the closest wildcard, or "default".
 row := [found |
 	table := data.matrix[input.local.domain]
