@@ -3,9 +3,9 @@ package audit
 import (
 	"encoding/csv"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 type csvColumn struct {
@@ -68,11 +68,8 @@ func CSV(w io.Writer) func(Hit) error {
 }
 
 // cell makes a value harmless in a spreadsheet: what could be read as a formula gets an apostrophe before it, as OWASP advises, and what
-// is not printable is escaped, so that a row is one line and reads in one direction.
-func cell(s string) string {
-	s = Visible(s)
-	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " ")); strings.ContainsRune("=+-@'＝＋－＠", first) {
-		return "'" + s
-	}
-	return s
-}
+// is not printable is escaped, so that a row is one line and reads in one direction. Behind a semicolon, too: where that is what separates
+// cells, as in half of Europe, a spreadsheet begins one there.
+func cell(s string) string { return formula.ReplaceAllString(Visible(s), "$1'$2") }
+
+var formula = regexp.MustCompile(`(^|;)([ "]*[=+\-@'＝＋－＠])`)

@@ -29,6 +29,7 @@ func oddRecord(t *testing.T) (dir string) {
 	l := open(t, Config{Dir: dir})
 	batch := stanzas(0, 3)
 	batch[1].From, batch[1].To, batch[1].Dir = "bob@partner.example/x", "alice@corp.example/y", "in"
+	batch[2].Level, batch[2].Content.Body = LevelContent, []byte("=cmd|' /C calc'!A0;=1+1;\"@x\",=2\r\nBcc: x@y.example\r\n\r\n.\r\n\u202e\t-3")
 	for _, odd := range []string{"=1+1|a\\b=c\r\nX: y", "ev\u202eil\x1b[2J\"@corp.example", "žofie@müller.example", strings.Repeat("x", 900) + "@corp.example", "\xff@\x00"} {
 		e := stanzaEvent(9)
 		e.From, e.Stanza.ID, e.Decision.Rule, e.Decision.Reason = odd, []byte(odd), odd, odd
@@ -99,6 +100,21 @@ func TestExportForms(t *testing.T) {
 }
 
 func checkCSV(t *testing.T, lines []string) {
+	for _, comma := range []rune{',', ';', '\t'} { // whichever of them a spreadsheet takes for the end of a cell
+		r := csv.NewReader(strings.NewReader(strings.Join(lines, "\n")))
+		r.Comma, r.LazyQuotes, r.FieldsPerRecord = comma, true, -1
+		rows, err := r.ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			for _, c := range row {
+				if c = strings.TrimLeft(c, ` "`); c != "" && strings.ContainsRune("=+-@", rune(c[0])) {
+					t.Errorf("with %q between cells a formula: %s", comma, c)
+				}
+			}
+		}
+	}
 	rows, err := csv.NewReader(strings.NewReader(strings.Join(lines, "\n"))).ReadAll()
 	if err != nil || len(rows) != 9 || !strings.HasPrefix(rows[4][9], "'=1+1|a") {
 		t.Errorf("%q, %v", rows, err)
@@ -251,7 +267,8 @@ func readParts(t *testing.T, msg *mail.Message, keys Keys, events int) {
 				t.Errorf("%d events, want %d", got, events)
 			}
 		default:
-			if bytes.Count(b, []byte("\r\n")) != events || bytes.ContainsAny(b, "\x1b\x00") {
+			said := bytes.Count(b, []byte("\r\n    ")) // lines of bodies
+			if bytes.Count(b, []byte("\r\n")) != events+said || bytes.ContainsAny(b, "\x1b\x00\t\u202e") {
 				t.Errorf("%q", b)
 			}
 		}
