@@ -90,6 +90,7 @@ type options struct {
 	zone      []string     // what DNS knows; remote.example and its like have a route
 	domains   []string     // of the backend; default: corp.example and its conference service
 	quiet     bool         // the log is not kept
+	onFailure string       // of the record
 }
 
 func newStage(t testing.TB, o options) *stage {
@@ -130,7 +131,7 @@ func newRooms(t testing.TB, o options) *stage {
 	var err error
 	s.engine, err = policy.New(rules, s.policyData(o))
 	must(t, err)
-	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async"})
+	s.record, err = audit.Open(audit.Config{Dir: filepath.Join(s.dir, "audit"), Durability: "async", OnFailure: o.onFailure})
 	must(t, err)
 	t.Cleanup(func() { s.record.Close() })
 	s.Key = key
