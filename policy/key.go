@@ -1,5 +1,7 @@
 package policy
 
+import "encoding/binary"
+
 // keySpace bounds a key. What does not fit, such as a long body, is not remembered: the memo stays small, and a text of
 // that length hardly comes twice.
 const keySpace = 384
@@ -56,11 +58,8 @@ func (k *key) number(v uint64) bool {
 	if keySpace-k.n < 8 {
 		return false
 	}
-	for range 8 {
-		k.bytes[k.n] = byte(v)
-		k.n++
-		v >>= 8
-	}
+	binary.LittleEndian.PutUint64(k.bytes[k.n:], v)
+	k.n += 8
 	return true
 }
 
