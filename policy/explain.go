@@ -67,8 +67,12 @@ func saying(c *ast.Compiler, name string) (found []*ast.Rule) {
 	return found
 }
 
-// says tells whether a rule has the name in a member, as its rule, and whether it has it at all.
+// says tells whether a rule has the name in a member, as its rule, and whether it has it at all. A list of names, which is the same whatever is
+// asked, says none.
 func says(r *ast.Rule, name string) (member, anywhere bool) {
+	if fixed(r) {
+		return false, false
+	}
 	is := func(t *ast.Term) bool {
 		s, ok := t.Value.(ast.String)
 		return ok && string(s) == name
