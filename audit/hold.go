@@ -234,6 +234,7 @@ func withHoldLock(dir string, f func() error) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("somebody else deletes, or places or releases a hold, just now: %w", err)
 	}
+	defer syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) // a program that is being started has a copy of the file until it runs
 	return f()
 }
 
