@@ -29,6 +29,7 @@ type Export struct {
 	Format  string // jsonl, csv, eml, cef or ecs
 	To      string // the directory; it must not be there
 	Program string // version that stands in the manifest
+	Bare    bool   // without proofs of the events; letters have them in any case
 }
 
 // Manifest says what an export holds and what it was taken from, in the file manifest.json.
@@ -38,7 +39,7 @@ type Manifest struct {
 	Query    string         `json:"query"`
 	Format   string         `json:"format"`
 	Events   uint64         `json:"events"`
-	Unproved uint64         `json:"unproved,omitempty"` // of eml: messages that no checkpoint covers yet
+	Unproved uint64         `json:"unproved,omitempty"` // events that no checkpoint covers yet; of eml: messages
 	Damaged  int            `json:"damaged,omitempty"`  // lines of the records that could not be read
 	Files    []ExportFile   `json:"files"`
 	Records  []ExportSource `json:"records"`
@@ -202,16 +203,21 @@ func (e *exporter) run(ctx context.Context) error {
 		return err
 	}
 	write, end := e.writer(f)
+	proofs, err := e.proofs()
+	if err != nil {
+		return errors.Join(err, f.f.Close())
+	}
+	defer proofs.close()
 	err = SearchAll(ctx, e.Dirs, e.Query, func(h Hit) error {
 		e.m.Events++
-		return write(h)
+		return errors.Join(write(h), proofs.add(h))
 	})
 	var damage *DamageError
 	if errors.As(err, &damage) {
 		e.m.Damaged, err = damage.Lines, nil
 	}
 	if err == nil {
-		err = end()
+		err = errors.Join(end(), proofs.end())
 	}
 	if err != nil {
 		return errors.Join(err, f.f.Close())
@@ -220,6 +226,62 @@ func (e *exporter) run(ctx context.Context) error {
 	made.Events = e.m.Events
 	e.m.Files = slices.Insert(e.m.Files, 0, made)
 	return err
+}
+
+// proofsName is the file of the proofs of all events of an export, one behind another.
+const proofsName = "events.tlog-proofs"
+
+// proving writes that file.
+type proving struct {
+	e       *exporter
+	f       *exportFile // nil: there is none
+	provers []*prover   // by directory
+	made    uint64
+}
+
+func (e *exporter) proofs() (p *proving, err error) {
+	p = &proving{e: e}
+	if e.Bare || e.Format == "eml" {
+		return p, nil
+	}
+	for _, dir := range e.Dirs {
+		p.provers = append(p.provers, newProver(dir))
+	}
+	p.f, err = e.create(proofsName)
+	return p, err
+}
+
+func (p *proving) add(h Hit) error {
+	if p.f == nil {
+		return nil
+	}
+	proof, _, err := p.provers[slices.Index(p.e.Dirs, h.Dir)].prove(h.Line)
+	if err != nil {
+		p.e.m.Unproved++
+		return nil
+	}
+	p.made++
+	_, err = p.f.Write(proof)
+	return err
+}
+
+func (p *proving) end() error {
+	if p.f == nil {
+		return nil
+	}
+	made, err := p.f.close()
+	p.f, made.Events = nil, p.made
+	p.e.m.Files = append(p.e.m.Files, made)
+	return err
+}
+
+func (p *proving) close() {
+	for _, r := range p.provers {
+		r.Close()
+	}
+	if p.f != nil {
+		p.f.f.Close()
+	}
 }
 
 // writer gives what takes the events, and what is to be done behind the last.

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -82,6 +83,9 @@ func TestExportForms(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			m, out := export(t, Export{Dirs: []string{dir}, Query: Query{Kind: "stanza"}, Format: format})
+			if format != "eml" {
+				checkProofs(t, dir, out, 8)
+			}
 			lines := printable(t, filepath.Join(out, name))
 			want := 8
 			if format == "csv" {
@@ -96,6 +100,29 @@ func TestExportForms(t *testing.T) {
 			}
 			checkManifest(t, m, out)
 		})
+	}
+}
+
+// checkProofs holds the proofs of an export to be those of its events, whatever form these have.
+func checkProofs(t *testing.T, dir, out string, want int) {
+	keys, err := RecordKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proofs := SplitProofs(readFile(t, filepath.Join(out, proofsName)))
+	if len(proofs) != want {
+		t.Errorf("%d proofs", len(proofs))
+	}
+	var lines [][]byte
+	for _, b := range proofs {
+		p, err := keys.OpenProof(b)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		lines = append(lines, p.Line)
+	}
+	if all := linesOf(t, dir); len(all) < want || !slices.EqualFunc(lines, all[:want], bytes.Equal) {
+		t.Error("the proofs are of other lines")
 	}
 }
 

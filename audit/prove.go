@@ -37,6 +37,19 @@ func (p Proof) Format() []byte {
 
 var errNoProof = errors.New("not a proof as sallyport audit prove writes it")
 
+// SplitProofs takes proofs apart that stand one after another in a file. What is none comes as one that cannot be opened.
+func SplitProofs(b []byte) (proofs [][]byte) {
+	for len(b) > 0 {
+		end := len(b)
+		if at := bytes.Index(b[1:], []byte("\n"+proofHead+"\n")); at >= 0 {
+			end = at + 2
+		}
+		proofs = append(proofs, b[:end:end])
+		b = b[end:]
+	}
+	return proofs
+}
+
 // OpenProof reads a proof and checks it: the checkpoint is signed by one of the keys, and the line is in its tree at the index.
 func (k Keys) OpenProof(b []byte) (p Proof, err error) {
 	text, signed, ok := bytes.Cut(b, noteBreak)

@@ -33,6 +33,7 @@ func exportCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&x.Format, "format", "jsonl", "`FORM`: jsonl, csv, eml (one letter for each two and day), cef or ecs")
+	cmd.Flags().BoolVar(&x.Bare, "bare", false, "without the proofs of the events, which take some two kilobytes each")
 	cmd.Flags().StringVar(&x.To, "out", "", "`DIRECTORY` to be made; nothing is written over")
 	return cmd
 }

@@ -86,7 +86,7 @@ func verifyCommand() *cobra.Command {
 	f.add(cmd)
 	trust.add(cmd)
 	cmd.Flags().StringArrayVar(&trust.checkpoints, "checkpoint", nil, "`FILE` of checkpoints that were kept elsewhere")
-	cmd.Flags().StringVar(&proof, "proof", "", "check the proof of one event in `FILE`, without any record")
+	cmd.Flags().StringVar(&proof, "proof", "", "check the proofs of events in `FILE`, without any record")
 	return cmd
 }
 
@@ -142,19 +142,38 @@ func describe(w io.Writer, prefix string, r *audit.Report) {
 	}
 }
 
-// verifyProof checks the proof of one event, and shows the event.
+// verifyProof checks the proofs of a file, and shows their events.
 func (f *recordFlags) verifyProof(w io.Writer, path string, keys audit.Keys) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("--proof: %w", err)
 	}
-	p, err := keys.OpenProof(b)
+	proofs := audit.SplitProofs(b)
+	if len(proofs) == 0 {
+		return fmt.Errorf("%s has no proof in it", path)
+	}
+	var faults []error
+	for i, proof := range proofs {
+		if err := f.showProof(w, proof, keys); err != nil {
+			name := path
+			if len(proofs) > 1 {
+				name = fmt.Sprintf("%s, proof %d", path, i+1)
+			}
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// showProof checks one, and shows its event.
+func (f *recordFlags) showProof(w io.Writer, proof []byte, keys audit.Keys) error {
+	p, err := keys.OpenProof(proof)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
 	r, err := audit.ParseRecord(p.Line)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
 	if err := f.print(w)(p.Line, r); err != nil || f.asJSON {
 		return err

@@ -134,6 +134,9 @@ audit: {dir: %s-audit, level: sealed, sealing: {recipients: [%s], threshold: %d}
 	}
 	for _, line := range lines {
 		line = here.Replace(line)
+		if strings.Contains(line, "case-118") {
+			run("sallyport audit key > gate-1.pub; sallyport audit export --kind stanza --out case-118")
+		}
 		if strings.HasSuffix(line, " -f") {
 			line = "timeout --preserve-status -s INT 1 " + line
 		}
