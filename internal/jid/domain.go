@@ -126,7 +126,7 @@ func parseIDN(s string) (Domain, error) {
 		return Domain{}, fmt.Errorf("%w: %w", ErrBadDomain, err)
 	}
 	// A name that mapping changes twice has two canonical forms, and so none.
-	if again, err := profile.ToASCII(text); err != nil || again != ascii {
+	if again, err := profile.ToASCII(text); err != nil || again != ascii || reserved(text) {
 		return Domain{}, fmt.Errorf("%w: no stable form", ErrBadDomain)
 	}
 	return finish(text, ascii)
