@@ -11,7 +11,4 @@ firm := {
 # kinds and classes are what stanzas are; policy/schema/input.json has the same.
 kinds := {"message", "presence", "iq"}
 
-classes := {
-	"admin", "archive", "call.audio", "call.control", "call.video", "disclosure", "e2ee.omemo", "e2ee.openpgp", "e2ee.otr", "file", "file.inband",
-	"forged-envelope", "gateway", "invite", "muc", "presence", "pubsub", "register", "rtt", "signal", "subscribe", "text", "unknown",
-}
+classes := split("admin archive call.audio call.control call.video disclosure e2ee.omemo e2ee.openpgp e2ee.otr file file.inband forged-envelope gateway invite muc presence pubsub register rtt signal subscribe text unknown", " ")
