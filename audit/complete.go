@@ -301,7 +301,7 @@ func (s *Settled) add(outcome string, n uint64) {
 		s.Bounced += n
 	case Dropped:
 		s.Dropped += n
-	case Replaced: // its other event has an end of its own
+	case Replaced, Untold: // its other event has an end of its own; it is not one that was let pass
 	default:
 		s.Lost += n
 	}

@@ -59,6 +59,7 @@ func testStatements(t *testing.T, c Config) {
 	twice[2].Level = LevelNone
 	appendAll(t, l, twice)
 	l.Note(Event{Kind: Delivery, Dir: "in", Local: "corp.example", Remote: "a.example", Outcome: Replaced, Of: []SeqRange{{1, 1}}})
+	l.Note(Event{Kind: Delivery, Dir: "in", Local: "corp.example", Remote: "a.example", Outcome: Untold, Of: []SeqRange{{2, 2}}})
 	time.Sleep(2 * time.Minute)
 	d.set(func(d *testDisk) { d.failed = errors.New("no disk") })
 	pass("a.example", "in", "allow", LevelDefault, 4)

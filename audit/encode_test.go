@@ -112,6 +112,7 @@ func TestCodes(t *testing.T) {
 		{Event{Kind: Delivery, Outcome: Dropped}, 112},
 		{Event{Kind: Delivery, Outcome: Lost}, 113},
 		{Event{Kind: Delivery, Outcome: Replaced}, 115},
+		{Event{Kind: Delivery, Outcome: Untold}, 116},
 		{Event{Kind: Stanza, Again: true, Decision: DecisionPart{Effect: "allow"}}, 103},
 		{Event{Kind: Stanza, Again: true}, 104},
 		{Event{Kind: Stanza, Again: true, Decision: DecisionPart{Effect: "drop"}}, 105},

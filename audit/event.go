@@ -53,7 +53,7 @@ type Event struct {
 
 	// Of a delivery event.
 	Of      []SeqRange // the stanza events it settles
-	Outcome string     // Acked, Written, Bounced, Dropped, Lost or Replaced
+	Outcome string     // Acked, Written, Bounced, Dropped, Lost, Replaced or Untold
 	settled uint64     // every allowed stanza with a lower seq is settled; set by Log
 
 	Count        uint64    // of stanzas or events

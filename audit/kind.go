@@ -58,6 +58,7 @@ const (
 	Lost    = "lost"    // accepted before a crash, and not known to have been written
 	Acked   = "acked"   // the next server says that it has taken it (XEP-0198)
 
+	Untold   = "untold"   // refused, as its own event says, and its sender could not be told; it was not let pass, so this settles nothing
 	Replaced = "replaced" // judged again before it left: another event stands for it, and what became of the stanza is said of that one
 )
 
@@ -248,6 +249,8 @@ func (e *Event) Code() Code {
 			c += 4
 		case Replaced:
 			c += 5
+		case Untold:
+			c += 6
 		default:
 			c += 3
 		}

@@ -38,7 +38,7 @@ type Record struct {
 	NextTry   string `json:"next_try,omitempty" doc:"how long until the gate tries again by itself"`
 
 	Of      []SeqRange `json:"of,omitempty" doc:"closed ranges of seq: the stanza events that this one settles; of audit.delete all that are deleted"`
-	Outcome string     `json:"outcome,omitempty" doc:"acked, written, bounced, dropped or lost"`
+	Outcome string     `json:"outcome,omitempty" doc:"acked, written, bounced, dropped, lost, replaced or untold"`
 	Settled uint64     `json:"settled,omitempty" doc:"every allowed stanza with a lower seq is settled"`
 
 	Count    uint64    `json:"count,omitempty" doc:"of stanzas or events"`

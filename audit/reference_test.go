@@ -345,7 +345,7 @@ func codesOf(k Kind) string {
 		}
 	case Delivery:
 		cases = cases[:0]
-		for _, outcome := range []string{Written, Bounced, Dropped, Lost, Acked, Replaced} {
+		for _, outcome := range []string{Written, Bounced, Dropped, Lost, Acked, Replaced, Untold} {
 			cases = append(cases, struct {
 				when string
 				e    Event

@@ -164,6 +164,8 @@ func (p *Proxy) settle(a *answered, told bool) {
 		e.Outcome, e.Text = audit.Lost, "lost in a crash; its sender could not be told, or it is of a kind that gets no answer"
 	case told:
 		e.Outcome = audit.Bounced
+	case a.denied:
+		e.Outcome = audit.Untold
 	}
 	p.Record.Note(e)
 }
