@@ -384,6 +384,30 @@ func TestHoldAtLevelLink(t *testing.T) {
 	}
 }
 
+// TestHoldOnADamagedRecord: a hold can be placed and released when lines of the record cannot be read; nothing is deleted meanwhile.
+func TestHoldOnADamagedRecord(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir(), Retention: Retention{"default": term(t, "1d")}}
+	l, clock := days(t, c, 3)
+	path := filepath.Join(c.Dir, segmentName(1))
+	b := readFile(t, path)
+	write(t, path, append([]byte("#"), b[1:]...))
+	if err := PlaceHold(t.Context(), c.Dir, Hold{Name: "case-117", Query: Query{User: "alice@corp.example"}}, by(l)); err != nil {
+		t.Error(err)
+	}
+	clock.pass(10 * 24 * time.Hour)
+	if err := lookNow(l); err == nil || len(there(t, c.Dir)) != 4 {
+		t.Errorf("%v, segments %v", err, there(t, c.Dir))
+	}
+	if err := ReleaseHold(t.Context(), c.Dir, "case-117", by(l)); err != nil {
+		t.Error(err)
+	}
+	write(t, path, b)
+	if err := lookNow(l); err != nil || there(t, c.Dir)[0] == 1 {
+		t.Errorf("%v, segments %v", err, there(t, c.Dir))
+	}
+}
+
 // TestHoldText: a hold comes back from its event as it was placed, whatever stands in it.
 func TestHoldText(t *testing.T) {
 	t.Parallel()

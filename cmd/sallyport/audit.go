@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +59,14 @@ func (f *recordFlags) directory() (string, error) {
 // lookFlags are common to the commands that show events: who looks, and why, is recorded.
 type lookFlags struct {
 	recordFlags
+	paths   []string // of several configurations; nil: that of path
 	as, why string
+}
+
+// addPlaces is for commands that take the records of several gates.
+func (f *lookFlags) addPlaces(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&f.paths, "config", "c", []string{defaultConfig}, "configuration `FILE`; again for each gate whose own record is read")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "`DIRECTORY` of the record; default: the configuration's audit.dir")
 }
 
 func (f *lookFlags) addWho(cmd *cobra.Command) {
@@ -65,26 +74,43 @@ func (f *lookFlags) addWho(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.why, "reason", "", "`REASON`, which is recorded")
 }
 
-// directories are those that are named, or else the gate's own. live is the configuration of the gate whose record is among them; nil where
-// all are copies, in which nothing can be recorded. A record that is somebody's own and not that of the configuration is refused.
-func (f *lookFlags) directories(named []string) (dirs []string, live *config.Config, err error) {
+// directories are those that are named, or else the gates' own. live are the configurations of the gates whose records are among them; a copy has
+// none, and nothing can be recorded in it. A record that is somebody's own and not that of a configuration is refused.
+func (f *lookFlags) directories(named []string) (dirs []string, live []*config.Config, err error) {
 	if f.dir != "" {
 		named = append([]string{f.dir}, named...)
 	}
-	c, loadErr := config.Load(f.path)
-	if len(named) == 0 {
-		if loadErr != nil {
-			return nil, nil, loadErr
+	paths := f.paths
+	if paths == nil {
+		paths = []string{f.path}
+	}
+	var gates []*config.Config
+	var unread error
+	for _, path := range paths {
+		c, err := config.Load(path)
+		if err != nil {
+			unread = errors.Join(unread, err)
+			continue
 		}
-		named = []string{c.Audit.Dir}
+		gates = append(gates, c)
+	}
+	if len(named) == 0 {
+		if unread != nil {
+			return nil, nil, unread
+		}
+		for _, c := range gates {
+			named = append(named, c.Audit.Dir)
+		}
 	}
 	for _, dir := range named {
 		if err := isRecord(dir); err != nil {
 			return nil, nil, err
 		}
+		own := slices.IndexFunc(gates, func(c *config.Config) bool { return sameDir(dir, c.Audit.Dir) })
 		switch {
-		case loadErr == nil && sameDir(dir, c.Audit.Dir):
-			live = c
+		case own >= 0 && !slices.Contains(live, gates[own]):
+			live = append(live, gates[own])
+		case own >= 0:
 		case audit.InUse(dir):
 			return nil, nil, fmt.Errorf("a gate writes to %s, so that it has to be recorded there who reads it: name that gate's configuration (-c)", dir)
 		case audit.Owned(dir):
@@ -94,13 +120,15 @@ func (f *lookFlags) directories(named []string) (dirs []string, live *config.Con
 	return named, live, nil
 }
 
-// note records that somebody looks, where that can be recorded.
-func (f *lookFlags) note(ctx context.Context, live *config.Config, n console.Note) error {
-	if live == nil {
-		return nil
-	}
+// note records that somebody looks, in each record where that can be recorded.
+func (f *lookFlags) note(ctx context.Context, live []*config.Config, n console.Note) error {
 	n.As, n.Why = f.as, f.why
-	return noteDeed(ctx, live, n)
+	for _, c := range live {
+		if err := noteDeed(ctx, c, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sameDir(a, b string) bool {
@@ -207,7 +235,8 @@ func tailCommand() *cobra.Command {
 			return fault(err)
 		},
 	}
-	f.recordFlags.add(cmd)
+	f.addPlaces(cmd)
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	f.addWho(cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")
 	cmd.Flags().IntVarP(&n, "lines", "n", 10, "`N` events; below zero: all")

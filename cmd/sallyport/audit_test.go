@@ -69,6 +69,18 @@ func TestLooksAreRecorded(t *testing.T) {
 		}
 	}
 	looks := [][]string{{"audit", "search"}, {"audit", "tail"}, {"audit", "export", "--out", filepath.Join(t.TempDir(), "x")}, {"audit", "prove", id[1]}, {"policy", "explain", id[1]}, {"policy", "replay"}}
+	// Of two gates' own records at once, each has it.
+	other := filepath.Join(t.TempDir(), "other.yaml")
+	must(t, os.WriteFile(other, []byte("backends: [{address: 127.0.0.1:3, domains: [other.example]}]\ninside: {listen: 127.0.0.1:1}\noutside: {listen: ['127.0.0.1:2']}\naudit: {dir: record}\n"), 0o600))
+	c2, err := config.Load(other)
+	must(t, err)
+	l, err := audit.Open(c2.Audit.Config)
+	must(t, err)
+	must(t, l.Append(t.Context(), []audit.Event{{Kind: audit.NodeStart}}))
+	must(t, l.Close())
+	if code, out, stderr := call("audit", "tail", "-n", "5", "-c", h.config, "-c", other); code != 0 || strings.Count(out, "tail lines=5") != 2 {
+		t.Errorf("%d %s%s", code, out, stderr)
+	}
 	none := filepath.Join(t.TempDir(), "none.yaml")
 	for _, args := range looks {
 		args = append(args, "--dir", c.Audit.Dir, "-c", none)
@@ -95,13 +107,13 @@ func TestLooksAreRecorded(t *testing.T) {
 		asked = append(asked, strings.TrimSpace(strings.Join([]string{r.Kind, r.As, r.Why, r.Query}, " ")))
 		return nil
 	}))
-	want := []string{"audit.search maria case 117 everything", "audit.search   effect=deny", "audit.search maria case 118 tail lines=3", "audit.search   tail lines=1",
+	want := []string{"audit.search maria case 117 everything", "audit.search   effect=deny", "audit.search maria case 118 tail lines=3", "audit.search   tail lines=1", "audit.search   tail lines=5",
 		"audit.export   prove id=" + id[1], "audit.search   explain id=" + id[1]}
 	if !slices.Equal(asked, want) {
 		t.Errorf("recorded are %q", asked)
 	}
 	_, out, _ = call("audit", "search", "--json", "--kind", "audit.search", copied, copied)
-	if strings.Count(out, "\n") != 4 {
+	if strings.Count(out, "\n") != 5 {
 		t.Errorf("of a copy named twice:\n%s", out)
 	}
 	if _, again, stderr := call("audit", "tail", "-n", "-1", "--json", copied); !strings.Contains(again, out[:strings.Index(out, "\n")]) || strings.Contains(again, `"tail lines=-1"`) {

@@ -225,7 +225,7 @@ func proveCommand() *cobra.Command {
 			return fault(os.WriteFile(out, proof, 0o600))
 		},
 	}
-	f.addPlaces(cmd)
+	f.recordFlags.addPlaces(cmd)
 	f.addWho(cmd)
 	cmd.Flags().StringVarP(&out, "out", "o", "", "`FILE` to write; default: standard output")
 	return cmd
