@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,11 +20,13 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 
 	"sallyport/internal/xmpptest"
+	"sallyport/internal/xmpptest/slapd"
 )
 
 func inPEM(kind string, der []byte) string {
@@ -195,6 +198,68 @@ func TestDirectoryDown(t *testing.T) {
 	if code, _, stderr := call("check", "-c", h.config); code != 1 || !strings.Contains(stderr, `directory: base: "corp" is no distinguished name`) {
 		t.Errorf("check: exit %d, %s", code, stderr)
 	}
+}
+
+// Groups come from a real directory. Who is taken out of one loses its rights with the next answer; while the server is down, and when the
+// gate starts without it, what was told last holds.
+func TestGroupsOfARealDirectory(t *testing.T) {
+	t.Parallel()
+	d := slapd.Start(t, 20)
+	h := newHouse(t)
+	roots, err := os.ReadFile(d.Roots)
+	must(t, err)
+	h.write("ldap.pem", string(roots))
+	h.write("secret", slapd.Password)
+	_, port, _ := net.SplitHostPort(d.TLS)
+	h.edit("admin:", "directory: {url: 'ldaps://localhost:"+port+"', roots: ldap.pem, bind_dn: '"+slapd.Service+"', secret_file: secret, base: 'ou=people,"+slapd.Suffix+
+		"', group_base: 'ou=groups,"+slapd.Suffix+"', file: state/groups.json, poll: 200ms}\nadmin:")
+	h.write("policy/house.yaml", "rights: {groups: {everyone: {default: both}}, default: none}\n")
+	g := h.start()
+	judged := func(c *xmpptest.Conversation, id, user, decision string) {
+		t.Helper()
+		c.Play("r sends <message from='juliet@remote.example' to='" + user + "@corp.example' id='" + id + "'><body>hi</body></message>\nrecord has \"id\":\"" + id + "\" " + decision + "\n")
+	}
+	const passes, refused = `"effect":"allow"`, `"effect":"deny" "rule":"rights"`
+	stage := h.stage(nil)
+	stage.Record = func() (all []byte) {
+		files, _ := filepath.Glob(filepath.Join(h.dir, "state/audit/*.jsonl"))
+		for _, f := range files {
+			b, _ := os.ReadFile(f)
+			all = append(all, b...)
+		}
+		return all
+	}
+	c := xmpptest.Begin(t, stage)
+	c.Play(proved)
+	judged(c, "m1", "u1", passes)
+	judged(c, "m2", "nobody", refused)
+	others := []int{0}
+	for i := 2; i < 20; i++ {
+		others = append(others, i)
+	}
+	d.Members("everyone", others...)
+	g.await("something new; the new policy is in force.*source=directory")
+	judged(c, "m3", "u1", refused)
+	judged(c, "m4", "u2", passes)
+	d.Stop()
+	g.await("source=directory.*connection refused")
+	judged(c, "m5", "u1", refused)
+	judged(c, "m6", "u2", passes)
+	g.signal(syscall.SIGKILL)
+	g.end()
+	h.start()
+	for late := time.Now().Add(patience); ; <-time.After(20 * time.Millisecond) {
+		if _, out, _ := call("status", "-c", h.config); strings.Contains(out, "connection refused") {
+			break
+		} else if time.Now().After(late) {
+			t.Fatalf("status does not say that the directory is down:\n%s", out)
+		}
+	}
+	c = xmpptest.Begin(t, stage)
+	c.Play(proved)
+	judged(c, "m7", "u1", refused)
+	judged(c, "m8", "u2", passes)
+	c.End()
 }
 
 func (h *house) input(text string) string {

@@ -10,8 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-ldap/ldap/v3"
-
+	"sallyport/internal/xmpptest/slapd"
 	"sallyport/policy"
 )
 
@@ -91,8 +90,8 @@ func TestShrinkAccepted(t *testing.T) {
 // somebody accepts the loss.
 func TestSlapdShrinks(t *testing.T) {
 	t.Parallel()
-	s := startSlapd(t, 100)
-	c := s.config("ldaps")
+	s := slapd.Start(t, 100)
+	c := configOf(t, s, "ldaps")
 	f := feed(t, c)
 	first, err := f.First(t.Context())
 	must(t, err)
@@ -107,14 +106,7 @@ func TestSlapdShrinks(t *testing.T) {
 	if !kept() {
 		t.Fatal("the group is not kept inside")
 	}
-	conn, err := ldap.DialURL("ldap://" + s.plain)
-	must(t, err)
-	defer conn.Close()
-	must(t, conn.StartTLS(f.Source.(*directory).tls))
-	must(t, conn.Bind(admin, password))
-	r := ldap.NewModifyRequest("cn=everyone,ou=groups,"+suffix, nil)
-	r.Replace("member", []string{"uid=u1,ou=people," + suffix})
-	must(t, conn.Modify(r))
+	s.Members("everyone", 1)
 	ask := func() error {
 		f := feed(t, c) // as after a restart
 		was, err := f.Kept()

@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"internal/xmpptest":           {"internal/peer"},
 	"internal/xmpptest/lab":       {"internal/peer", "internal/xmpptest"},
 	"internal/xmpptest/receivers": {},
+	"internal/xmpptest/slapd":     {"internal/peer"},
 	"examples":                    {},
 	"cmd/sallyport":               {"*"},
 }
@@ -65,7 +66,7 @@ var guests = map[string][]string{
 	"golang.org/x/crypto/acme":            {"certs"},
 	"go.yaml.in/yaml":                     {"internal/config", "policy"},
 	"github.com/spf13/cobra":              {"cmd/sallyport"},
-	"github.com/go-ldap/ldap":             {"internal/directory"},
+	"github.com/go-ldap/ldap":             {"internal/directory", "internal/xmpptest/slapd"},
 }
 
 type source struct {
