@@ -50,7 +50,7 @@ fuzzing = set -e; out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	{ grep -q "^    context deadline exceeded" "$$out" && ! grep -q "Failing input" "$$out"; } || { cat "$$out"; exit 1; }; done; done
 
 # Benchmarks of what a stanza meets on its way; a link's are in the load generator.
-BENCHMARKS := Reload|Scan|Batch|AppendTo|Cache|Memoised|Encode|Append|BareSync|Lone|Sealed|Verify|FastPath
+BENCHMARKS := Reload|Full$$|Ready$$|Scan|Batch|AppendTo|Cache|Memoised|Encode|Append|BareSync|Lone|Sealed|Verify|FastPath
 
 bench: build peers ## speed and memory: micro-benchmarks, then the load generator against the gate and real servers
 	$(GO) test -run '^$$' -bench '$(BENCHMARKS)' -benchmem -benchtime 0.3s ./internal/stanza ./internal/jid ./policy ./audit ./dialback ./proxy

@@ -101,7 +101,11 @@ func (f *folder) round() (changed bool) {
 	for _, m := range f.modules {
 		var rules []*ast.Rule
 		for _, r := range m.Rules {
-			if several, ok := f.spread(r); ok {
+			several, ok := f.spread(r)
+			if !ok {
+				several, ok = f.lift(r)
+			}
+			if ok {
 				rules, changed = append(rules, several...), true
 				continue
 			}
@@ -131,68 +135,6 @@ func unsilenced(rules []*ast.Rule) []*ast.Rule {
 
 // nameOf is the part of a rule's path that is written down.
 func nameOf(r *ast.Rule) string { return r.Ref().GroundPrefix().String() }
-
-// spread makes of a rule that ranges over the ready-made packages one for each that has what it is about.
-func (f *folder) spread(r *ast.Rule) (several []*ast.Rule, ok bool) {
-	if r.Else != nil || r.Default {
-		return nil, false
-	}
-	for i, e := range r.Body {
-		terms, isCall := e.Terms.([]*ast.Term)
-		if !isCall || len(e.With) > 0 || e.Negated {
-			continue
-		}
-		for j, t := range terms {
-			if ref, ranges := ranging(t, r); ranges {
-				for _, name := range f.packages(ref) {
-					one := r.Copy()
-					ref := slices.Clone(ref)
-					ref[len(readyPackages)] = name
-					one.Body[i].Terms.([]*ast.Term)[j] = ast.NewTerm(ref).SetLocation(t.Location)
-					several = append(several, one)
-				}
-				return several, len(several) > 0
-			}
-		}
-	}
-	return nil, false
-}
-
-// readyPackages are the packages whose members base collects.
-var readyPackages = ast.MustParseRef("data.sallyport.ready")
-
-// ranging tells data.sallyport.ready[_].X, in which _ stands for nothing else in the rule.
-func ranging(t *ast.Term, r *ast.Rule) (ast.Ref, bool) {
-	ref, ok := t.Value.(ast.Ref)
-	n := len(readyPackages)
-	if !ok || len(ref) < n+2 || !ref.HasPrefix(readyPackages) || !ast.IsConstant(ref[n+1].Value) {
-		return nil, false
-	}
-	name, ok := ref[n].Value.(ast.Var)
-	times := 0
-	ast.WalkVars(r, func(v ast.Var) bool {
-		if v.Equal(name) {
-			times++
-		}
-		return false
-	})
-	return ref, ok && times == 1
-}
-
-// packages are those that have something in the place of the _; none where that is not written down.
-func (f *folder) packages(ref ast.Ref) (names []*ast.Term) {
-	for _, r := range f.rules(ref) {
-		name := r.Ref()[len(readyPackages)]
-		if !ast.IsConstant(name.Value) {
-			return nil
-		}
-		if !slices.ContainsFunc(names, name.Equal) {
-			names = append(names, name)
-		}
-	}
-	slices.SortFunc(names, func(a, b *ast.Term) int { return a.Value.Compare(b.Value) })
-	return names
-}
 
 // chain folds a rule and its elses. One whose body cannot hold gives its place to its else; the last one is silenced and not taken out, because
 // a set without rules is not the same as an empty one.

@@ -111,8 +111,8 @@ deny contains {
 	"rule": "revocation-unknown",
 	"reason": "whether the certificate was revoked cannot be found out, and data.peers asks for certainty",
 } if {
-	object.get(peer.terms, "revocation", "soft") == "hard"
 	uncertain
+	object.get(peer.terms, "revocation", "soft") == "hard"
 }
 
 uncertain if input.link.cert.revocation == "unknown"
@@ -128,6 +128,7 @@ deny contains {
 	"rule": "ratchet-channel",
 	"reason": sprintf("the domain was reached by %s before, the link is %s", [input.link.known.channel, input.link.channel]),
 } if {
+	input.link.known.channel != ""
 	ratcheted
 	channel_rank[input.link.channel] < channel_rank[input.link.known.channel]
 }
@@ -136,6 +137,7 @@ deny contains {
 	"rule": "ratchet-proof",
 	"reason": sprintf("the domain proved itself by %s before, the link has %s", [input.link.known.proof, input.link.proof]),
 } if {
+	input.link.known.proof != ""
 	ratcheted
 	proof_rank[input.link.proof] < proof_rank[input.link.known.proof]
 }

@@ -29,7 +29,7 @@ more if some _ in retention
 verdict := {"effect": "allow", "rule": "allow"} if {
 	count(deny) == 0
 } else := object.union_n([{"condition": "policy-violation"}, leading, {"effect": effect(leading)}]) if {
-	count(binding) > 0
+	leading
 } else := object.union(first(watched), {"effect": "allow", "would": effect(first(watched))}) if {
 	count(binding) == 0
 	count(watched) > 0
@@ -77,11 +77,18 @@ observed(rule) if {
 	data.sallyport.ready[_].observed[name]
 }
 
-binding contains member if {
+# binding are those that hold.
+binding := deny if {
+	not lenient
+} else := {member |
 	some member in deny
 	not excuse[member.rule]
 	not observed(member.rule)
 }
+
+lenient if some _ in excuse
+
+lenient if some _ in data.sallyport.ready[_].observed
 
 transform contains member if some member in data.sallyport.ready[_].transform
 
