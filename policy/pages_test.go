@@ -34,6 +34,9 @@ func TestPagesOfReadyMadePolicies(t *testing.T) {
 		if !strings.Contains(string(index), "["+name+"]("+name+".md)") || !strings.Contains(string(page), "## What it cannot see") {
 			t.Errorf("%s: not in the index, or its page does not say what it cannot see", name)
 		}
+		if !strings.Contains(string(page), "## What it costs\n") {
+			t.Errorf("%s: its page does not say what it costs", name)
+		}
 		blocks := yamlBlock.FindAllStringSubmatch(string(page), -1)
 		if len(blocks) == 0 || !strings.Contains(blocks[0][1], name+":") {
 			t.Errorf("%s: the page has no example of its document", name)
