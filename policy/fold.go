@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -11,7 +12,7 @@ import (
 // at each evaluation, and so the answers are those of the rules as they are written. As with OPA's own index of rules, the one thing that is
 // not seen any more is an error in a body that another part of it fails.
 func fold(c *ast.Compiler, w *world, entries ...string) (*ast.Compiler, error) {
-	f := &folder{written: c, world: w, modules: make(map[string]*ast.Module, len(c.Modules)), pure: map[*ast.Rule]bool{}}
+	f := &folder{written: c, world: w, modules: make(map[string]*ast.Module, len(c.Modules)), pure: map[*ast.Rule]bool{}, until: time.Now().Add(foldTime)}
 	for name, m := range c.Modules {
 		f.modules[name] = m.Copy()
 	}
@@ -20,7 +21,7 @@ func fold(c *ast.Compiler, w *world, entries ...string) (*ast.Compiler, error) {
 	if !f.replaces() {
 		f.compute()
 		f.plant()
-		for f.round() {
+		for time.Now().Before(f.until) && f.round() {
 			f.plant()
 		}
 		f.keep(entries)
@@ -47,7 +48,11 @@ type folder struct {
 	modules map[string]*ast.Module
 	tree    *ast.Compiler // of the modules as they are now: for its tree of rules alone
 	pure    map[*ast.Rule]bool
+	until   time.Time
 }
+
+// foldTime bounds what one load spends on folding, and foldOnce one evaluation in it: what is left over is evaluated when it is asked for.
+const foldTime, foldOnce = 5 * time.Second, time.Second
 
 func (f *folder) plant() {
 	f.tree = ast.NewCompiler()
@@ -136,33 +141,30 @@ func unsilenced(rules []*ast.Rule) []*ast.Rule {
 // nameOf is the part of a rule's path that is written down.
 func nameOf(r *ast.Rule) string { return r.Ref().GroundPrefix().String() }
 
-// chain folds a rule and its elses. One whose body cannot hold gives its place to its else; the last one is silenced and not taken out, because
-// a set without rules is not the same as an empty one.
+// chain folds a rule and its elses. One whose body cannot hold gives its place to its else, or is silenced and not taken out, because a set
+// without rules is not the same as an empty one.
 func (f *folder) chain(r *ast.Rule) (changed bool) {
 	if r.Default || silent(r) {
 		return false
 	}
-	for {
-		body, holds, folded := f.body(r.Body)
-		changed = changed || folded
+	body, holds, changed := f.body(r.Body)
+	switch {
+	case holds:
 		r.Body = body
-		if holds {
-			changed = propagate(r) || changed
-			break
-		}
-		changed = true
-		if r.Else == nil || !slices.EqualFunc(r.Head.Args, r.Else.Head.Args, (*ast.Term).Equal) {
-			r.Body, r.Else = just(false, r.Location), nil
-			return true
-		}
+		changed = propagate(r) || changed
+	case r.Else != nil && slices.EqualFunc(r.Head.Args, r.Else.Head.Args, (*ast.Term).Equal): // each _ has a name of its own
 		r.Head.Value, r.Body, r.Location, r.Else = r.Else.Head.Value, r.Else.Body, r.Else.Location, r.Else.Else
+		f.chain(r)
+		return true
+	default:
+		changed = !never(r.Body)
+		r.Body = just(false, r.Location)
 	}
-	if r.Else == nil {
-		return changed
-	}
-	changed = f.chain(r.Else) || changed
-	if silent(r.Else) {
-		r.Else = nil
+	if r.Else != nil {
+		changed = f.chain(r.Else) || changed
+		if silent(r.Else) {
+			r.Else, changed = nil, true
+		}
 	}
 	return changed
 }
@@ -174,8 +176,10 @@ func just(truth bool, at *ast.Location) ast.Body {
 
 // silent tells a rule that never holds.
 func silent(r *ast.Rule) bool {
-	return r.Else == nil && !r.Default && len(r.Body) == 1 && len(r.Body[0].With) == 0 && constantly(r.Body[0], false)
+	return r.Else == nil && !r.Default && never(r.Body)
 }
+
+func never(b ast.Body) bool { return len(b) == 1 && len(b[0].With) == 0 && constantly(b[0], false) }
 
 func constantly(e *ast.Expr, truth bool) bool {
 	t, ok := e.Terms.(*ast.Term)
@@ -314,24 +318,15 @@ func (f *folder) undefined(t *ast.Term) bool {
 		return false
 	}
 	if r := f.only(ref); r != nil {
-		return missing(r.Head.Value.Value, ref[len(r.Ref()):])
+		_, found := lookup(r.Head.Value.Value, ref[len(r.Ref()):])
+		return found == absent
 	}
-	return f.unanswered(ref) && missing(f.world.root, ref[1:])
-}
-
-// missing tells a path that leads nowhere in a value.
-func missing(at ast.Value, path ast.Ref) bool {
-	for _, key := range path {
-		if !key.IsGround() {
-			return size(at) == 0
-		}
-		next, err := at.Find(ast.Ref{key})
-		if err != nil {
-			return true
-		}
-		at = next
+	if !f.unanswered(ref) {
+		return false
 	}
-	return false
+	ground := ref.GroundPrefix()
+	v, found := f.document(ground)
+	return found == absent || found == present && len(ground) < len(ref) && size(v) == 0
 }
 
 // size is how many members a collection has.
@@ -347,9 +342,9 @@ func size(v ast.Value) int {
 	return 0
 }
 
-// unanswered tells that no rule has a value at the reference.
+// unanswered tells that no rule has a value at the reference, and no package, which is there and empty where it has no rules.
 func (f *folder) unanswered(ref ast.Ref) bool {
-	return !slices.ContainsFunc(f.rules(ref), func(r *ast.Rule) bool {
+	return !f.packaged(ref) && !slices.ContainsFunc(f.rules(ref), func(r *ast.Rule) bool {
 		path := r.Ref()
 		own := len(path.GroundPrefix())
 		if r.Head.RuleKind() == ast.MultiValue || own < len(path) {
@@ -357,4 +352,15 @@ func (f *folder) unanswered(ref ast.Ref) bool {
 		}
 		return !silent(r) || len(ref) < own
 	})
+}
+
+// packaged tells whether a package is at or below the reference.
+func (f *folder) packaged(ref ast.Ref) bool {
+	for _, m := range f.modules {
+		path := m.Package.Path
+		if len(path) >= len(ref) && slices.EqualFunc(ref, path[:len(ref)], func(a, b *ast.Term) bool { return a.Equal(b) || !ast.IsConstant(a.Value) }) {
+			return true
+		}
+	}
+	return false
 }

@@ -6,11 +6,14 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// spread makes of a rule that ranges over the ready-made packages one for each that has what it is about.
+// spread makes of a rule that ranges over the ready-made packages one for each that has what it is about. One that does so at several places
+// stays, for it would become as many as there are combinations.
 func (f *folder) spread(r *ast.Rule) (several []*ast.Rule, ok bool) {
 	if r.Else != nil || r.Default {
 		return nil, false
 	}
+	var found ast.Ref
+	var at, operand int
 	for i, e := range r.Body {
 		terms, isCall := e.Terms.([]*ast.Term)
 		if !isCall || len(e.With) > 0 || e.Negated {
@@ -18,18 +21,25 @@ func (f *folder) spread(r *ast.Rule) (several []*ast.Rule, ok bool) {
 		}
 		for j, t := range terms {
 			if ref, ranges := ranging(t, r); ranges {
-				for _, name := range f.packages(ref) {
-					one := r.Copy()
-					ref := slices.Clone(ref)
-					ref[len(readyPackages)] = name
-					one.Body[i].Terms.([]*ast.Term)[j] = ast.NewTerm(ref).SetLocation(t.Location)
-					several = append(several, one)
+				if found != nil {
+					return nil, false
 				}
-				return several, len(several) > 0
+				found, at, operand = ref, i, j
 			}
 		}
 	}
-	return nil, false
+	if found == nil {
+		return nil, false
+	}
+	for _, name := range f.packages(found) {
+		one := r.Copy()
+		ref := slices.Clone(found)
+		ref[len(readyPackages)] = name
+		terms := one.Body[at].Terms.([]*ast.Term)
+		terms[operand] = ast.NewTerm(ref).SetLocation(terms[operand].Location)
+		several = append(several, one)
+	}
+	return several, len(several) > 0
 }
 
 // readyPackages are the packages whose members base collects.
@@ -56,10 +66,10 @@ func ranging(t *ast.Term, r *ast.Rule) (ast.Ref, bool) {
 // packages are those that have something in the place of the _; none where that is not written down.
 func (f *folder) packages(ref ast.Ref) (names []*ast.Term) {
 	for _, r := range f.rules(ref) {
-		name := r.Ref()[len(readyPackages)]
-		if !ast.IsConstant(name.Value) {
+		if len(r.Module.Package.Path) <= len(readyPackages) {
 			return nil
 		}
+		name := r.Ref()[len(readyPackages)]
 		if !slices.ContainsFunc(names, name.Equal) {
 			names = append(names, name)
 		}
@@ -70,7 +80,7 @@ func (f *folder) packages(ref ast.Ref) (names []*ast.Term) {
 
 // lift makes of a rule that adds the members of another set to its own those rules that the members come from, where nothing else asks for that set.
 func (f *folder) lift(r *ast.Rule) (several []*ast.Rule, ok bool) {
-	if r.Else != nil || r.Head.RuleKind() != ast.MultiValue || len(r.Body) != 1 || !r.Body[0].IsEquality() || len(r.Body[0].With) > 0 {
+	if r.Else != nil || r.Head.RuleKind() != ast.MultiValue || !r.Ref().IsGround() || len(r.Body) != 1 || !r.Body[0].IsEquality() || len(r.Body[0].With) > 0 {
 		return nil, false
 	}
 	member := r.Body[0].Operand(0)

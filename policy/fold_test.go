@@ -67,6 +67,21 @@ deny contains {"rule": "b"} if { o := data.other; count(o) == 3; input.stanza.ki
 	{"a comprehension", `deny contains {"rule": "a", "labels": [k | data.acme.off; k := input.stanza.kind]}
 deny contains {"rule": "b"} if { {k | some k in [input.stanza.kind]; data.acme.none} == set(); input.stanza.type == "get" }
 deny contains {"rule": "c"} if count({k: 1 | k := input.stanza.kind; data.acme.get}) == 1`},
+	{"a key that is a number", `deny contains {"rule": "a"} if { data.beside.numbered[1]; input.stanza.kind == "iq" }
+deny contains {"rule": "b"} if { not data.beside.list["0"]; input.stanza.kind == "iq" }
+deny contains {"rule": "c"} if { data.beside.list[1.0]; input.stanza.type == "get" }
+deny contains {"rule": "d"} if not data.beside.numbered[true]`},
+	{"rules beside data", `deny contains {"rule": "a"} if { data.beside[_].y; input.stanza.kind == "iq" }
+deny contains {"rule": "b"} if { count([1 | data.beside[_].z]) == 0; input.stanza.type == "get" }`},
+	{"a package without rules", `deny contains {"rule": "a"} if { data.beside.bare; input.stanza.kind == "iq" }
+deny contains {"rule": "b"} if { data.beside.list == ["x", "y"]; not data.beside.bare.more; input.stanza.type == "get" }`},
+	{"else of a function whose argument has no name", `deny contains {"rule": f(1)}
+f(_) := "a" if { data.acme.none } else := input.stanza.kind if { data.acme.get == 1 } else := "c"`},
+	{"a path that is known", `deny contains {"rule": "a"} if { t == {}; input.stanza.type == "get" }
+deny contains {"rule": "b"} if { u[1.0] == 1; u[[1]] == 1 }
+t[k] contains v if { k := data.acme.kind; v := input.stanza.lang; v != "" }
+u[k] := 1 if { k := data.acme.get; input.stanza.kind == "iq" }
+u[k] := 1 if { k := [data.acme.get]; input.stanza.kind == "iq" }`},
 	{"every", `deny contains {"rule": "a"} if every k in data.acme.empty { k == input.stanza.kind }
 deny contains {"rule": "b"} if every k in data.acme.none { k == input.stanza.kind }
 deny contains {"rule": "d"} if every n in [1, 2] { n < input.stanza.size }
@@ -90,10 +105,22 @@ t := time.format(time.now_ns())`},
 deny contains {"rule": "a"} if not any(input.stanza.kind)
 any(k) if data.sallyport.ready[_].marks[k]
 any(k) if { some name; data.sallyport.ready[name].named == k; name == "one" }
+deny contains {"rule": "many"} if { input.stanza.type == "never"; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9; count(data.sallyport.ready[_].sets) < 9 }
 deny contains {"rule": "b"} if { some name; data.sallyport.ready[name].marks; data.sallyport.ready[name].named == "iq" }`},
+	{"members of another set", `deny contains {"rule": "a", "labels": t.x} if input.stanza.type == "get"
+deny contains {"rule": "b", "labels": u} if { count(u) > 0; input.stanza.type == "set" }
+t.x contains "none"
+t[k] contains m if m := s[k]
+s contains k if k := input.stanza.kind
+u contains m if some m in v
+v contains k if k := input.stanza.kind
+v contains data.acme.kind if input.stanza.kind == "iq"`},
 }
 
 var settledBesides = map[string]string{
+	"b.rego":    "package beside\n\nr := {\"x\": 1}\n",
+	"e.rego":    "package beside.bare\n",
+	"b.json":    `{"beside": {"numbered": {"1": true}, "list": ["x", "y"], "part": {"y": true}}}`,
 	"o.rego":    "package other\n\nkind := input.stanza.kind\n\nget := data.acme.get\n\niq := {\"kind\": input.stanza.kind}\n",
 	"r1.rego":   "package sallyport.ready.one\n\nsets contains {\"rule\": \"one\"} if input.stanza.kind == \"iq\"\n\nmarks.iq := true\n\nnamed := \"iq\" if input.stanza.type == \"get\"\n",
 	"r2.rego":   "package sallyport.ready.two\n\nsets contains {\"rule\": \"two\"} if data.acme.off\n\nmarks[k] if some k in [input.stanza.type]\n",
@@ -282,5 +309,17 @@ func TestFoldedPolicyReadsLess(t *testing.T) {
 	}
 	if e := bare.Explain("internal-room", crossing(), false); !e.Defined || !strings.HasPrefix(e.Where[0], "base/inside.rego:") || len(e.Data) == 0 {
 		t.Errorf("a rule that is folded away is not explained as it is written: %+v", e)
+	}
+}
+
+// A rule in the place of the ready-made packages is none of them, and when the time for folding is over the rules stay as they are.
+func TestFoldKeepsWhatItCannotTake(t *testing.T) {
+	t.Parallel()
+	s := engine(t, Config{Dir: dir(t, map[string]string{"p.rego": "package sallyport\n\nready := json.unmarshal(`{\"acme\": {\"deny\": [{\"rule\": \"a\"}]}}`)\n"})}, Data{"federation": "open"}).Snapshot()
+	if d := s.Stanza(t.Context(), crossing()); d.Rule != "a" || d.Effect != Deny {
+		t.Errorf("a rule called ready: %+v", d)
+	}
+	if v, err := (&folder{}).evaluate(ast.NewExpr(ast.BooleanTerm(true))); v != nil || err != errLate {
+		t.Errorf("after the end of its time: %v, %v", v, err)
 	}
 }

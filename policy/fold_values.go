@@ -3,8 +3,10 @@ package policy
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
 )
 
 // constantSize bounds what is put in the place of a reference.
@@ -25,18 +27,57 @@ func (f *folder) value(t *ast.Term) ast.Value {
 	if !ok || !ref[0].Equal(ast.DefaultRootDocument) || !ref.IsGround() || len(ref) < 2 {
 		return nil
 	}
-	var at ast.Value = f.world.root
-	rest := ref[1:]
-	switch r := f.only(ref); {
-	case r != nil:
-		at, rest = r.Head.Value.Value, ref[len(r.Ref()):]
-	case len(f.rules(ref)) > 0:
-		return nil
-	}
-	if v, err := at.Find(rest); err == nil {
+	if r := f.only(ref); r != nil {
+		v, _ := lookup(r.Head.Value.Value, ref[len(r.Ref()):])
 		return v
 	}
-	return nil
+	if len(f.rules(ref)) > 0 || f.packaged(ref) {
+		return nil
+	}
+	v, _ := f.document(ref)
+	return v
+}
+
+// finding is what is known of a place in a document before it is evaluated.
+type finding int
+
+const (
+	unsure finding = iota
+	absent
+	present
+)
+
+// document looks a reference up in the data, by the way on which OPA does, for there 1 finds what is under "1".
+func (f *folder) document(ref ast.Ref) (ast.Value, finding) {
+	path, err := storage.NewPathForRef(ref)
+	if err != nil {
+		return nil, unsure
+	}
+	v, err := f.world.store.Read(context.Background(), f.world.txn, path)
+	if storage.IsNotFound(err) {
+		return nil, absent
+	}
+	value, ok := v.(ast.Value)
+	if err != nil || !ok {
+		return nil, unsure
+	}
+	return value, present
+}
+
+// lookup looks up what a rule has as its value.
+func lookup(v ast.Value, path ast.Ref) (ast.Value, finding) {
+	for _, key := range path {
+		object, isObject := v.(ast.Object)
+		if _, isText := key.Value.(ast.String); !isObject || !isText {
+			return nil, unsure
+		}
+		next := object.Get(key)
+		if next == nil {
+			return nil, absent
+		}
+		v = next.Value
+	}
+	return v, present
 }
 
 // known tells a reference that has a value other than false.
@@ -47,7 +88,7 @@ func (f *folder) known(t *ast.Term) bool {
 
 // only gives the rule that a reference is to, or into, where it has one value and no other.
 func (f *folder) only(ref ast.Ref) *ast.Rule {
-	if rules := f.rules(ref); len(rules) == 1 && fixed(rules[0]) && len(ref) >= len(rules[0].Ref()) {
+	if rules := f.rules(ref); len(rules) == 1 && fixed(rules[0]) && ref.HasPrefix(rules[0].Ref()) {
 		return rules[0]
 	}
 	return nil
@@ -199,18 +240,16 @@ func propagate(r *ast.Rule) (changed bool) {
 		put.body(r.Body)
 		put.in(&r.Head.Key)
 		put.in(&r.Head.Value)
-		for i := range r.Head.Reference[1:] {
-			put.in(&r.Head.Reference[i+1])
-		}
 	}
 	return changed
 }
 
-// replaceable tells a variable in whose place a value can stand: neither an argument, which others set, nor the head of a reference, which must be
-// a name, as must what `every` ranges over.
+// replaceable tells a variable in whose place a value can stand: neither an argument, which others set, nor a part of the rule's own path, for a
+// path without variables has something at its end also where the rule does not hold, nor the head of a reference, which must be a name, as must
+// what `every` ranges over.
 func replaceable(r *ast.Rule, name ast.Var) bool {
 	can := !name.IsWildcard()
-	for _, t := range r.Head.Args {
+	for _, t := range slices.Concat(r.Ref(), ast.Ref(r.Head.Args)) {
 		ast.WalkVars(t, func(v ast.Var) bool {
 			can = can && v != name
 			return !can
@@ -309,7 +348,11 @@ func (p replacement) in(t **ast.Term) {
 
 // evaluate asks for the value that an expression gives to the answer, by the rules as they are written.
 func (f *folder) evaluate(e *ast.Expr) (ast.Value, error) {
-	q := question{compiler: f.written, world: f.world, timeout: checkTime, shape: &branch{}, query: ast.NewBody(e)}
+	left := time.Until(f.until)
+	if left <= 0 {
+		return nil, errLate
+	}
+	q := question{compiler: f.written, world: f.world, timeout: min(left, foldOnce), shape: &branch{}, query: ast.NewBody(e)}
 	value, _, err := q.ask(context.Background(), &Input{})
 	return value, err
 }
