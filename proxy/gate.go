@@ -104,8 +104,8 @@ func (g *gate) admit(conn net.Conn, direct bool) {
 	in := newInbound(g.p, g.door, conn, addr)
 	in.direct = direct
 	if reason := g.enter(in); reason != "" {
-		conn.Close()
 		g.p.instruments.refused(g.door, reason)
+		conn.Close()
 		level := slog.LevelInfo
 		if reason == refusedCaller {
 			level = slog.LevelWarn

@@ -54,6 +54,9 @@ func (s *sight) old(rules *policy.Snapshot, facts *policy.LinkFacts) bool {
 
 // lookAgain leaves in current what may pass by the policy in force, on the link that stands now.
 func (o *outbound) lookAgain() {
+	if !slices.ContainsFunc(o.current.items, func(it queued) bool { return it.sight != nil }) { // answers of ours alone
+		return
+	}
 	rules, facts := o.p.Policy.Snapshot(), o.facts.Load()
 	if !slices.ContainsFunc(o.current.items, func(it queued) bool { return it.sight.old(rules, facts) }) {
 		return

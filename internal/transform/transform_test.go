@@ -110,6 +110,8 @@ func FuzzTransform(f *testing.F) {
 		`<m:message xmlns:m='jabber:server' xml:lang='en' m:a='1'><m:body>x<![CDATA[<]]>&#13;</m:body><p xmlns='' b='&quot;'/></m:message>`,
 		`<message><body>4111 11<b xmlns='urn:b'>11 1111</b>&#x200B; 1111</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>４１１１<i>1111</i>1111<br/>11111</body></html></message>`,
 		`<presence q='1'>x<show q='1'>dnd</show><priority>1<x xmlns='urn:x'/></priority></presence>`, `<iq type='set'><query xmlns='jabber:x:oob'/></iq>`,
+		`<presence><x xmlns='http://jabber.org/protocol/muc'> p<password> 4111 <b/>1</password><history seconds='9' since='x'/></x><x xmlns='http://jabber.org/protocol/muc#user'><item role='visitor' nick='n'><reason>r</reason></item><status code='110'/></x></presence>`,
+		`<message>4<x xmlns='jabber:x:data'><title>4111111111111111</title><field><value>4111 1111<y/> 1111 1111</value></field></x><nick xmlns='http://jabber.org/protocol/nick'>4111111111111111</nick></message>`,
 		`<iq><candidate xmlns='urn:xmpp:jingle:transports:ice-udp:1' ip='10.0.0.1' rel-addr='10.0.0.1'/></iq>`,
 		`<iq><candidate xmlns='urn:xmpp:jingle:transports:s5b:1' host='2001:db8::1' rel-addr='fe80::1' jid='a@x.example/10.0.0.1'/></iq>`,
 	} {
