@@ -21,7 +21,7 @@ func fold(c *ast.Compiler, w *world, entries ...string) (*ast.Compiler, error) {
 	if !f.replaces() {
 		f.compute()
 		f.plant()
-		for time.Now().Before(f.until) && f.round() {
+		for n := 0; n < foldRounds && f.round(); n++ {
 			f.plant()
 		}
 		f.keep(entries)
@@ -51,8 +51,13 @@ type folder struct {
 	until   time.Time
 }
 
-// foldTime bounds what one load spends on folding, and foldOnce one evaluation in it: what is left over is evaluated when it is asked for.
-const foldTime, foldOnce = 5 * time.Second, time.Second
+// foldRounds and foldTime bound what one load spends on folding, and foldOnce one evaluation in it: what is left over is evaluated when it is
+// asked for.
+const (
+	foldRounds = 20
+	foldTime   = 5 * time.Second
+	foldOnce   = time.Second
+)
 
 func (f *folder) plant() {
 	f.tree = ast.NewCompiler()
@@ -106,6 +111,10 @@ func (f *folder) round() (changed bool) {
 	for _, m := range f.modules {
 		var rules []*ast.Rule
 		for _, r := range m.Rules {
+			if !time.Now().Before(f.until) {
+				rules = append(rules, r)
+				continue
+			}
 			several, ok := f.spread(r)
 			if !ok {
 				several, ok = f.lift(r)
