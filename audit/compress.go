@@ -19,9 +19,10 @@ import (
 // packer brings closed segments into their compressed form and makes their indexes, one after another, in a goroutine of its own that
 // gives way to all others. What it does can be done again at any time: a record is whole with and without it.
 type packer struct {
-	disk disk
-	dir  string
-	log  *slog.Logger
+	disk    disk
+	dir     string
+	secrets string
+	log     *slog.Logger
 
 	open atomic.Int64  // number of the segment that is being written
 	wake chan struct{} // it has changed
@@ -36,7 +37,7 @@ const packAgain = time.Minute
 
 func startPacker(c Config, d disk, open int) *packer {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &packer{disk: d, dir: c.Dir, log: c.Log, wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	p := &packer{disk: d, dir: c.Dir, secrets: c.Secrets, log: c.Log, wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
 	p.begun(open)
 	go p.run(ctx)
 	return p
@@ -102,7 +103,10 @@ func (p *packer) round(ctx context.Context) error {
 			return fmt.Errorf("compressing %s: %w", segmentName(n), err)
 		}
 	}
-	_, err = MakeIndexes(ctx, p.dir, false)
+	did, err := MakeIndexes(ctx, Config{Dir: p.dir, Secrets: p.secrets}, false)
+	if len(did.Wrong) > 0 {
+		p.log.Warn("indexes of the record did not fit their segments, or this gate did not make them; they are made anew, and no search believed them", "files", did.Wrong)
+	}
 	return err
 }
 

@@ -205,7 +205,7 @@ func TestCompressionFails(t *testing.T) {
 		d.each(t, func(path string, content []byte, _ bool) { d.durable[path], d.named[path] = content, true })
 		d.fails = true
 		numbers, _ := segments(dir)
-		p := &packer{disk: d, dir: dir}
+		p := &packer{disk: d, dir: dir, log: slog.New(slog.DiscardHandler)}
 		p.open.Store(int64(numbers[len(numbers)-1]))
 		for range 3 {
 			err := p.round(t.Context())

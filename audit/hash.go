@@ -5,10 +5,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -50,12 +54,28 @@ func LoadHasher(c Config) (*Hasher, error) {
 	return newHasher(key), nil
 }
 
+// presentHasher reads the key where it is and may be read, and else gives none: who has a copy of a record has no key.
+func presentHasher(secrets string) (*Hasher, error) {
+	_, err := os.Stat(filepath.Join(secrets, hashKeyName))
+	if err == nil {
+		var h *Hasher
+		if h, err = LoadHasher(Config{Secrets: secrets}); err == nil {
+			return h, nil
+		}
+	}
+	if gone(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	return nil, err
+}
+
 func newHasher(key []byte) *Hasher { return &Hasher{mac: hmac.New(sha256.New, key)} }
 
 // What is hashed begins with what it is, so that the hash of a text is never that of an address.
 var (
 	hashesBody    = []byte("body\x00")
 	hashesAddress = []byte("address\x00")
+	hashesIndex   = []byte("index\x00")
 )
 
 // Body gives the keyed hash of a text, as it stands in a line of a day.
@@ -66,6 +86,14 @@ func (h *Hasher) Body(day time.Time, text []byte) string {
 // Address gives the keyed hash of an address without its resource, as it stands in a line of a day.
 func (h *Hasher) Address(day time.Time, addr string) string {
 	return string(h.append(nil, hashesAddress, dayOf(day), []byte(bare(addr))))
+}
+
+// index gives what vouches for the index whose head has a sum.
+func (h *Hasher) index(sum []byte) []byte {
+	h.mac.Reset()
+	h.mac.Write(hashesIndex)
+	h.mac.Write(sum)
+	return h.mac.Sum(nil)
 }
 
 func dayOf(t time.Time) []byte { return t.UTC().AppendFormat(nil, time.DateOnly) }

@@ -32,6 +32,10 @@ import (
 //	per bucket: end, SHA-256
 //	SHA-256 of all before
 //	buckets: terms in order, each with the count and the distances of its blocks (uvarint)
+//	HMAC-SHA256 of the head's sum, under the gate's hash.key; not where it was made without
+//
+// Sums can be made by whoever can write to the directory, and an index that keeps quiet hides events. So who has the gate's key believes
+// those indexes alone that were made with it.
 //
 // A segment with a line that cannot be read, or is missing, has no index, so that each search tells of it.
 const (

@@ -82,14 +82,14 @@ func TestIndexedIsTheSame(t *testing.T) {
 			}
 		}
 	}
-	did, err := MakeIndexes(t.Context(), dir, false)
+	did, err := MakeIndexes(t.Context(), Config{Dir: dir}, false)
 	if err != nil || did.Made < 2 || did.Kept != 0 || len(did.None)+len(did.Wrong) != 0 {
 		t.Fatalf("%+v, %v", did, err)
 	}
 	check("plain")
 	packAll(t, dir)
 	check("compressed")
-	if again, err := MakeIndexes(t.Context(), dir, true); err != nil || again.Kept != did.Made || again.Made+len(again.Wrong) != 0 {
+	if again, err := MakeIndexes(t.Context(), Config{Dir: dir}, true); err != nil || again.Kept != did.Made || again.Made+len(again.Wrong) != 0 {
 		t.Errorf("made anew of the compressed form they are %+v, %v", again, err)
 	}
 	if r, err := Verify(dir); err != nil || !r.OK() {
@@ -101,7 +101,7 @@ func TestIndexedIsTheSame(t *testing.T) {
 func TestIndexSparesReading(t *testing.T) {
 	t.Parallel()
 	dir := variedRecord(t)
-	if _, err := MakeIndexes(t.Context(), dir, false); err != nil {
+	if _, err := MakeIndexes(t.Context(), Config{Dir: dir}, false); err != nil {
 		t.Fatal(err)
 	}
 	m := newMatcher(Query{Rule: `no "files"`})
@@ -110,7 +110,7 @@ func TestIndexSparesReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closer.Close()
-	parts, ok := m.plan(dir, 1, tree)
+	parts, ok := m.plan(dir, 1, tree, nil)
 	size := segmentBytes(t, dir, 1)
 	read := int64(0)
 	for _, p := range parts {
@@ -119,7 +119,7 @@ func TestIndexSparesReading(t *testing.T) {
 	if !ok || read == 0 || read == int64(len(size)) {
 		t.Errorf("%d of %d bytes are read: %v, %v", read, len(size), parts, ok)
 	}
-	if parts, ok := newMatcher(Query{User: "nobody@corp.example"}).plan(dir, 1, tree); !ok || len(parts) != 0 {
+	if parts, ok := newMatcher(Query{User: "nobody@corp.example"}).plan(dir, 1, tree, nil); !ok || len(parts) != 0 {
 		t.Errorf("for nobody %v are read, %v", parts, ok)
 	}
 }
@@ -158,14 +158,14 @@ func TestIndexThatLies(t *testing.T) {
 			t.Parallel()
 			dir := variedRecord(t)
 			want := found(t, dir, Query{Effect: "deny"})
-			if _, err := MakeIndexes(t.Context(), dir, false); err != nil {
+			if _, err := MakeIndexes(t.Context(), Config{Dir: dir}, false); err != nil {
 				t.Fatal(err)
 			}
 			lie(t, dir)
 			if got := found(t, dir, Query{Effect: "deny"}); !slices.Equal(got, want) {
 				t.Errorf("found %v, want %v", got, want)
 			}
-			did, err := MakeIndexes(t.Context(), dir, false)
+			did, err := MakeIndexes(t.Context(), Config{Dir: dir}, false)
 			if err != nil || len(did.Wrong)+len(did.None) != 1 {
 				t.Errorf("%+v, %v", did, err)
 			}
@@ -205,7 +205,7 @@ func emptied(t *testing.T, dir string, f func(h *indexHead)) []byte {
 func TestIndexCheckedAgainstTheLines(t *testing.T) {
 	t.Parallel()
 	dir := variedRecord(t)
-	if _, err := MakeIndexes(t.Context(), dir, false); err != nil {
+	if _, err := MakeIndexes(t.Context(), Config{Dir: dir}, false); err != nil {
 		t.Fatal(err)
 	}
 	sound, err := os.ReadFile(indexPath(dir, 1))
@@ -220,12 +220,70 @@ func TestIndexCheckedAgainstTheLines(t *testing.T) {
 	short := indexer{head: x.head}
 	short.edge = edgeOf(t, dir, 1)
 	write(t, indexPath(dir, 1), short.encode())
-	did, err := MakeIndexes(t.Context(), dir, true)
+	did, err := MakeIndexes(t.Context(), Config{Dir: dir}, true)
 	if err != nil || !slices.Equal(did.Wrong, []string{"00000001.idx"}) {
 		t.Errorf("%+v, %v", did, err)
 	}
 	if again, err := os.ReadFile(indexPath(dir, 1)); err != nil || !bytes.Equal(again, sound) {
 		t.Errorf("it was not made anew, %v", err)
+	}
+}
+
+// TestForgedIndex: one that leaves out terms, with right sums and of the right lines, hides nothing from who has the gate's key, is told
+// of, and made anew.
+func TestForgedIndex(t *testing.T) {
+	t.Parallel()
+	dir := variedRecord(t)
+	q := Query{Effect: "deny"}
+	want := found(t, dir, q)
+	c := Config{Dir: dir}
+	if _, err := MakeIndexes(t.Context(), c, false); err != nil {
+		t.Fatal(err)
+	}
+	if names, checked, err := Unvouched(c); err != nil || len(names) != 0 || !checked {
+		t.Fatalf("%v %v %v", names, checked, err)
+	}
+	vouched, err := os.ReadFile(indexPath(dir, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := openIndex(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	short := indexer{head: x.head, edge: edgeOf(t, dir, 1)}
+	forged := short.encode()
+	for name, content := range map[string][]byte{
+		"without": forged, "with another's": append(slices.Clone(forged), x.mac...), "with none": append(slices.Clone(forged), make([]byte, 32)...),
+	} {
+		write(t, indexPath(dir, 1), content)
+		if got := found(t, dir, q); !slices.Equal(got, want) {
+			t.Errorf("%s: found %v, want %v", name, got, want)
+		}
+		if got := found(t, dir, Query{Effect: "deny", Secrets: t.TempDir()}); len(got) >= len(want) {
+			t.Errorf("%s: without the key, the forgery hides nothing", name)
+		}
+		if names, checked, err := Unvouched(c); err != nil || !slices.Equal(names, []string{"00000001.idx"}) || !checked {
+			t.Errorf("%s: %v %v %v", name, names, checked, err)
+		}
+		if names, checked, err := Unvouched(Config{Dir: dir, Secrets: t.TempDir()}); err != nil || len(names) != 2 || checked {
+			t.Errorf("%s: without the key %v %v %v", name, names, checked, err)
+		}
+		did, err := MakeIndexes(t.Context(), c, false)
+		if err != nil || !slices.Equal(did.Wrong, []string{"00000001.idx"}) {
+			t.Errorf("%s: %+v, %v", name, did, err)
+		}
+		if again, err := os.ReadFile(indexPath(dir, 1)); err != nil || !bytes.Equal(again, vouched) {
+			t.Errorf("%s: it was not made anew, %v", name, err)
+		}
+	}
+	write(t, indexPath(dir, 1), vouched[:len(vouched)-32])
+	if did, err := MakeIndexes(t.Context(), Config{Dir: dir, Secrets: t.TempDir()}, true); err != nil || did.Kept != 2 {
+		t.Errorf("a copy's check: %+v, %v", did, err)
+	}
+	if did, err := MakeIndexes(t.Context(), c, false); err != nil || did.Made != 1 || did.Kept != 1 {
+		t.Errorf("one that was right, and made without the key: %+v, %v", did, err)
 	}
 }
 
@@ -251,7 +309,7 @@ func TestDamageIsNotIndexed(t *testing.T) {
 		b[bytes.IndexByte(b, '\n')+1] = '#'
 		return b
 	})
-	did, err := MakeIndexes(t.Context(), dir, false)
+	did, err := MakeIndexes(t.Context(), Config{Dir: dir}, false)
 	if err != nil || !slices.Equal(did.None, []string{segmentName(1)}) {
 		t.Errorf("%+v, %v", did, err)
 	}
@@ -269,7 +327,7 @@ func TestIndexesGo(t *testing.T) {
 	write(t, indexPath(dir, 77), []byte("x"))
 	write(t, indexPath(dir, numbers[len(numbers)-1]), []byte("x"))
 	write(t, filepath.Join(dir, "1.idx"), []byte("not ours"))
-	if _, err := MakeIndexes(t.Context(), dir, false); err != nil {
+	if _, err := MakeIndexes(t.Context(), Config{Dir: dir}, false); err != nil {
 		t.Fatal(err)
 	}
 	var left []string
@@ -289,7 +347,7 @@ func TestIndexesGo(t *testing.T) {
 // chance does not do.
 func FuzzIndex(f *testing.F) {
 	dir := variedRecord(f)
-	if _, err := MakeIndexes(f.Context(), dir, false); err != nil {
+	if _, err := MakeIndexes(f.Context(), Config{Dir: dir}, false); err != nil {
 		f.Fatal(err)
 	}
 	sound, err := os.ReadFile(indexPath(dir, 1))
@@ -401,7 +459,7 @@ func TestIndexWithHoles(t *testing.T) {
 	if err := Search(t.Context(), dir, Query{User: "alice@corp.example"}, func([]byte, Record) error { found++; return nil }); err != nil || found != 10 {
 		t.Errorf("%d found, %v", found, err)
 	}
-	if did, err := MakeIndexes(t.Context(), dir, false); err != nil || len(did.Wrong) != 1 {
+	if did, err := MakeIndexes(t.Context(), Config{Dir: dir}, false); err != nil || len(did.Wrong) != 1 {
 		t.Errorf("%+v, %v", did, err)
 	}
 }

@@ -83,7 +83,7 @@ func (l *Log) takeLeftover() (held []Event, err error) {
 		return nil, fmt.Errorf("reading %s, which says what was not recorded: %w", leftoverPath(l.cfg), err)
 	}
 	l.hasLeftover = true
-	err = Search(context.Background(), l.cfg.Dir, Query{Kind: kinds[AuditGap].name, Since: left.Until}, func(_ []byte, r Record) error {
+	err = Search(context.Background(), l.cfg.Dir, Query{Kind: kinds[AuditGap].name, Since: left.Until, Secrets: l.cfg.Secrets}, func(_ []byte, r Record) error {
 		if r.Count == left.Count && r.Since.Equal(left.Since) && r.Until.Equal(left.Until) {
 			left = leftover{}
 		}

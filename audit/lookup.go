@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -22,6 +23,8 @@ type index struct {
 	body int64    // where the buckets begin
 	ends []uint64 // of the buckets
 	sums [][]byte
+	sum  []byte // of the head
+	mac  []byte // nil: it was made without a key
 }
 
 var errIndex = errors.New("not the index of this segment")
@@ -79,15 +82,29 @@ func (x *index) read() error {
 	if _, err := x.f.ReadAt(b, 0); err != nil {
 		return err
 	}
-	b, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-	if is := sha256.Sum256(b); !bytes.Equal(is[:], sum) {
+	b, x.sum = b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	if is := sha256.Sum256(b); !bytes.Equal(is[:], x.sum) {
 		return errIndex
 	}
 	x.parts(b[indexFixed:], int(blocks))
-	if last := x.ends[buckets-1]; last > uint64(st.Size()) || x.body+int64(last) != st.Size() || !x.ordered() {
+	last := x.ends[buckets-1]
+	if last > uint64(st.Size()) || !x.ordered() {
 		return errIndex
 	}
-	return nil
+	switch end := x.body + int64(last); st.Size() - end {
+	case 0:
+		return nil
+	case sha256.Size:
+		x.mac = make([]byte, sha256.Size)
+		_, err := x.f.ReadAt(x.mac, end)
+		return err
+	}
+	return errIndex
+}
+
+// vouchedFor says whether the gate made the index. Without its key nothing can be said, and nothing is held against it.
+func (x *index) vouchedFor(key *Hasher) bool {
+	return key == nil || hmac.Equal(x.mac, key.index(x.sum))
 }
 
 // parts reads the tables of the head.
@@ -188,7 +205,7 @@ func (x *index) mark(t termHash, set []bool) error {
 }
 
 // plan says which parts of a closed segment may hold what is asked for; not ok when no index can tell.
-func (m *matcher) plan(dir string, number int, tree hashFile) (parts []extent, ok bool) {
+func (m *matcher) plan(dir string, number int, tree hashFile, key *Hasher) (parts []extent, ok bool) {
 	x, err := openIndex(dir, number)
 	if err != nil {
 		return nil, false
@@ -199,7 +216,7 @@ func (m *matcher) plan(dir string, number int, tree hashFile) (parts []extent, o
 		return nil, false
 	}
 	defer src.Close()
-	if !x.fits(src, tree) {
+	if !x.vouchedFor(key) || !x.fits(src, tree) {
 		return nil, false
 	}
 	wanted, err := m.ask(x)
@@ -247,15 +264,21 @@ func (m *matcher) ask(x *index) (wanted []bool, err error) {
 
 // Indexing is what MakeIndexes did.
 type Indexing struct {
-	Made  int      // indexes that were missing
+	Made  int      // indexes that were missing, or right and not vouched for
 	Wrong []string // names of those that were not as their segment asks, and were made anew
 	Kept  int      // that were right, or not looked at
 	None  []string // names of segments that cannot have one: lines of theirs are damaged
 }
 
 // MakeIndexes makes the indexes of a record's closed segments: those that are missing or do not fit, or with check all, comparing what
-// is there. The record itself is only read. Those of segments that are gone are removed.
-func MakeIndexes(ctx context.Context, dir string, check bool) (did Indexing, err error) {
+// is there. The record itself is only read. Those of segments that are gone are removed. Where the key of the gate's hashes is among the
+// secrets, the indexes are made with it, and one that was made without does not fit.
+func MakeIndexes(ctx context.Context, c Config, check bool) (did Indexing, err error) {
+	dir := c.Dir
+	key, err := presentHasher(c.SecretsDir())
+	if err != nil {
+		return did, err
+	}
 	numbers, err := segments(dir)
 	if err != nil {
 		return did, err
@@ -269,7 +292,7 @@ func MakeIndexes(ctx context.Context, dir string, check bool) (did Indexing, err
 	}
 	defer closer.Close()
 	for _, n := range numbers[:max(len(numbers)-1, 0)] {
-		if err := did.one(ctx, indexing{dir, n, check}, tree); err != nil && !gone(err) {
+		if err := did.one(ctx, indexing{dir, n, check, key}, tree); err != nil && !gone(err) {
 			return did, fmt.Errorf("indexing %s: %w", segmentName(n), err)
 		}
 	}
@@ -281,6 +304,7 @@ type indexing struct {
 	dir    string
 	number int
 	check  bool
+	key    *Hasher // nil: there is none
 }
 
 func (did *Indexing) one(ctx context.Context, i indexing, tree hashFile) error {
@@ -300,15 +324,21 @@ func (did *Indexing) one(ctx context.Context, i indexing, tree hashFile) error {
 		return ignoreGone(os.Remove(indexPath(i.dir, i.number)))
 	case err != nil:
 		return err
-	case bytes.Equal(before, content):
+	}
+	whole := content
+	if i.key != nil {
+		whole = append(content, i.key.index(headSum(content))...)
+	}
+	switch {
+	case bytes.Equal(before, whole), i.key == nil && len(before) == len(content)+sha256.Size && bytes.HasPrefix(before, content):
 		did.Kept++
 		return nil
-	case before == nil:
+	case before == nil, bytes.Equal(before, content):
 		did.Made++
 	default:
 		did.Wrong = append(did.Wrong, name)
 	}
-	return writeIndex(i.dir, i.number, content)
+	return writeIndex(i.dir, i.number, whole)
 }
 
 // readIndex reads an index; nothing of what stands in its place and is larger than any of ours.
@@ -335,7 +365,7 @@ func (i indexing) fits(tree hashFile) bool {
 		return false
 	}
 	defer src.Close()
-	return x.fits(src, tree)
+	return x.vouchedFor(i.key) && x.fits(src, tree)
 }
 
 // forget removes the indexes of segments that are gone, and of the one that is being written: it may have had one in another life.
@@ -355,4 +385,39 @@ func forget(dir string, numbers []int) error {
 		}
 	}
 	return nil
+}
+
+// headSum is the sum that the head of an index ends in.
+func headSum(content []byte) []byte {
+	blocks := int(binary.BigEndian.Uint32(content[indexFixed-4:]))
+	at := indexFixed + blocks*indexBlock + buckets*indexBucket
+	return content[at : at+sha256.Size]
+}
+
+// Unvouched lists the indexes of a record that the gate did not make, as far as the key of its hashes tells: searches with that key read
+// their segments whole. Without the key, which checked says, those are listed that searches have to take as they are.
+func Unvouched(c Config) (names []string, checked bool, err error) {
+	key, err := presentHasher(c.SecretsDir())
+	if err != nil {
+		return nil, false, err
+	}
+	numbers, err := segments(c.Dir)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, n := range numbers[:max(len(numbers)-1, 0)] {
+		x, err := openIndex(c.Dir, n)
+		if gone(err) {
+			continue
+		}
+		if err == nil {
+			if key == nil || !x.vouchedFor(key) {
+				names = append(names, filepath.Base(indexPath(c.Dir, n)))
+			}
+			x.Close()
+		} else if key != nil {
+			names = append(names, filepath.Base(indexPath(c.Dir, n)))
+		}
+	}
+	return names, key != nil, nil
 }

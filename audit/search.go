@@ -24,15 +24,21 @@ type Query struct {
 	Text     string    // occurs in any value but numbers and times, in whatever case
 	Limit    int       // at most so many, the oldest; 0: all
 	NoIndex  bool      // read everything: an index is not believed
+	Secrets  string    // directory with the key that tells which indexes the gate made; empty: where it is by default, DIR.secrets
 }
 
 // Search gives yield every event of a record that q asks for, in order, while a gate may be writing to it. The line is valid
 // during the call. An error of yield ends the search and is returned. Lines that cannot be read are passed over, and told of by
 // a *DamageError at the end.
 //
-// Where a segment has an index that fits it, only what may hold such events is read.
+// Where a segment has an index that fits it, only what may hold such events is read. With the gate's key at hand the index has to be one
+// that the gate made; without, it is taken as it is: see [Unvouched].
 func Search(ctx context.Context, dir string, q Query, yield func(line []byte, r Record) error) error {
 	m := newMatcher(q)
+	key, err := presentHasher(Config{Dir: dir, Secrets: q.Secrets}.SecretsDir())
+	if err != nil {
+		return err
+	}
 	numbers, err := segments(dir)
 	if err != nil {
 		return err
@@ -47,7 +53,7 @@ func Search(ctx context.Context, dir string, q Query, yield func(line []byte, r 
 	for i, n := range numbers {
 		parts, ok := []extent(nil), false
 		if i < len(numbers)-1 && !q.NoIndex {
-			parts, ok = m.plan(dir, n, tree)
+			parts, ok = m.plan(dir, n, tree, key)
 		}
 		if !ok {
 			if m.since != "" && endsBefore(dir, n, m.since) {

@@ -56,6 +56,14 @@ func (f *recordFlags) directory() (string, error) {
 	return dir, isRecord(dir)
 }
 
+// place is a record with its secrets, which the configuration can have elsewhere than beside it.
+func (f *recordFlags) place(dir string) audit.Config {
+	if c, err := config.Load(f.path); err == nil && sameDir(dir, c.Audit.Dir) {
+		return audit.Config{Dir: dir, Secrets: c.Audit.Secrets}
+	}
+	return audit.Config{Dir: dir}
+}
+
 // lookFlags are common to the commands that show events: who looks, and why, is recorded.
 type lookFlags struct {
 	recordFlags

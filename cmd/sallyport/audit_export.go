@@ -46,7 +46,10 @@ func (f *queryFlags) export(cmd *cobra.Command, args []string, x audit.Export) e
 	if err != nil {
 		return err
 	}
-	x.Dirs = dirs
+	if err := f.doubt(cmd.ErrOrStderr(), dirs, live); err != nil {
+		return err
+	}
+	x.Dirs, x.Query = dirs, f.q
 	m, err := x.Prepare(ctx)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/internal/config"
 	"sallyport/internal/console"
 )
 
@@ -129,11 +130,40 @@ func (f *queryFlags) search(cmd *cobra.Command, args []string, show func(audit.H
 	if err := f.note(ctx, live, console.Note{Kind: "audit.search", Query: f.asked()}); err != nil {
 		return err
 	}
+	if err := f.doubt(cmd.ErrOrStderr(), dirs, live); err != nil {
+		return err
+	}
 	err = audit.SearchAll(ctx, dirs, f.q, show)
 	if ctx.Err() != nil {
 		return errors.New("interrupted: there may be more")
 	}
 	return err
+}
+
+// doubt finds the key that tells which indexes the gate made, and says of each record in a line which of them it did not, or that it cannot
+// be told.
+func (f *queryFlags) doubt(w io.Writer, dirs []string, live []*config.Config) error {
+	if f.q.NoIndex {
+		return nil
+	}
+	if len(dirs) == 1 && len(live) == 1 {
+		f.q.Secrets = live[0].Audit.Secrets
+	}
+	for _, dir := range dirs {
+		names, checked, err := audit.Unvouched(audit.Config{Dir: dir, Secrets: f.q.Secrets})
+		switch {
+		case err != nil:
+			return err
+		case len(names) == 0:
+		case checked:
+			fmt.Fprintf(w, "%s: this gate did not make %s (of %s like it); what is in the segment is read without. sallyport audit index makes it anew\n",
+				dir, names[0], counted(uint64(len(names)), "file"))
+		default:
+			fmt.Fprintf(w, "%s: whether the gate made %s cannot be told without its hash.key, and a forged index hides events: sallyport audit index --check compares, --no-index reads all\n",
+				dir, counted(uint64(len(names)), "index file"))
+		}
+	}
+	return nil
 }
 
 func indexCommand() *cobra.Command {
@@ -156,7 +186,7 @@ A gate makes them itself. This is for a copy whose indexes were left behind, or,
 			defer stop()
 			var faults []error
 			for _, dir := range dirs {
-				faults = append(faults, index(ctx, cmd.OutOrStdout(), dir, check))
+				faults = append(faults, index(ctx, cmd.OutOrStdout(), f.place(dir), check))
 			}
 			return fault(errors.Join(faults...))
 		},
@@ -166,11 +196,12 @@ A gate makes them itself. This is for a copy whose indexes were left behind, or,
 	return cmd
 }
 
-func index(ctx context.Context, w io.Writer, dir string, check bool) error {
+func index(ctx context.Context, w io.Writer, c audit.Config, check bool) error {
+	dir := c.Dir
 	if err := isRecord(dir); err != nil {
 		return err
 	}
-	did, err := audit.MakeIndexes(ctx, dir, check)
+	did, err := audit.MakeIndexes(ctx, c, check)
 	err = errors.Join(err, giveBack(dir, dir))
 	fmt.Fprintf(w, "%s: %d made, %d kept, %d replaced\n", dir, did.Made, did.Kept, len(did.Wrong))
 	for _, name := range did.Wrong {

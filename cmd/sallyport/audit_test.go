@@ -139,6 +139,31 @@ func TestIndexCommand(t *testing.T) {
 	if code != 1 || out != dir+": 0 made, 1 kept, 1 replaced\n" || !strings.Contains(stderr, "00000001.idx did not fit its segment") {
 		t.Errorf("%d %s%s", code, out, stderr)
 	}
+	told := func(name string, f queryFlags, dir, want string) {
+		t.Helper()
+		var line strings.Builder
+		must(t, f.doubt(&line, []string{dir}, nil))
+		if got := line.String(); want == "" && got != "" || !strings.Contains(got, want) || strings.Count(got, "\n") > 1 {
+			t.Errorf("%s: told %q", name, got)
+		}
+	}
+	told("all made with the key", queryFlags{}, dir, "")
+	aside := filepath.Join(t.TempDir(), "copy")
+	must(t, os.CopyFS(aside, os.DirFS(dir)))
+	if code, _, stderr := call("audit", "search", aside); code != 0 || !strings.Contains(stderr, "whether the gate made 2 index files cannot be told") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	told("no index is asked", queryFlags{q: audit.Query{NoIndex: true}}, aside, "")
+	for _, name := range []string{"00000001.idx", "00000002.idx"} {
+		must(t, os.Remove(filepath.Join(aside, name)))
+	}
+	if code, out, stderr := call("audit", "index", aside); code != 0 { // without the key
+		t.Errorf("%d %s%s", code, out, stderr)
+	}
+	made, err := os.ReadFile(filepath.Join(aside, "00000001.idx"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "00000001.idx"), made, 0o600))
+	told("one made without the key", queryFlags{}, dir, "this gate did not make 00000001.idx (of 1 file like it)")
 	if code, _, stderr := call("audit", "index", t.TempDir()); code != 1 || !strings.Contains(stderr, "there is no record in") {
 		t.Errorf("%d %s", code, stderr)
 	}
