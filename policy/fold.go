@@ -9,8 +9,8 @@ import (
 
 // fold makes of compiled rules those that the data of a revision leaves to be asked, for an evaluation costs what it goes through: a rule about
 // rooms is tried at each stanza also where data.internal names no room. What it takes out could not have answered, what it computes is the same
-// at each evaluation, and so the answers are those of the rules as they are written. As with OPA's own index of rules, the one thing that is
-// not seen any more is an error in a body that another part of it fails.
+// at each evaluation, and so the answers are those of the rules as they are written. As with OPA's own index of rules, an error, or rules in
+// conflict, may be seen or not in a body that another part of it fails.
 func fold(c *ast.Compiler, w *world, entries ...string) (*ast.Compiler, error) {
 	f := &folder{written: c, world: w, modules: make(map[string]*ast.Module, len(c.Modules)), pure: map[*ast.Rule]bool{}, until: time.Now().Add(foldTime)}
 	for name, m := range c.Modules {
@@ -160,7 +160,6 @@ func (f *folder) chain(r *ast.Rule) (changed bool) {
 	switch {
 	case holds:
 		r.Body = body
-		changed = propagate(r) || changed
 	case r.Else != nil && slices.EqualFunc(r.Head.Args, r.Else.Head.Args, (*ast.Term).Equal): // each _ has a name of its own
 		r.Head.Value, r.Body, r.Location, r.Else = r.Else.Head.Value, r.Else.Body, r.Else.Location, r.Else.Else
 		f.chain(r)
@@ -274,7 +273,6 @@ func (f *folder) call(e *ast.Expr, terms []*ast.Term) (o outcome, changed bool) 
 		if c := f.constant(t); c != nil {
 			terms[i+1], changed = c, true
 		}
-		changed = f.inside(t) || changed
 	}
 	if e.IsEquality() {
 		switch {
@@ -285,39 +283,7 @@ func (f *folder) call(e *ast.Expr, terms []*ast.Term) (o outcome, changed bool) 
 		}
 		return fails, true
 	}
-	value, output, can := f.called(terms)
-	switch {
-	case !can:
-		return open, changed
-	case output != nil:
-		e.Terms = ast.Equality.Expr(output, value).Terms
-		return open, true
-	case value == nil || value.Equal(ast.InternedTerm(false)):
-		return fails, true
-	}
-	return holds, true
-}
-
-// inside folds the body of a comprehension.
-func (f *folder) inside(t *ast.Term) (changed bool) {
-	fold := func(b ast.Body) ast.Body {
-		folded, can, again := f.body(b)
-		if !can {
-			again = !constantly(b[0], false)
-			folded = just(false, b.Loc())
-		}
-		changed = again
-		return folded
-	}
-	switch c := t.Value.(type) {
-	case *ast.ArrayComprehension:
-		c.Body = fold(c.Body)
-	case *ast.SetComprehension:
-		c.Body = fold(c.Body)
-	case *ast.ObjectComprehension:
-		c.Body = fold(c.Body)
-	}
-	return changed
+	return open, changed
 }
 
 // undefined tells a reference that has no value, whatever is asked.

@@ -319,7 +319,7 @@ func TestFoldKeepsWhatItCannotTake(t *testing.T) {
 	if d := s.Stanza(t.Context(), crossing()); d.Rule != "a" || d.Effect != Deny {
 		t.Errorf("a rule called ready: %+v", d)
 	}
-	if v, err := (&folder{}).evaluate(ast.NewExpr(ast.BooleanTerm(true))); v != nil || err != errLate {
+	if v, err := (&folder{}).evaluate(readyPackages); v != nil || err != errLate {
 		t.Errorf("after the end of its time: %v, %v", v, err)
 	}
 }

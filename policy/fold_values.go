@@ -135,7 +135,7 @@ func (f *folder) compute() {
 		if slices.ContainsFunc(rules, func(r *ast.Rule) bool { return len(r.Head.Args) > 0 || !f.settled(r) }) || len(f.rules(path)) != len(rules) {
 			continue
 		}
-		switch value, err := f.evaluate(ast.Equality.Expr(ast.NewTerm(path), ast.NewTerm(answerVar))); {
+		switch value, err := f.evaluate(path); {
 		case err == errUndefined:
 			for _, r := range rules {
 				r.Body, r.Else = just(false, r.Location), nil
@@ -184,175 +184,18 @@ func (f *folder) settled(r *ast.Rule) bool {
 	return !reads
 }
 
-// called computes a call of a built-in function that is given values alone. can is false where that cannot be, as it is an error; output is
-// what the call sets, if it does.
-func (f *folder) called(terms []*ast.Term) (value, output *ast.Term, can bool) {
-	b, known := ast.BuiltinMap[terms[0].Value.String()]
-	if !known || b.Nondeterministic || b.Relation || b.Decl.Result() == nil {
-		return nil, nil, false
-	}
-	given := terms[1:]
-	if n := len(b.Decl.FuncArgs().Args); len(given) > n {
-		given, output = given[:n], given[n]
-	}
-	if slices.ContainsFunc(given, func(t *ast.Term) bool { return !ast.IsConstant(t.Value) }) || output != nil && !isVar(output) {
-		return nil, nil, false
-	}
-	v, err := f.evaluate(ast.NewExpr(slices.Concat(terms[:1], given, []*ast.Term{ast.NewTerm(answerVar)})))
-	switch {
-	case err == errUndefined && output == nil:
-		return nil, nil, true
-	case err != nil || !small(v):
-		return nil, nil, false
-	}
-	return ast.NewTerm(v).SetLocation(terms[0].Location), output, true
-}
-
 func isVar(t *ast.Term) bool {
 	_, ok := t.Value.(ast.Var)
 	return ok
 }
 
-// propagate puts values in the place of the variables of a rule that its body says are equal to them.
-func propagate(r *ast.Rule) (changed bool) {
-	for i := 0; i < len(r.Body); i++ {
-		e := r.Body[i]
-		if !e.IsEquality() || len(e.With) > 0 || e.Negated {
-			continue
-		}
-		name, value := e.Operand(0), e.Operand(1)
-		if !isVar(name) {
-			name, value = value, name
-		}
-		if !isVar(name) || !ast.IsConstant(value.Value) || !replaceable(r, name.Value.(ast.Var)) {
-			continue
-		}
-		rest := slices.Delete(slices.Clone(r.Body), i, i+1)
-		if len(rest) == 0 {
-			rest = just(true, r.Body.Loc())
-		}
-		for i, e := range rest {
-			e.Index = i
-		}
-		r.Body, changed = rest, true
-		i--
-		put := replacement{name.Value.(ast.Var), value}
-		put.body(r.Body)
-		put.in(&r.Head.Key)
-		put.in(&r.Head.Value)
-	}
-	return changed
-}
-
-// replaceable tells a variable in whose place a value can stand: neither an argument, which others set, nor a part of the rule's own path, for a
-// path without variables has something at its end also where the rule does not hold, nor the head of a reference, which must be a name, as must
-// what `every` ranges over.
-func replaceable(r *ast.Rule, name ast.Var) bool {
-	can := !name.IsWildcard()
-	for _, t := range slices.Concat(r.Ref(), ast.Ref(r.Head.Args)) {
-		ast.WalkVars(t, func(v ast.Var) bool {
-			can = can && v != name
-			return !can
-		})
-	}
-	ast.WalkRefs(r, func(ref ast.Ref) bool {
-		can = can && ref[0].Value.Compare(name) != 0
-		return !can
-	})
-	ast.WalkExprs(r, func(e *ast.Expr) bool {
-		every, ok := e.Terms.(*ast.Every)
-		can = can && len(e.With) == 0 && !(ok && every.Domain.Value.Compare(name) == 0)
-		return !can
-	})
-	return can
-}
-
-// replacement puts a value in the place of a variable.
-type replacement struct {
-	name  ast.Var
-	value *ast.Term
-}
-
-func (p replacement) body(b ast.Body) {
-	for _, e := range b {
-		switch t := e.Terms.(type) {
-		case *ast.Term:
-			p.in(&t)
-			e.Terms = t
-		case []*ast.Term:
-			for i := range t {
-				p.in(&t[i])
-			}
-		case *ast.Every:
-			p.in(&t.Domain)
-			p.body(t.Body)
-		case *ast.Not:
-			p.body(t.Body)
-		case *ast.LogicalAnd:
-			p.body(t.Lhs)
-			p.body(t.Rhs)
-		case *ast.LogicalOr:
-			p.body(t.Lhs)
-			p.body(t.Rhs)
-		}
-	}
-}
-
-func (p replacement) in(t **ast.Term) {
-	if *t == nil || ast.IsConstant((*t).Value) {
-		return
-	}
-	each := func(t *ast.Term) (*ast.Term, error) {
-		p.in(&t)
-		return t, nil
-	}
-	value := (*t).Value
-	switch v := value.(type) {
-	case ast.Var:
-		if v == p.name {
-			value = p.value.Value
-		}
-	case ast.Ref:
-		v = slices.Clone(v)
-		for i := range v[1:] {
-			p.in(&v[i+1])
-		}
-		value = v
-	case *ast.Array:
-		terms := make([]*ast.Term, v.Len())
-		for i := range terms {
-			terms[i], _ = each(v.Elem(i))
-		}
-		value = ast.NewArray(terms...)
-	case ast.Object:
-		value, _ = v.Map(func(key, value *ast.Term) (*ast.Term, *ast.Term, error) {
-			p.in(&key)
-			p.in(&value)
-			return key, value, nil
-		})
-	case ast.Set:
-		value, _ = v.Map(each)
-	case *ast.ArrayComprehension:
-		p.in(&v.Term)
-		p.body(v.Body)
-	case *ast.SetComprehension:
-		p.in(&v.Term)
-		p.body(v.Body)
-	case *ast.ObjectComprehension:
-		p.in(&v.Key)
-		p.in(&v.Value)
-		p.body(v.Body)
-	}
-	*t = ast.NewTerm(value).SetLocation((*t).Location)
-}
-
-// evaluate asks for the value that an expression gives to the answer, by the rules as they are written.
-func (f *folder) evaluate(e *ast.Expr) (ast.Value, error) {
+// evaluate asks for the value of a rule, as it is written.
+func (f *folder) evaluate(rule ast.Ref) (ast.Value, error) {
 	left := time.Until(f.until)
 	if left <= 0 {
 		return nil, errLate
 	}
-	q := question{compiler: f.written, world: f.world, timeout: min(left, foldOnce), shape: &branch{}, query: ast.NewBody(e)}
+	q := question{compiler: f.written, world: f.world, timeout: min(left, foldOnce), shape: &branch{}, query: ast.NewBody(ast.Equality.Expr(ast.NewTerm(rule), ast.NewTerm(answerVar)))}
 	value, _, err := q.ask(context.Background(), &Input{})
 	return value, err
 }
