@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"time"
 
 	"sallyport/audit"
 	"sallyport/internal/stream"
@@ -116,8 +115,10 @@ func (in *inbound) prove(s *stream.Stream, pair Pair, pr *proof, facts policy.Li
 		pr.valid, pr.facts, pr.by = true, facts, by
 		in.senders[pair.sender(in.direction())] = pr
 		if !in.trusted {
-			// The reading goroutine waits within the limits of a peer that is not proved, which the first stanza may pass.
-			s.SetReadDeadline(time.Unix(1, 0))
+			// The reading goroutine waits within the limits of a peer that is not proved, which the first stanza may pass. It is
+			// woken, and may yet be reading that stanza already.
+			s.Lift()
+			s.SetReadDeadline(past)
 		}
 	}
 	close(pr.done)

@@ -140,6 +140,34 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// A peer is proved while the goroutine that reads has its first stanza under way already: the budget ends there and then.
+func TestLift(t *testing.T) {
+	t.Parallel()
+	for _, proved := range []bool{true, false} {
+		in, out := io.Pipe()
+		s := NewScanner(in, Limits{Total: len(plainHeader) + 300, Elements: 2})
+		go func() {
+			io.WriteString(out, plainHeader+"<a/>"+sized(200)[:100])
+			if proved {
+				s.Lift()
+			}
+			io.WriteString(out, sized(200)[100:]+sized(1000)+"<a/>")
+			out.Close()
+		}()
+		if _, err := s.Header(); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, err := s.Next(); err == nil; _, err = s.Next() {
+			n++
+		}
+		if want := map[bool]int{false: 2, true: 4}[proved]; n != want {
+			t.Errorf("proved %v: %d elements were read, want %d", proved, n, want)
+		}
+		in.Close()
+	}
+}
+
 func TestDefaultLimits(t *testing.T) {
 	t.Parallel()
 	if got := (Limits{}).effective(); got != DefaultLimits() {

@@ -70,7 +70,7 @@ func (s *Scanner) markup(w []byte) error {
 // count counts the first-level element that begins here.
 func (s *Scanner) count(i int) error {
 	s.elements++
-	if s.limits.Elements > 0 && s.elements > s.limits.Elements {
+	if _, most := s.budget(); most > 0 && s.elements > most {
 		return s.fault(policyViolation, i, "more elements than an unproved peer may send")
 	}
 	return nil

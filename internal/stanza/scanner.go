@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 )
 
 // state is where in the grammar the Scanner stands between two bytes.
@@ -67,6 +68,8 @@ type Scanner struct {
 	closed   bool  // the root's end tag was read
 	err      error // final
 	work     int64 // bytes looked at or moved, for the test that scanning is linear
+
+	lifted atomic.Bool // what Lift does
 }
 
 // NewScanner returns a Scanner for the stream that r delivers from its first byte on.
@@ -76,6 +79,18 @@ func NewScanner(r io.Reader, l Limits) *Scanner {
 
 // SetLimits replaces the limits, from the next call on. What Total and Elements count goes on.
 func (s *Scanner) SetLimits(l Limits) { s.limits = l.effective() }
+
+// Lift ends the budget, Total and Elements, at once. Any goroutine may call it, also while another waits in Next: who has been proved may
+// send more than that before the one that reads has heard of it.
+func (s *Scanner) Lift() { s.lifted.Store(true) }
+
+// budget returns how many bytes and first-level elements may come in all; 0 = any number.
+func (s *Scanner) budget() (bytes, elements int) {
+	if s.limits.Total == 0 && s.limits.Elements == 0 || s.lifted.Load() {
+		return 0, 0
+	}
+	return s.limits.Total, s.limits.Elements
+}
 
 // Buffered returns how many bytes have been read and not been consumed as header, element or white space. It must be 0 when TLS
 // is to start: what stands there was sent in clear, whoever sent it (RFC 6120 §5.4.2.3).
@@ -189,7 +204,7 @@ func (s *Scanner) resume() error {
 // enter passes over the white space between elements (RFC 6120 §4.6.1) up to the '<' of the next one.
 func (s *Scanner) enter() error {
 	for s.start < s.end {
-		if s.limits.Total > 0 && s.base+int64(s.start) >= int64(s.limits.Total) {
+		if total, _ := s.budget(); total > 0 && s.base+int64(s.start) >= int64(total) {
 			return s.exceeded(totalLimit, s.start)
 		}
 		switch c := s.buf[s.start]; {
@@ -228,8 +243,8 @@ func (s *Scanner) window() (end int, at limit) {
 	if s.root == nil {
 		most, which = s.start+s.limits.Header, headerLimit
 	}
-	if total := int64(s.limits.Total); total > 0 && s.base+int64(most) >= total {
-		most, which = max(s.start, int(total-s.base)), totalLimit
+	if total, _ := s.budget(); total > 0 && s.base+int64(most) >= int64(total) {
+		most, which = max(s.start, int(int64(total)-s.base)), totalLimit
 	}
 	if s.end < most {
 		return s.end, withinLimits

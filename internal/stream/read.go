@@ -104,6 +104,10 @@ func (s *Stream) leave(err error) {
 // gone says that the peer will send nothing more.
 func (s *Stream) gone() { s.endOnce.Do(func() { close(s.ended) }) }
 
+// Lift ends the limits on how much an unproved peer may send in all. Any goroutine may call it once the peer is proved, and has to before
+// the peer hears so; Trust follows when the reading goroutine knows.
+func (s *Stream) Lift() { s.scan.Lift() }
+
 // Trust makes a Trusted of a stream whose peer was proved, and lifts the limits of the unproved. The reading goroutine calls it.
 func (s *Stream) Trust() *Trusted {
 	if s.enter() == nil {
