@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"sync"
 )
 
+// reserved are the ports that Reserve has returned to this process: some wait long for their listener.
+var reserved sync.Map
+
 // Reserve finds n free ports of 127.0.0.1, each for TCP and UDP, and returns them as ip:port, so that they can be written into
-// a configuration before anybody listens. It looks below the range from which the kernel serves outgoing connections, which
+// a configuration before anybody listens; none twice in the life of the process. It looks below the range from which the kernel serves outgoing connections, which
 // would take them in between.
 func Reserve(n int) ([]string, error) {
 	var addrs []string
@@ -29,6 +33,9 @@ func Reserve(n int) ([]string, error) {
 			continue
 		}
 		defer conn.Close()
+		if _, given := reserved.LoadOrStore(addr, true); given {
+			continue
+		}
 		addrs = append(addrs, addr)
 	}
 	if len(addrs) < n {
