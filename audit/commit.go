@@ -39,6 +39,7 @@ type writer struct {
 	packer *packer // nil: segments stay as they are
 
 	broken   bool // the file must be mended before it is written to
+	written  bool // lines since the last failure, so that all that was left over is among them
 	ailing   bool // the last commit failed; said once
 	spaceLow bool
 	lullEnd  time.Time // when notes that wait for more are written; zero: there are none
@@ -109,6 +110,9 @@ func (l *Log) turn() (last bool) {
 			l.breakDown(nil, err)
 		}
 	}
+	if w.written && len(w.tail) == 0 { // and on the disk
+		l.dropLeftover()
+	}
 	switch {
 	case w.broken:
 	case last:
@@ -164,7 +168,7 @@ func (l *Log) put(g *group) error {
 	w.notary.grow(g.lines)
 	l.heard()
 	l.commit(g, w.name)
-	l.dropLeftover()
+	w.written = true
 	return nil
 }
 
@@ -220,7 +224,7 @@ func (l *Log) breakDown(g *group, cause error) {
 		w.ailing = true
 		w.log.Error("the audit record takes no events", "error", cause, "on_failure", l.cfg.OnFailure, "advice", "look at the space, permissions and health of the disk of audit.dir")
 	}
-	w.broken, w.retryAt = true, time.Now().Add(retryEvery)
+	w.broken, w.written, w.retryAt = true, false, time.Now().Add(retryEvery)
 	l.heard()
 	l.fail(g, cause)
 	// A failure to mend is found again, and handled, at the next attempt.

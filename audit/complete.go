@@ -376,7 +376,7 @@ func (k Keys) Stated(ctx context.Context, dir string, day time.Time, peer string
 	if i := slices.IndexFunc(all, func(s Statement) bool { return s.Peer == peer }); i >= 0 {
 		counted = all[i].Text()
 	}
-	b, err := os.ReadFile(statementsPath(dir, day))
+	b, err := readRegular(statementsPath(dir, day))
 	if err != nil && !gone(err) {
 		return "", err
 	}

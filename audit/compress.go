@@ -114,7 +114,7 @@ func (p *packer) round(ctx context.Context) error {
 // power cut.
 func (p *packer) pack(ctx context.Context, number int) error {
 	plain := filepath.Join(p.dir, segmentName(number))
-	from, err := os.Open(plain)
+	from, err := openRegular(plain)
 	if gone(err) {
 		return nil
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -572,4 +573,67 @@ func TestFaultIsLoggedOnce(t *testing.T) {
 			t.Errorf("logged:\n%s", out.String())
 		}
 	})
+}
+
+// TestLeftoverStaysUntilSynced: what the last run left over is forgotten when it is on the disk, and not when it is written only, or about
+// to be.
+func TestLeftoverStaysUntilSynced(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir(), Secrets: t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		l := openWith(t, c, osDisk{}, time.Now)
+		appendAll(t, l, stanzas(0, 2))
+		closeLog(t, l)
+		path := filepath.Join(c.Secrets, leftoverName)
+		b, err := json.Marshal(leftover{Count: 3, Since: time.Now(), Until: time.Now(), Error: "full"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, b)
+		l = openWith(t, c, osDisk{}, time.Now)
+		for _, wait := range []time.Duration{0, lull / 2, syncEvery / 2} {
+			time.Sleep(wait)
+			synctest.Wait()
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("before the sync: %v", err)
+			}
+		}
+		if kinds := kindsOf(records(t, c.Dir)); !slices.Contains(kinds, "audit.gap") {
+			t.Errorf("not written yet: %v", kinds)
+		}
+		time.Sleep(syncEvery)
+		synctest.Wait()
+		if _, err := os.Stat(path); !gone(err) {
+			t.Errorf("after the sync: %v", err)
+		}
+		closeLog(t, l)
+	})
+}
+
+// TestPipesInTheRecord: a pipe in the place of a file holds up neither the gate nor a reader.
+func TestPipesInTheRecord(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func(dir string) error{
+		holdsName:      func(dir string) error { _, err := keptHolds(dir); return err },
+		lookName:       func(dir string) error { _, err := trustClock(dir, time.Now()); return err },
+		publicKeysName: func(dir string) error { _, err := RecordKeys(dir); return err },
+		segmentName(1): func(dir string) error {
+			return (&packer{disk: osDisk{}, dir: dir, log: slog.New(slog.DiscardHandler)}).pack(context.Background(), 1)
+		},
+	} {
+		dir := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Skip(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- read(dir) }()
+		select {
+		case err := <-done:
+			if !errors.Is(err, errNotRegular) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: it waits", name)
+		}
+	}
 }

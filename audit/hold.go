@@ -134,7 +134,7 @@ func sortedHolds(held map[string]Hold) []Hold {
 
 // keptHolds reads the file of holds: each a line, a JSON string. A line that is not one holds everything.
 func keptHolds(dir string) (kept []Hold, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, holdsName))
+	b, err := readRegular(filepath.Join(dir, holdsName))
 	if err != nil {
 		return nil, ignoreGone(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -95,7 +94,7 @@ const (
 // trustClock says whether the gate may delete by its clock. After more than maxAway since the last look the gate has stood still, or the
 // clock has jumped: somebody has to say which. The first look of all deletes nothing.
 func trustClock(dir string, now time.Time) (first bool, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, lookName))
+	text, err := readRegular(filepath.Join(dir, lookName))
 	if gone(err) {
 		return true, looked(dir, now)
 	}

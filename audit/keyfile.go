@@ -171,7 +171,7 @@ func (k KeyFile) text() ([]byte, error) {
 
 // decrypt reads a key file with whichever of the identities it is for.
 func decrypt(path string, identities []age.Identity) (KeyFile, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return KeyFile{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -85,9 +84,11 @@ func openOn(c Config, d disk, now func() time.Time) (_ *Log, err error) {
 		l.w.packer = startPacker(c, d, l.w.number)
 	}
 	if l.hasLeftover { // committed before anybody asks what is unsettled
+		if len(left) == 0 && l.missed.count == 0 { // all of it is in the record already
+			l.dropLeftover()
+		}
 		l.Note(left...)
 		l.turn()
-		l.dropLeftover() // where all of it is in the record already
 	}
 	go l.run()
 	l.keeper = l.startKeeper()
@@ -243,7 +244,7 @@ func (w *writer) mended(end ending, repairs *[]Event) (file, error) {
 
 // describeTail says what is about to be cut off.
 func describeTail(path string, end ending) (*Event, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}

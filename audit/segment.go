@@ -96,6 +96,16 @@ func openRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
+// readRegular is [os.ReadFile] for what lies in the record's directory.
+func readRegular(path string) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
 var errNotRegular = errors.New("not a regular file")
 
 // maxLine is the longest line that readers take in, far above what this version writes.

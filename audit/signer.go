@@ -56,7 +56,7 @@ func (l *Log) PublicKey() string { return l.w.notary.signer.public }
 // RecordKeys are the keys that a record's directory itself says have signed it. They serve to find accidents: who can change the
 // record can change them too.
 func RecordKeys(dir string) (Keys, error) {
-	b, err := os.ReadFile(filepath.Join(dir, publicKeysName))
+	b, err := readRegular(filepath.Join(dir, publicKeysName))
 	if gone(err) {
 		return Keys{}, nil
 	}
@@ -99,7 +99,7 @@ func (s *signer) publish(d disk, dir string) error {
 
 // publicKeys reads a file of keys; the last is the one that signs.
 func publicKeys(path string) (all []byte, last string, err error) {
-	all, err = os.ReadFile(path)
+	all, err = readRegular(path)
 	if err != nil && !gone(err) {
 		return nil, "", err
 	}
