@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -168,7 +169,7 @@ func (k SealingKey) Destroy() error {
 	}
 	defer record.Close()
 	below := filepath.Join(keysDir, filepath.Base(dir))
-	f, err := record.OpenFile(filepath.Join(below, filepath.Base(k.Name)+tombSuffix), os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := record.OpenFile(filepath.Join(below, filepath.Base(k.Name)+tombSuffix), os.O_WRONLY|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return fmt.Errorf("destroying key %s: %w", k.Name, err)
 	}
@@ -183,9 +184,9 @@ func (k SealingKey) Destroy() error {
 	return nil
 }
 
-// overwrite puts zeros where a file's bytes are, for disks that write in place.
+// overwrite puts zeros where a file's bytes are, for disks that write in place. It waits for no reader of a pipe that somebody put there.
 func overwrite(record *os.Root, name string) error {
-	f, err := record.OpenFile(name, os.O_WRONLY, 0)
+	f, err := record.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -617,12 +618,29 @@ func TestPipesInTheRecord(t *testing.T) {
 		holdsName:      func(dir string) error { _, err := keptHolds(dir); return err },
 		lookName:       func(dir string) error { _, err := trustClock(dir, time.Now()); return err },
 		publicKeysName: func(dir string) error { _, err := RecordKeys(dir); return err },
+		"default/2026-01-01-1.age": func(dir string) error {
+			keys, err := SealingKeys(dir)
+			if err != nil || len(keys) != 1 {
+				return fmt.Errorf("%d keys, %w", len(keys), err)
+			}
+			if err := keys[0].Destroy(); !errors.Is(err, syscall.ENXIO) {
+				return err
+			}
+			return errNotRegular
+		},
 		segmentName(1): func(dir string) error {
 			return (&packer{disk: osDisk{}, dir: dir, log: slog.New(slog.DiscardHandler)}).pack(context.Background(), 1)
 		},
 	} {
 		dir := t.TempDir()
-		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		if filepath.Ext(name) == keySuffix {
+			path = filepath.Join(dir, keysDir, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
 			t.Skip(err)
 		}
 		done := make(chan error, 1)
@@ -635,5 +653,19 @@ func TestPipesInTheRecord(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s: it waits", name)
 		}
+	}
+}
+
+// TestOwnedByAnyName: a gate's own record is that by a link to it too, and a copy is not.
+func TestOwnedByAnyName(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "audit")
+	closeLog(t, open(t, Config{Dir: dir}))
+	link, other := filepath.Join(t.TempDir(), "link"), filepath.Join(t.TempDir(), "copy")
+	if err := errors.Join(os.Symlink(dir, link), os.CopyFS(other, os.DirFS(dir))); err != nil {
+		t.Fatal(err)
+	}
+	if !Owned(dir) || !Owned(link) || !Owned(filepath.Join(dir, ".")) || Owned(other) {
+		t.Error("it depends on the name")
 	}
 }

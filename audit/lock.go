@@ -58,10 +58,23 @@ func InUse(dir string) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == syscall.EWOULDBLOCK
 }
 
-// Owned says whether a record is a gate's own, and not a copy: the secrets of the gate lie beside it, where they are by default.
+// Owned says whether a record is a gate's own, and not a copy: the secrets of the gate lie beside it, where they are by default, by
+// whichever name the directory is called.
 func Owned(dir string) bool {
-	_, err := os.Stat(filepath.Join(Config{Dir: dir}.SecretsDir(), signingKeyName))
-	return err == nil
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		whole = dir
+	}
+	real, err := filepath.EvalSymlinks(whole)
+	if err != nil {
+		real = whole
+	}
+	for _, at := range []string{whole, real} {
+		if _, err := os.Stat(filepath.Join(Config{Dir: at}.SecretsDir(), signingKeyName)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // ownTries is how often a lock that seems to be held by this very process is asked for.

@@ -59,7 +59,7 @@ func (f *recordFlags) directory() (string, error) {
 // place is a record with its secrets, which the configuration can have elsewhere than beside it.
 func (f *recordFlags) place(dir string) audit.Config {
 	if c, err := config.Load(f.path); err == nil && sameDir(dir, c.Audit.Dir) {
-		return audit.Config{Dir: dir, Secrets: c.Audit.Secrets}
+		return audit.Config{Dir: dir, Secrets: c.Audit.SecretsDir()}
 	}
 	return audit.Config{Dir: dir}
 }

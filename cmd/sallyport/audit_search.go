@@ -147,7 +147,7 @@ func (f *queryFlags) doubt(w io.Writer, dirs []string, live []*config.Config) er
 		return nil
 	}
 	if len(dirs) == 1 && len(live) == 1 {
-		f.q.Secrets = live[0].Audit.Secrets
+		f.q.Secrets = live[0].Audit.SecretsDir()
 	}
 	for _, dir := range dirs {
 		names, checked, err := audit.Unvouched(audit.Config{Dir: dir, Secrets: f.q.Secrets})
