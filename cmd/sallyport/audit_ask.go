@@ -40,6 +40,7 @@ Bodies are compared by keyed hashes (levels sealed and content), addresses too a
 			if err != nil {
 				return fault(err)
 			}
+			q.Secrets = c.Audit.SecretsDir()
 			h, err := audit.LoadHasher(c.Audit.Config)
 			if err != nil {
 				return fault(err)

@@ -88,6 +88,13 @@ func (f *openFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var live []*config.Config
+	if c != nil {
+		live = append(live, c)
+	}
+	if err := f.doubt(cmd.ErrOrStderr(), []string{dir}, live); err != nil {
+		return err
+	}
 	var found []sealedEvent
 	q := f.q
 	q.Kind = "stanza"

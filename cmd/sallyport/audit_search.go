@@ -140,15 +140,21 @@ func (f *queryFlags) search(cmd *cobra.Command, args []string, show func(audit.H
 	return err
 }
 
+// secretsOf is where the key of a gate's own record is; empty: where it is by default.
+func secretsOf(dirs []string, live []*config.Config) string {
+	if len(dirs) == 1 && len(live) == 1 {
+		return live[0].Audit.SecretsDir()
+	}
+	return ""
+}
+
 // doubt finds the key that tells which indexes the gate made, and says of each record in a line which of them it did not, or that it cannot
 // be told.
 func (f *queryFlags) doubt(w io.Writer, dirs []string, live []*config.Config) error {
 	if f.q.NoIndex {
 		return nil
 	}
-	if len(dirs) == 1 && len(live) == 1 {
-		f.q.Secrets = live[0].Audit.SecretsDir()
-	}
+	f.q.Secrets = secretsOf(dirs, live)
 	for _, dir := range dirs {
 		names, checked, err := audit.Unvouched(audit.Config{Dir: dir, Secrets: f.q.Secrets})
 		switch {

@@ -164,6 +164,15 @@ func TestIndexCommand(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "00000001.idx"), made, 0o600))
 	told("one made without the key", queryFlags{}, dir, "this gate did not make 00000001.idx (of 1 file like it)")
+	moved := filepath.Join(filepath.Dir(aside), "elsewhere") // audit.secrets need not be beside the record
+	must(t, os.Rename(dir+".secrets", moved))
+	gate := &config.Config{}
+	gate.Audit.Dir, gate.Audit.Secrets = aside, moved
+	var line strings.Builder
+	must(t, new(queryFlags).doubt(&line, []string{aside}, []*config.Config{gate}))
+	if !strings.Contains(line.String(), "this gate did not make 00000001.idx (of 2 files like it)") {
+		t.Errorf("told %q", line.String())
+	}
 	if code, _, stderr := call("audit", "index", t.TempDir()); code != 1 || !strings.Contains(stderr, "there is no record in") {
 		t.Errorf("%d %s", code, stderr)
 	}

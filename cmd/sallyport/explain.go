@@ -40,7 +40,7 @@ func policyExplainCommand() *cobra.Command {
 				return fault(err)
 			}
 			var found *audit.Record
-			if err := audit.Search(cmd.Context(), where, audit.Query{ID: id, Limit: 1}, func(_ []byte, r audit.Record) error { found = &r; return nil }); err != nil {
+			if err := audit.Search(cmd.Context(), where, audit.Query{ID: id, Limit: 1, Secrets: secretsOf(dirs, live)}, func(_ []byte, r audit.Record) error { found = &r; return nil }); err != nil {
 				return fault(err)
 			}
 			if found == nil {

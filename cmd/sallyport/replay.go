@@ -67,6 +67,7 @@ func policyReplayCommand() *cobra.Command {
 			if err := f.note(cmd.Context(), live, console.Note{Kind: "audit.search", Query: "replay " + p.String()}); err != nil {
 				return fault(err)
 			}
+			q.Secrets = secretsOf(dirs, live)
 			r, err := replay(cmd.Context(), dirs[0], q, s, kept)
 			if err != nil {
 				return fault(err)
