@@ -366,6 +366,7 @@ func TestPausesShow(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		d.set(func(d *testDisk) { d.noProof = nil })
 		time.Sleep(time.Minute)
+		synctest.Wait() // for the checkpoint of this moment: it is copied whole
 		if err := os.CopyFS(filepath.Join(killed, "audit"), os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
