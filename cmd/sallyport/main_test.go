@@ -178,7 +178,7 @@ type running struct {
 func (h *house) start() *running {
 	h.t.Helper()
 	r := h.launch("run", "-c", h.config)
-	r.await("the gate stands")
+	r.find("the gate stands", false) // its parts start beside it, and some have said something by now
 	return r
 }
 
@@ -220,13 +220,21 @@ func (h *house) launch(args ...string) *running {
 // await returns the first line that matches, of those that were not returned before, and forgets the ones above it.
 func (r *running) await(pattern string) string {
 	r.t.Helper()
+	return r.find(pattern, true)
+}
+
+// find is await that may leave the lines before it to be awaited.
+func (r *running) find(pattern string, drops bool) string {
+	r.t.Helper()
 	re := regexp.MustCompile(pattern)
 	late := time.After(patience)
 	for {
 		r.mu.Lock()
 		for i, line := range r.lines {
 			if re.MatchString(line) {
-				r.lines = r.lines[i+1:]
+				if drops {
+					r.lines = r.lines[i+1:]
+				}
 				r.mu.Unlock()
 				return line
 			}
