@@ -1,6 +1,7 @@
 package house_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -296,6 +297,31 @@ func TestCitationsHaveOneSpelling(t *testing.T) {
 				t.Errorf("%s cites %q; write it as RFC 6120 §4.9.3.9 or XEP-0220 §2.1.1", s.path, c)
 			}
 		}
+	}
+}
+
+// TestPagesAreReachable: links lead from README.md to each page of docs, and none leads nowhere.
+func TestPagesAreReachable(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)#:]+\.md)(?:#[^)]*)?\)`)
+	seen := map[string]bool{"README.md": true}
+	for todo := []string{"README.md"}; len(todo) > 0; todo = todo[1:] {
+		for _, m := range link.FindAllStringSubmatch(read(t, todo[0]), -1) {
+			if page := filepath.Join(filepath.Dir(todo[0]), m[1]); !seen[page] {
+				seen[page] = true
+				todo = append(todo, page)
+			}
+		}
+	}
+	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d os.DirEntry, err error) error {
+		page, relErr := filepath.Rel(root, path)
+		if err == nil && filepath.Ext(path) == ".md" && !seen[page] {
+			t.Errorf("no link leads from README.md to %s", page)
+		}
+		return errors.Join(err, relErr)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

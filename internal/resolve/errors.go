@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"sallyport/internal/jid"
@@ -30,12 +31,13 @@ type TemporaryError struct {
 func (e *TemporaryError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "no usable answer for %s: ", e.Question)
-	for i, a := range e.Attempts {
-		if i > 0 {
-			b.WriteString("; ")
+	var said []string
+	for _, a := range e.Attempts {
+		if text := fmt.Sprintf("%v %v", a.At, a.Err); !slices.Contains(said, text) { // each server is asked more than once
+			said = append(said, text)
 		}
-		fmt.Fprintf(&b, "%v %v", a.At, a.Err)
 	}
+	b.WriteString(strings.Join(said, "; "))
 	if e.Bogus {
 		b.WriteString(" (the zone's signatures are broken, or somebody forges answers; its administrators find out which with delv or dnsviz)")
 		return b.String()
