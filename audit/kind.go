@@ -1,6 +1,10 @@
 package audit
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Kind says what an event is about. The zero Kind is none of them; an event without a kind is recorded as "unknown" rather
 // than lost.
@@ -80,6 +84,12 @@ func (k Kind) info() *kindInfo {
 
 // String gives the name under which the kind stands in a line.
 func (k Kind) String() string { return k.info().name }
+
+// AsksKind tells whether the Kind of a Query, a name or link.*, asks for any event that there is.
+func AsksKind(asked string) bool {
+	prefix, several := strings.CutSuffix(asked, "*")
+	return slices.ContainsFunc(kinds[1:], func(k kindInfo) bool { return k.name == asked || several && strings.HasPrefix(k.name, prefix) })
+}
 
 // linkFields are what an event knows of the link it happened on.
 const linkFields = "dir local remote from to link.id link.channel link.proof link.tls link.cipher link.alpn link.remote_ip link.route"

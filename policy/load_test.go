@@ -120,6 +120,8 @@ func TestLoadFaults(t *testing.T) {
 				`d.json:2: data.internal.rooms["\uff42oard@conference.corp.example"]: would`, `d.json:2: data.peers["\ufb01rst.example"]: would`}},
 		{"document whose name is a slip", map[string]string{"d.yaml": "flies: {default: none}\nhour: {}\nattachments: {}\n"},
 			[]string{"d.yaml:1: data.flies: no rule reads it; did you mean files?", "d.yaml:2: data.hour: no rule reads it; did you mean hours?"}},
+		{"key of a peer that is a slip", map[string]string{"d.yaml": "peers:\n  a.example: {dney: true, note: ours}\n", "r.rego": stanza},
+			[]string{`d.yaml:2: data.peers["a.example"].dney: no rule reads it; did you mean deny?`}},
 		{"document that is no object", map[string]string{"d.yaml": "freeze: true\ndlp: [a]\n"},
 			[]string{"d.yaml:1: data.freeze is true, must be an object", `d.yaml:2: data.dlp is ["a"], must be an object`}},
 		{"address in a list that would never match", map[string]string{"p.csv": "address,group\nkevin@corp.example,staff\nKEVIN@corp.example,staff\n"},

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -22,7 +24,37 @@ func strays(modules, base map[string]*ast.Module, data map[string]any) (faults F
 			faults = append(faults, Fault{Text: "data." + name + ": no rule reads it; did you mean " + names[meant] + "?"})
 		}
 	}
+	return append(faults, strayKeys(modules, data["peers"])...)
+}
+
+// peerKeys are what the shipped rules read of an entry of data.peers.
+var peerKeys = []string{"calls", "channel", "clearance", "deny", "e2ee", "files", "initiative", "pins", "presence", "proof", "ratchet", "revocation", "tls_min", "until"}
+
+// strayKeys is strays for what an entry of data.peers says: `dney: true` would let the peer in.
+func strayKeys(modules map[string]*ast.Module, peers any) (faults Faults) {
+	entries, _ := peers.(map[string]any)
+	for name, entry := range entries {
+		keys, _ := entry.(map[string]any)
+		for key := range keys {
+			meant := slices.IndexFunc(peerKeys, func(k string) bool { return slip(k, key) })
+			if meant >= 0 && !slices.Contains(peerKeys, key) && !mentioned(modules, key) {
+				faults = append(faults, Fault{Text: fmt.Sprintf("data.peers[%q].%s: no rule reads it; did you mean %s?", name, key, peerKeys[meant])})
+			}
+		}
+	}
+	slices.SortFunc(faults, func(a, b Fault) int { return strings.Compare(a.Text, b.Text) })
 	return faults
+}
+
+// mentioned tells whether a word stands anywhere in the rules.
+func mentioned(modules map[string]*ast.Module, word string) (found bool) {
+	for _, m := range modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			found = found || t.Equal(ast.StringTerm(word))
+			return found
+		})
+	}
+	return found
 }
 
 // read tells whether a rule names a document, or reads one whose name it computes.

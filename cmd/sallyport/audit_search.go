@@ -59,6 +59,9 @@ func (f *queryFlags) read() (err error) {
 	if !slices.Contains([]string{"", "allow", "deny", "drop"}, q.Effect) {
 		return fmt.Errorf("--effect: %q is not allow, deny or drop", q.Effect)
 	}
+	if q.Kind != "" && !audit.AsksKind(q.Kind) {
+		return fmt.Errorf("--kind: there are no events of kind %q; docs/reference/audit-events.md lists them", q.Kind)
+	}
 	if q.Limit < 0 {
 		return fmt.Errorf("--limit: %d is less than nothing", q.Limit)
 	}
@@ -133,9 +136,13 @@ func (f *queryFlags) search(cmd *cobra.Command, args []string, show func(audit.H
 	if err := f.doubt(cmd.ErrOrStderr(), dirs, live); err != nil {
 		return err
 	}
-	err = audit.SearchAll(ctx, dirs, f.q, show)
-	if ctx.Err() != nil {
+	found := false
+	err = audit.SearchAll(ctx, dirs, f.q, func(h audit.Hit) error { found = true; return show(h) })
+	switch {
+	case ctx.Err() != nil:
 		return errors.New("interrupted: there may be more")
+	case err == nil && !found:
+		fmt.Fprintln(cmd.ErrOrStderr(), "nothing found")
 	}
 	return err
 }

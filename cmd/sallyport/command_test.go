@@ -49,6 +49,7 @@ func TestCommandLine(t *testing.T) {
 		"audit tail -n many":              {2, ``, "sallyport: invalid argument \"many\" for .*; see sallyport audit tail --help\n"},
 		"audit search --since yesterday":  {2, ``, "sallyport: --since: \"yesterday\" is neither a day .*\n"},
 		"audit search --until 2026-13-01": {2, ``, "sallyport: --until: .*\n"},
+		"audit search --kind nosuch":      {2, ``, "sallyport: --kind: there are no events of kind \"nosuch\"; docs/reference/audit-events.md lists them\n"},
 		"audit search --effect allowed":   {2, ``, "sallyport: --effect: \"allowed\" is not allow, deny or drop\n"},
 		"audit search --limit -1":         {2, ``, "sallyport: --limit: -1 is less than nothing\n"},
 		"run -c DIR/none.yaml":            {1, ``, "DIR/none.yaml: no such file or directory\n"},

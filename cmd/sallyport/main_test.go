@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -178,7 +179,7 @@ type running struct {
 func (h *house) start() *running {
 	h.t.Helper()
 	r := h.launch("run", "-c", h.config)
-	r.find("the gate stands", false) // its parts start beside it, and some have said something by now
+	r.await("the gate stands")
 	return r
 }
 
@@ -217,14 +218,9 @@ func (h *house) launch(args ...string) *running {
 	return r
 }
 
-// await returns the first line that matches, of those that were not returned before, and forgets the ones above it.
+// await returns the first line that matches, of those that were not returned before. Lines above it can still be awaited: what a gate
+// does side by side it tells in any order.
 func (r *running) await(pattern string) string {
-	r.t.Helper()
-	return r.find(pattern, true)
-}
-
-// find is await that may leave the lines before it to be awaited.
-func (r *running) find(pattern string, drops bool) string {
 	r.t.Helper()
 	re := regexp.MustCompile(pattern)
 	late := time.After(patience)
@@ -232,9 +228,7 @@ func (r *running) find(pattern string, drops bool) string {
 		r.mu.Lock()
 		for i, line := range r.lines {
 			if re.MatchString(line) {
-				if drops {
-					r.lines = r.lines[i+1:]
-				}
+				r.lines = slices.Delete(r.lines, i, i+1)
 				r.mu.Unlock()
 				return line
 			}

@@ -246,7 +246,7 @@ func (r report) checkRecorded(a audit.Config) {
 // checkWord is `oneof` for a struct of another room.
 func (r report) checkWord(path, have string, words ...string) {
 	if !slices.Contains(words, have) {
-		r.About(path, "%s must be %s%s", document.Quoted(have), strings.Join(words, " or "), document.Meant(have, words))
+		r.About(path, "%s must be %s%s", document.Quoted(have), strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1], document.Meant(have, words))
 	}
 }
 

@@ -13,7 +13,14 @@ faults contains "data.groups must be an object, key by key" if wrong(data.groups
 
 faults contains "data.internal must be an object, key by key" if wrong(data.internal)
 
+faults contains "data.gateways must be an object, key by key" if wrong(data.gateways)
+
 wrong(document) if not is_object(document)
+
+faults contains sprintf("data.gateways[%q] is %s, must be true or false", [name, json.marshal(value)]) if {
+	some name, value in data.gateways
+	not is_boolean(value)
+}
 
 # The rest looks at the documents that are objects.
 

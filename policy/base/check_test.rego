@@ -17,6 +17,7 @@ good := {
 		"groups": {"board": true, "gone": false},
 	},
 	"groups": {"board": {"ceo@corp.example": {}}},
+	"gateways": {"irc.corp.example": true},
 }
 
 # faults of what is good, with one path set to something else.
@@ -26,6 +27,7 @@ faults(path, value) := found if {
 		with data.peers as documents.peers
 		with data.internal as documents.internal
 		with data.groups as documents.groups
+		with data.gateways as documents.gateways
 		with data.sallyport.ready as {}
 }
 
@@ -60,6 +62,10 @@ test_ready_made_policies_find_faults_of_theirs if {
 }
 
 test_groups_must_be_an_object if "data.groups must be an object, key by key" in faults("/groups", [])
+
+test_gateways_must_be_an_object if "data.gateways must be an object, key by key" in faults("/gateways", true)
+
+test_a_gateway_is_there_or_not if faults("/gateways/icq.corp.example", "no") == {`data.gateways["icq.corp.example"] is "no", must be true or false`}
 
 test_until_that_is_none[until] if {
 	some until in [
