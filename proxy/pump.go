@@ -127,8 +127,8 @@ func (o *outbound) flush(w *writer) (wrote bool, err error) {
 			return wrote, context.Cause(o.ctx)
 		default:
 		}
-		o.fit(w.told.Bytes)
-		if o.lookAgain(); o.current.empty() {
+		o.lookAgain()
+		if o.fit(w.told.Bytes); o.current.empty() { // what is judged anew can have grown
 			continue
 		}
 		if o.current.items[0].since.Add(limits.QueueAge).Before(time.Now()) {

@@ -93,6 +93,9 @@ type walk struct {
 
 	labels, ownLabels, markings int // how many there are, how many that are the stanza's own, and how many that show something
 	marking                     []byte
+	markedLabel                 int  // which of the labels the newest marking is of
+	doubtful                    bool // a label has several markings
+	broken                      bool // a marking has several lines
 
 	seen    sign
 	disco   int    // depth of what tells of a program; 0: the cursor is in none
@@ -195,6 +198,8 @@ func (w *walk) extension(space, local []byte, depth int) place {
 		}
 		return inLabel
 	case string(local) == "displaymarking" && depth <= len(w.inside) && w.inside[depth-1] == inLabel:
+		w.doubtful = w.doubtful || w.markedLabel == w.labels // the second of a label
+		w.markedLabel = w.labels
 		if w.markings++; len(w.marking) > 0 {
 			w.marking = append(w.marking[:len(w.marking):len(w.marking)], '\n')
 		}
@@ -224,7 +229,7 @@ func (w *walk) labelled() string {
 	}
 	lines := strings.Split(shown, "\n")
 	lines = slices.DeleteFunc(lines, func(s string) bool { return strings.TrimSpace(s) == "" })
-	if len(lines) < max(w.labels, w.markings) {
+	if w.doubtful || w.broken && w.labels > 1 || len(lines) != max(w.labels, w.markings) { // a line for each label cannot be told
 		lines = append(lines, NoMarking)
 	}
 	if w.ownLabels == 0 {
@@ -289,7 +294,9 @@ func (w *walk) text() {
 	case inThread:
 		w.facts.Thread = w.more(w.facts.Thread)
 	case inMarking:
+		before := len(w.marking)
 		w.marking = w.more(w.marking)
+		w.broken = w.broken || bytes.IndexByte(w.marking[before:], '\n') >= 0
 	case elsewhere:
 	default:
 		w.prose(w.inside[depth])

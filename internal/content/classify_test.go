@@ -165,11 +165,14 @@ func TestLabelAndThread(t *testing.T) {
 		marking("PUBLIC") + marking("SECRET"):                                                                                                      "PUBLIC\nSECRET",
 		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("SECRET") + `</message></forwarded>`:                     "\nSECRET",
 		`<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>` + marking("PUBLIC") + `</message></forwarded>` + marking("SECRET"): "PUBLIC\nSECRET",
-		marking("PUBLIC") + marking(""): "PUBLIC\n?",
-		marking("") + marking("PUBLIC"): "PUBLIC\n?",
-		marking(" ") + marking("\n"):    NoMarking,
-		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>` + marking("PUBLIC"):          "PUBLIC\n?",
-		`<x xmlns='urn:example:x'><displaymarking xmlns='urn:xmpp:sec-label:0'>SECRET</displaymarking></x>`: "",
+		marking("PUBLIC") + marking(""):         "PUBLIC\n?",
+		marking("") + marking("PUBLIC"):         "PUBLIC\n?",
+		marking(" ") + marking("\n"):            NoMarking,
+		marking("\n SECRET\n"):                  " SECRET",
+		marking("PUBLIC\nPUBLIC") + marking(""): "PUBLIC\nPUBLIC\n?",
+		`<securitylabel xmlns='urn:xmpp:sec-label:0'><displaymarking>PUBLIC</displaymarking><displaymarking>PUBLIC</displaymarking></securitylabel>` + marking(""): "PUBLIC\nPUBLIC\n?",
+		`<securitylabel xmlns='urn:xmpp:sec-label:0'><label/></securitylabel>` + marking("PUBLIC"):                                                                 "PUBLIC\n?",
+		`<x xmlns='urn:example:x'><displaymarking xmlns='urn:xmpp:sec-label:0'>SECRET</displaymarking></x>`:                                                        "",
 	} {
 		if f := Classify(parsed(t, `<message><thread>t1</thread>`+inner+`</message>`), "", ""); f.Label != want || string(f.Thread) != "t1" {
 			t.Errorf("%s: label %q, thread %q; want %q", inner, f.Label, f.Thread, want)

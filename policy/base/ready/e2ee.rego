@@ -45,7 +45,7 @@ readable if {
 
 explained if {
 	input.stanza.type == "error"
-	not input.stanza.has_body
+	input.stanza.payloads == ["jabber:server|error"]
 }
 
 choices := {"any", "required", "forbidden"}

@@ -29,12 +29,14 @@ test_terms[note] if {
 
 # What a server says with an error is no message, but what is quoted with it is.
 test_errors[note] if {
-	some note, [kind, body, allowed] in {
-		"why it did not arrive": ["message", false, true],
-		"what did not arrive": ["message", true, false],
-		"why there is no answer": ["iq", false, true],
+	some note, [kind, payloads, allowed] in {
+		"why it did not arrive": ["message", ["jabber:server|error"], true],
+		"what did not arrive": ["message", ["jabber:server|body", "jabber:server|error"], false],
+		"words that are no error's": ["message", ["jabber:server|subject", "jabber:server|error"], false],
+		"words alone": ["message", ["urn:xmpp:forward:0|forwarded"], false],
+		"why there is no answer": ["iq", ["jabber:server|error"], true],
 	}
-	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as {"remote": {"domain": "sealed.example"}, "stanza": {"kind": kind, "type": "error", "e2ee": "", "class": ["text"], "has_body": body}}
+	denied := e2ee.deny with data.peers as peers with data.e2ee as {} with input as {"remote": {"domain": "sealed.example"}, "stanza": {"kind": kind, "type": "error", "e2ee": "", "class": ["text"], "payloads": payloads}}
 	(count(denied) == 0) == allowed
 }
 
